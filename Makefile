@@ -1,0 +1,39 @@
+# Every target makes .venv and installs by itself; nothing else is needed beyond Python 3.11 and pip.
+PYTHON ?= python3.11
+ifeq ($(shell command -v $(PYTHON) 2>/dev/null),)
+PYTHON := python3
+endif
+BIN := .venv/bin
+
+.PHONY: demo test check bench clean
+
+demo: .venv/train
+	$(BIN)/steadfit demo --out demo
+
+test: .venv/test
+	$(BIN)/python -m pytest
+
+check: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --doctest-modules src/steadfit -q
+
+bench: .venv/test
+	$(BIN)/python benchmarks/mixture.py
+	$(BIN)/python benchmarks/contamination.py
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/train: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train]"
+	touch $@
+
+.venv/test: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,test]"
+	touch $@ .venv/train
+
+clean:
+	rm -rf .venv demo runs

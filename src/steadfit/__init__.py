@@ -1,0 +1,46 @@
+"""Regression networks trained on labels that are partly wrong.
+
+``import steadfit`` needs torch and numpy only and imports nothing heavier; every name below is loaded when it is
+first used.
+
+>>> import steadfit
+>>> float(steadfit.penalties.Tukey(c=4.6851).weight(__import__("torch").tensor(0.0)))
+1.0
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "GaussianUniform": "steadfit.core.mixture",
+    "GaussianUniformResult": "steadfit.core.mixture",
+    "mad": "steadfit.core.scale",
+    "load": "steadfit.training.run",
+}
+_MODULES = ("corrupt", "errors", "lightning", "losses", "noise", "penalties")
+
+__all__ = [*_HOME, *_MODULES, "__version__"]
+
+if TYPE_CHECKING:
+    from steadfit import corrupt, errors, lightning, losses, noise, penalties
+    from steadfit.core.mixture import GaussianUniform, GaussianUniformResult
+    from steadfit.core.scale import mad
+    from steadfit.training.run import load
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"steadfit.{name}")
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'steadfit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

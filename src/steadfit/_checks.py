@@ -1,0 +1,63 @@
+"""Argument checks with one wording: ``<who>: expected <rule>, got <fact>. <remedy>``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from numbers import Real
+
+import torch
+from torch import Tensor
+
+
+def positive(who: str, name: str, value: float) -> float:
+    """A finite number above zero, returned as float."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{who}: expected {name} to be a number, got {type(value).__name__}.")
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{who}: expected {name} > 0 and finite, got {value}.")
+    return float(value)
+
+
+def between(who: str, name: str, value: float, low: float, high: float) -> float:
+    """A finite number in [low, high], returned as float."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{who}: expected {name} to be a number, got {type(value).__name__}.")
+    if not low <= value <= high:
+        raise ValueError(f"{who}: expected {low} <= {name} <= {high}, got {value}.")
+    return float(value)
+
+
+def one_of(who: str, name: str, value: object, allowed: Collection[object]) -> None:
+    """One of a few words."""
+    if value not in allowed:
+        raise ValueError(f"{who}: expected {name} to be one of {', '.join(map(repr, allowed))}, got {value!r}.")
+
+
+def floating(who: str, name: str, value: object) -> Tensor:
+    """A floating-point tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{who}: expected {name} to be a tensor, got {type(value).__name__}.")
+    if not value.is_floating_point():
+        raise TypeError(f"{who}: expected {name} of a floating dtype, got {value.dtype}. Call .float() on it.")
+    return value
+
+
+def same_shape(who: str, first: str, a: Tensor, second: str, b: Tensor) -> None:
+    """Equal shapes: nothing is broadcast in silence."""
+    if a.shape != b.shape:
+        raise ValueError(
+            f"{who}: expected {first} and {second} of one shape, got {tuple(a.shape)} and {tuple(b.shape)}. "
+            "Nothing is broadcast; reshape one of them."
+        )
+
+
+def no_infinity(who: str, name: str, value: Tensor) -> None:
+    """No +-inf; NaN is allowed and means a missing label."""
+    bad = torch.isinf(value)
+    if bool(bad.any()):
+        where = tuple(bad.nonzero()[0].tolist())
+        raise ValueError(
+            f"{who}: expected finite {name} (NaN marks a missing label), got {int(bad.sum())} infinite values, "
+            f"the first at {where}. Mark them as missing or remove them."
+        )

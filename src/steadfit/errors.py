@@ -1,0 +1,31 @@
+"""The exceptions that callers catch.
+
+Wrong arguments raise ``TypeError`` (kind, dtype) or ``ValueError`` (value, shape). The classes here are for what
+comes from outside the program: files, configurations, earlier runs.
+"""
+
+from __future__ import annotations
+
+
+class SteadfitError(Exception):
+    """Base of every error that steadfit raises for something outside the program."""
+
+
+class DataError(SteadfitError, ValueError):
+    """A table, a ``dataset.yaml`` or an image cannot be used; the message names file, line and column."""
+
+
+class ConfigError(SteadfitError, ValueError):
+    """Options contradict each other, or a configuration file has a key or value that is not known."""
+
+
+class RunError(SteadfitError, RuntimeError):
+    """A run folder is missing, incomplete, or does not fit what is asked of it."""
+
+
+class ConvergenceWarning(UserWarning):
+    """An iteration stopped before it converged; the message names remedies."""
+
+
+class DataWarning(UserWarning):
+    """Something in the data is suspicious but does not stop the work."""
