@@ -1,0 +1,327 @@
+"""The Gaussian-uniform mixture of DeepGUM: which residuals are inliers, estimated by EM.
+
+p(r) = pi Normal(r; 0, Sigma) + (1 - pi) gamma, for every group on its own; all groups in one tensor expression.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from steadfit import _checks
+from steadfit.core import gaussian
+from steadfit.core.scale import MAD_TO_SIGMA, nanmedian
+from steadfit.errors import ConvergenceWarning
+
+COVARIANCES = ("full", "diagonal", "isotropic")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianUniformResult:
+    """What EM found. For residuals of shape (N, D) the G axis is absent.
+
+    ``covariance`` is in squared units of the residual, ``density`` (gamma) in 1/unit^D; where that under- or overflows
+    ``log_density`` still holds it. ``responsibility`` is the posterior probability of being an inlier, NaN where a
+    label is missing altogether. ``log_likelihood`` has one value an iteration, summed over samples and groups, in nats.
+    """
+
+    inlier_share: Tensor  # (G,)
+    covariance: Tensor  # (G, D, D)
+    log_density: Tensor  # (G,)
+    responsibility: Tensor  # (N, G)
+    log_likelihood: Tensor  # (n_iter,)
+    n_iter: int
+    converged: bool
+    box: Tensor  # (G, D) sides of the uniform's box; their product is 1/gamma
+    informative: Tensor  # (G, D) False where all residuals of the fit were equal: left out of the judgement
+
+    @property
+    def density(self) -> Tensor:
+        """gamma, the density of the uniform component."""
+        return self.log_density.exp()
+
+    def responsibility_of(self, residual: Tensor) -> Tensor:
+        """The inlier posterior of new residuals under this mixture, (N, D) to (N,) or (N, G, D) to (N, G).
+
+        Raises ValueError where the shape does not fit the mixture, or for infinite residuals.
+        """
+        single = self.inlier_share.dim() == 0
+        grouped = _grouped("GaussianUniformResult.responsibility_of", residual, single)
+        shape, covariance = self.box.shape[-2:], self.covariance
+        if grouped.shape[1:] != ((1, *shape[-1:]) if single else shape):
+            raise ValueError(
+                f"GaussianUniformResult.responsibility_of: expected residuals of {tuple(self.box.shape)} a sample, "
+                f"got {tuple(residual.shape[1:])}."
+            )
+        if single:
+            covariance = covariance.unsqueeze(0)
+        box = self.box.reshape(-1, self.box.shape[-1]).to(grouped)
+        state = _State(
+            share=self.inlier_share.reshape(-1).to(grouped),
+            covariance=covariance.to(grouped) / (box.unsqueeze(-1) * box.unsqueeze(-2)),
+            side=torch.ones_like(box),
+        )
+        data = _Data.scaled(grouped.transpose(0, 1), box, self.informative.reshape(box.shape))
+        responsibility = _expectation(data, state)[0].T
+        return responsibility.squeeze(1) if single else responsibility
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianUniform:
+    """EM for a zero-mean Gaussian of inliers beside a uniform of outliers.
+
+    E-step (in log space):  r_n = pi N(r_n; 0, Sigma) / (pi N(r_n; 0, Sigma) + (1 - pi) gamma)
+    M-step:                 Sigma = sum r_n d_n d_n^T / sum r_n,  pi = mean r_n
+
+    No threshold and no error rate has to be given: both come out.
+
+    Args:
+        covariance: ``"full"``, ``"diagonal"`` or ``"isotropic"`` (one variance for all D coordinates of a group).
+        volume: 1/gamma. ``"range"``: the product of max - min of the residuals, fixed. ``"moments"``: eq. 5, estimated
+            from the responsibilities in every iteration; it flags clean data where D > 1 (21 % at D = 2), and its
+            pseudo-likelihood may fall. Or a number > 0 in unit^D, the volume in which outliers can lie.
+        max_iter: EM iterations at most; reaching it is a :class:`~steadfit.errors.ConvergenceWarning`.
+        tol: the estimated distance to the fixed point at which EM stops, in inlier share and relative covariance. In
+            float32 it is at least 20 eps (2.4e-6).
+        min_inlier_share: pi stays in [min_inlier_share, 1 - eps], so that neither component is lost for good.
+
+    ``fit`` takes residuals ``(N, D)`` or ``(N, G, D)`` in any unit, NaN for missing coordinates, and returns a frozen
+    :class:`GaussianUniformResult`. It starts at the normalised median |r| of every coordinate and pi = 1/2, or, with
+    ``start=`` responsibilities, at an M-step from those (with pi kept in [0.05, 0.95], since pi = 1 is a fixed point
+    of every mixture).
+
+    Degenerate cases, all without NaN:
+        - All residuals of a coordinate equal (all zero, say), so that its range is 0: the coordinate says nothing and
+          is left out of the judgement (not out of Sigma); in a group where that holds for every coordinate all labels
+          are inliers and the share is 1 - eps. With a volume given as a number nothing is left out.
+        - Sigma singular (a spike of equal residuals, fewer samples than dimensions, proportional coordinates): for the
+          Cholesky factorisation a standard deviation is at least 1e-8 of the coordinate's range, and the correlation
+          matrix gets a ridge of 64 eps. The Sigma that is returned has neither.
+        - Missing: a group without any observed coordinate takes no part and has responsibility NaN; with some it is
+          judged by the marginal Gaussian and the marginal box. Moments come from the available pairs, with negative
+          eigenvalues of the correlation matrix set to 0. A group that nobody annotated has share 1 - eps.
+        - ``"moments"``: a side of the box is at least sqrt(12) inlier standard deviations, the outliers' spread being
+          no smaller than the inliers'; without outliers the box is the range.
+        - An inlier bias is part of Sigma, which is the second moment about zero.
+
+    Raises:
+        TypeError: residuals that are no floating-point tensor. ValueError: another shape, no sample, infinities.
+
+    Numerics: everything is computed in units of each coordinate's range, so scaling a coordinate scales the result
+    and changes nothing else. With a fixed volume the log-likelihood never falls but for rounding.
+
+    References: Lathuiliere et al., ECCV 2018, eqs 1-6 (eq. 3 corrected: divided by the sum of the responsibilities);
+    Coretto & Hennig, JASA 2016 (fixed improper density).
+
+    >>> r = torch.cat([torch.zeros(90, 1).uniform_(-1, 1), torch.linspace(50, 100, 10)[:, None]])
+    >>> result = GaussianUniform().fit(r)
+    >>> int((result.responsibility < 0.5).sum()), result.converged
+    (10, True)
+    """
+
+    covariance: str = "full"
+    volume: str | float = "range"
+    max_iter: int = 2000
+    tol: float = 1e-9
+    min_inlier_share: float = 0.01
+
+    def __post_init__(self) -> None:
+        who = "GaussianUniform"
+        _checks.one_of(who, "covariance", self.covariance, COVARIANCES)
+        if isinstance(self.volume, str):
+            _checks.one_of(who, "volume (if not a number)", self.volume, ("range", "moments"))
+        else:
+            _checks.positive(who, "volume", self.volume)
+        if isinstance(self.max_iter, bool) or not isinstance(self.max_iter, int) or self.max_iter < 1:
+            raise ValueError(f"{who}: expected max_iter to be an integer >= 1, got {self.max_iter!r}.")
+        _checks.positive(who, "tol", self.tol)
+        _checks.between(who, "min_inlier_share", self.min_inlier_share, 0.0, 0.5)
+
+    @torch.no_grad()
+    def fit(self, residual: Tensor, *, start: Tensor | None = None) -> GaussianUniformResult:
+        """Run EM to its fixed point. ``start``: responsibilities (N,) or (N, G) to begin with."""
+        single = isinstance(residual, Tensor) and residual.dim() == 2
+        grouped = _grouped("GaussianUniform", residual, single)
+        data = _Data.of(grouped, known_box=not isinstance(self.volume, str))
+        state = self._initial(data, start)
+        bounds: list[Tensor] = []
+        watch = _Watch(max(self.tol, 20 * torch.finfo(grouped.dtype).eps if grouped.dtype != torch.float64 else 0))
+        for _ in range(self.max_iter):
+            responsibility, bound = _expectation(data, state)
+            bounds.append(bound)
+            before, state = state, self._maximization(data, responsibility)
+            if watch.settled(before, state):
+                break
+        else:
+            warnings.warn(
+                f"GaussianUniform: not converged after {self.max_iter} iterations; the last step was "
+                f"{watch.step:.1e} (tol {self.tol:.1e}). Raise max_iter or tol; with little contamination pi "
+                "approaches 1 slowly and the responsibilities are settled long before it.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return self._result(data, state, torch.stack(bounds), watch.done, single)
+
+    def _initial(self, data: _Data, start: Tensor | None) -> _State:
+        if start is not None:
+            given = start.reshape(data.present.shape[1], data.present.shape[0]).T.to(data.value)
+            begun = self._maximization(data, given.clamp(0, 1).masked_fill(~data.present, torch.nan))
+            return replace(begun, share=begun.share.clamp(0.05, 0.95))  # pi = 1 is a fixed point of every mixture
+        spread = (MAD_TO_SIGMA * nanmedian(data.labelled().abs(), dim=1)).nan_to_num(nan=1.0)  # (G, D)
+        spread = torch.where(spread > 0, spread, data.labelled().square().nanmean(dim=1).nan_to_num(nan=1.0).sqrt())
+        share = torch.full_like(spread[:, 0], 0.5)
+        return _State(share=share, covariance=torch.diag_embed(spread**2), side=self._side(data, None, None))
+
+    def _maximization(self, data: _Data, responsibility: Tensor) -> _State:
+        """pi, Sigma (eqs 3 corrected, 4) and, for ``"moments"``, the box (eq. 5), in units of the ranges."""
+        inlier = responsibility.nan_to_num(nan=0.0)  # (G, N)
+        count = data.present.sum(dim=1)
+        share = torch.where(count > 0, inlier.sum(dim=1) / count.clamp(min=1), 1.0)
+        share = share.clamp(self.min_inlier_share, 1 - torch.finfo(share.dtype).eps)
+        covariance = gaussian.second_moment(data.value, inlier, data.annotated, self.covariance, data.unit)
+        return _State(share=share, covariance=covariance, side=self._side(data, inlier, covariance))
+
+    def _side(self, data: _Data, inlier: Tensor | None, covariance: Tensor | None) -> Tensor:
+        """The box's sides in units of the ranges, (G, D)."""
+        ones = torch.ones_like(data.unit)
+        if not isinstance(self.volume, str):
+            log_side = (math.log(self.volume) - data.unit.log().sum(dim=1, keepdim=True)) / data.unit.shape[1]
+            return ones * log_side.exp()
+        if self.volume == "range" or inlier is None or covariance is None:
+            return ones
+        variance = gaussian.spread(data.value, torch.where(data.present, 1 - inlier, 0.0), data.annotated)
+        floor = covariance.diagonal(dim1=-2, dim2=-1)
+        return torch.where(variance > 0, (12 * torch.maximum(variance, floor)).sqrt(), ones)  # 2 sqrt(3 v)
+
+    def _result(
+        self, data: _Data, state: _State, bounds: Tensor, converged: bool, single: bool
+    ) -> GaussianUniformResult:
+        responsibility, _ = _expectation(data, state)
+        box = state.side * data.unit
+        unit = data.unit.unsqueeze(-1) * data.unit.unsqueeze(-2)
+
+        def face(value: Tensor) -> Tensor:
+            return value.squeeze(0) if single else value
+
+        return GaussianUniformResult(
+            inlier_share=face(state.share),
+            covariance=face(state.covariance * unit),
+            log_density=face(-box.log().sum(dim=1)),
+            responsibility=responsibility.squeeze(0) if single else responsibility.T.contiguous(),
+            log_likelihood=bounds,
+            n_iter=len(bounds),
+            converged=converged,
+            box=face(box),
+            informative=face(data.informative),
+        )
+
+
+@dataclass(frozen=True)
+class _State:
+    """The parameters, with lengths in units of the residuals' ranges."""
+
+    share: Tensor  # (G,)
+    covariance: Tensor  # (G, D, D)
+    side: Tensor  # (G, D)
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Residuals divided by a unit of length per coordinate, zero where missing."""
+
+    value: Tensor  # (G, N, D)
+    unit: Tensor  # (G, D)
+    informative: Tensor  # (G, D) bool
+    annotated: Tensor | None  # (G, N, D) bool: has a label; None: all have
+    observed: Tensor | None  # (G, N, D) bool: is judged, annotated and informative; None: all are
+    present: Tensor  # (G, N) bool: has an annotated coordinate
+    offset: Tensor  # scalar: what the change of units adds to the log-likelihood
+
+    @classmethod
+    def of(cls, residual: Tensor, *, known_box: bool) -> _Data:
+        """Units: each coordinate's range, or, where the box is known and the range says nothing, its largest size."""
+        value = residual.transpose(0, 1)  # (G, N, D)
+        if known_box:
+            unit = value.nan_to_num(nan=0.0).abs().amax(dim=1)
+            informative = torch.ones_like(unit, dtype=torch.bool)
+        else:
+            highest = value.nan_to_num(nan=-math.inf).amax(dim=1)
+            lowest = value.nan_to_num(nan=math.inf).amin(dim=1)
+            unit = highest - lowest
+            informative = (unit > 0) & unit.isfinite()
+        return cls.scaled(value, torch.where(informative & (unit > 0), unit, 1.0), informative)
+
+    @classmethod
+    def scaled(cls, value: Tensor, unit: Tensor, informative: Tensor) -> _Data:
+        annotated = ~value.isnan()
+        used = annotated & informative.unsqueeze(1)
+        whole, judged = bool(annotated.all()), bool(used.all())
+        return cls(
+            value=torch.where(annotated, value / unit.unsqueeze(1), 0.0).contiguous(),
+            unit=unit,
+            informative=informative,
+            annotated=None if whole else annotated,
+            observed=None if judged else used,
+            present=annotated.any(dim=2),
+            offset=-unit.log().sum() * value.shape[1] if judged else -(unit.log() * used.sum(dim=1)).sum(),
+        )
+
+    def labelled(self) -> Tensor:
+        """The values with NaN where nothing is annotated."""
+        return self.value if self.annotated is None else torch.where(self.annotated, self.value, torch.nan)
+
+
+def _expectation(data: _Data, state: _State) -> tuple[Tensor, Tensor]:
+    """Responsibilities (G, N), NaN where a label is missing, and the log-likelihood in the residuals' own units."""
+    log_side = state.side.log()  # (G, D)
+    log_box = (
+        log_side.sum(dim=1, keepdim=True)
+        if data.observed is None
+        else (log_side.unsqueeze(1) * data.observed).sum(dim=2)
+    )
+    inlier = gaussian.log_density(data.value, state.covariance, data.observed) + state.share.log().unsqueeze(1)
+    outlier = torch.log1p(-state.share).unsqueeze(1) - log_box
+    bound = torch.where(data.present, torch.logaddexp(inlier, outlier), 0.0).sum() + data.offset
+    responsibility = torch.sigmoid(inlier - outlier)
+    if data.observed is not None:
+        judged = data.observed.any(dim=2)
+        unjudged = torch.ones_like(responsibility).masked_fill(~data.present, torch.nan)
+        responsibility = torch.where(judged, responsibility, unjudged)
+    return responsibility, bound
+
+
+class _Watch:
+    """Stops EM when the estimated distance to the fixed point is below ``tol``.
+
+    EM converges linearly: with steps s, s rho, s rho^2, … the rest of the way is s rho/(1 - rho).
+    """
+
+    def __init__(self, tol: float) -> None:
+        self.tol, self.step, self.done = tol, math.inf, False
+
+    def settled(self, before: _State, after: _State) -> bool:
+        variance = after.covariance.diagonal(dim1=-2, dim2=-1)
+        scale = (variance.unsqueeze(-1) * variance.unsqueeze(-2)).sqrt()
+        tiny = torch.finfo(scale.dtype).tiny
+        moved = (after.covariance - before.covariance).abs() / scale.clamp(min=tiny)
+        grown = (after.side - before.side).abs() / after.side
+        step = float(torch.stack([(after.share - before.share).abs().max(), moved.max(), grown.max()]).max())
+        rate = min(step / self.step, 1.0) if self.step > 0 else 0.0
+        rest = step * rate / (1 - rate) if rate < 1 else math.inf if step > 0 else 0.0
+        self.step, self.done = step, max(step, rest) <= self.tol
+        return self.done
+
+
+def _grouped(who: str, residual: Tensor, single: bool) -> Tensor:
+    """(N, D) or (N, G, D) as (N, G, D), checked."""
+    _checks.floating(who, "residual", residual)
+    if residual.dim() not in ((2,) if single else (2, 3)) or 0 in residual.shape:
+        rule = "(N, D)" if single else "(N, D) or (N, G, D)"
+        raise ValueError(f"{who}: expected residuals of shape {rule} with at least one, got {tuple(residual.shape)}.")
+    _checks.no_infinity(who, "residuals", residual)
+    wide = residual if residual.dtype in (torch.float32, torch.float64) else residual.float()
+    return wide.unsqueeze(1) if wide.dim() == 2 else wide

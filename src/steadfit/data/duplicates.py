@@ -1,0 +1,59 @@
+"""The same image twice: under one path, which is an error, or under several, which is a warning."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from steadfit.data.problems import Problem
+from steadfit.data.reading import RawTable
+from steadfit.errors import DataWarning
+
+Rows = npt.NDArray[np.int64]
+
+
+def same_paths(raw: RawTable, column: str, images: Sequence[str]) -> list[Problem]:
+    """A problem for each row whose image an earlier row has already; ``a/../b.png`` is ``b.png``."""
+    first: dict[str, int] = {}
+    problems = []
+    for row, name in enumerate(images):
+        key = os.path.normpath(name) if name.strip() else f"\0{row}"
+        line = first.setdefault(key, int(raw.line[row]))
+        if line != raw.line[row]:
+            reason = f"expected an image once, got {name!r} here and in line {line}."
+            problems.append(raw.problem(row, column, reason))
+    return problems
+
+
+def same_bytes(digests: Sequence[str]) -> Rows:
+    """For each row the first row whose image has the same bytes, or itself; an empty digest is like no other."""
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(key or f"\0{row}", row) for row, key in enumerate(digests)], dtype=np.int64)
+
+
+def warn_duplicates(
+    path: Path, images: Sequence[str] | None, split: npt.NDArray[np.str_], group: Rows
+) -> tuple[tuple[str, ...], ...]:
+    """Groups of paths with the same bytes, told in one warning that also says which groups cross the splits."""
+    names, counts = np.unique(group, return_counts=True)
+    if images is None or not (counts > 1).any():
+        return ()
+    found = [(group == name).nonzero()[0].tolist() for name in names[counts > 1]]
+    groups = tuple(tuple(images[row] for row in rows) for rows in found)
+    across = [len({str(split[row]) for row in rows}) > 1 for rows in found]
+    listed = "".join(
+        f"\n  {' = '.join(paths)}{' (in several splits)' if crosses else ''}"
+        for paths, crosses in zip(groups, across, strict=True)
+    )
+    warnings.warn(
+        f"{path}: {len(groups)} groups of images have the same bytes under several paths, "
+        f"{sum(across)} of them across splits:{listed}",
+        DataWarning,
+        stacklevel=3,
+    )
+    return groups

@@ -1,0 +1,202 @@
+"""Raw tables: cells with the line they stand in, from CSV or Parquet. No pickle is ever read."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow
+
+from steadfit.data.problems import Problem
+from steadfit.errors import DataError
+
+MISSING = ("", "nan", "NaN", "NA")
+_NAMES = ("annotations.csv", "annotations.parquet")
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """The cells of a table before their meaning is known.
+
+    Args:
+        path: the file.
+        cells: by column, the text of N cells, or N numbers where the file itself stores numbers (Parquet).
+        line: (N,) line in the file where each row starts; for Parquet the number of the row, from 1.
+        problems: rows that have more or fewer cells than the header; they are not among the N.
+    """
+
+    path: Path
+    cells: Mapping[str, Sequence[str] | npt.NDArray[np.float64]]
+    line: npt.NDArray[np.int64]
+    problems: tuple[Problem, ...] = ()
+
+    def text(self, column: str) -> list[str]:
+        """The N cells of a column as text; a number that is missing becomes empty."""
+        cells = self.cells[column]
+        if isinstance(cells, np.ndarray):
+            return [_spell(value) for value in cells.tolist()]
+        return list(cells)
+
+    def numbers(self, column: str) -> tuple[npt.NDArray[np.float64], list[Problem]]:
+        """The N cells of a column as numbers (NaN where missing or wrong), and what is wrong with them."""
+        cells = self.cells[column]
+        value = cells.copy() if isinstance(cells, np.ndarray) else _parse(cells)
+        bad = np.isinf(value)  # _parse marks text that is no number by -inf as well
+        problems = [self.problem(row, column, _number_reason(cells[row])) for row in bad.nonzero()[0].tolist()]
+        value[bad] = np.nan
+        return value, problems
+
+    def problem(self, row: int, column: str | None, reason: str) -> Problem:
+        """A problem of one row."""
+        return Problem(str(self.path), int(self.line[row]), column, reason)
+
+    def file_problem(self, column: str | None, reason: str) -> Problem:
+        """A problem of the whole file."""
+        return Problem(str(self.path), None, column, reason)
+
+
+def locate(path: str | Path) -> Path:
+    """The table itself: the file, or ``annotations.csv`` or ``annotations.parquet`` in a folder."""
+    path = Path(path)
+    if path.is_dir():
+        found = [path / name for name in _NAMES if (path / name).is_file()]
+        if not found:
+            raise DataError(f"{path}: expected {' or '.join(_NAMES)} in this folder, got neither.")
+        return found[0]
+    if not path.is_file():
+        raise DataError(f"{path}: expected a CSV or Parquet table, got no such file.")
+    return path
+
+
+def read_table(path: str | Path) -> RawTable:
+    """Read a CSV (UTF-8, commas) or Parquet table without interpreting its cells.
+
+    Lines are counted as in the file, also where a quoted cell holds line breaks. Empty lines are passed over.
+
+    Raises:
+        DataError: no such file, no header or rows, a column twice, not UTF-8, not Parquet, an open quote.
+    """
+    path = locate(path)
+    table = _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_csv(path)
+    if not len(table.line):
+        first = f" The first problem: {table.problems[0]}" if table.problems else ""
+        raise DataError(f"{path}: expected at least one row of data, got a header only.{first}")
+    return table
+
+
+def _read_csv(path: Path) -> RawTable:
+    text = _decode(path)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    start = 1
+    try:
+        for row in reader:
+            if row:
+                rows.append(row)
+                lines.append(start)
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{path}, line {start}: expected CSV cells, got {error}.") from None
+    if not rows:
+        raise DataError(f"{path}: expected a header and rows, got an empty file.")
+    return _shape_csv(path, rows, lines)
+
+
+def _shape_csv(path: Path, rows: list[list[str]], lines: list[int]) -> RawTable:
+    header = [name.strip() for name in rows[0]]
+    _check_header(path, header, lines[0])
+    whole = [len(row) == len(header) for row in rows[1:]]
+    problems = [
+        Problem(str(path), line, None, f"expected {len(header)} cells as in the header, got {len(row)}.")
+        for row, line, good in zip(rows[1:], lines[1:], whole, strict=True)
+        if not good
+    ]
+    columns = list(zip(*(row for row, good in zip(rows[1:], whole, strict=True) if good), strict=True))
+    line = np.array([line for line, good in zip(lines[1:], whole, strict=True) if good], dtype=np.int64)
+    cells = dict(zip(header, columns or [()] * len(header), strict=True))
+    return RawTable(path=path, cells=cells, line=line, problems=tuple(problems))
+
+
+def _check_header(path: Path, header: list[str], line: int) -> None:
+    for name in header:
+        if header.count(name) > 1:
+            places = [k + 1 for k, other in enumerate(header) if other == name]
+            raise DataError(
+                f"{path}, line {line}, column {name!r}: expected a column once, got it at places "
+                f"{' and '.join(map(str, places))} of the header."
+            )
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
+        raise DataError(f"{path}, line {line}: expected columns separated by commas, got {shorten(header[0])}.")
+
+
+def _decode(path: Path) -> str:
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}, line {line}: expected UTF-8, got byte 0x{data[error.start]:02x}. Save the table as UTF-8."
+        ) from None
+
+
+def _read_parquet(path: Path) -> RawTable:
+    try:
+        frame = pd.read_parquet(path, engine="pyarrow")
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        raise DataError(f"{path}: expected a Parquet file, got {error}.") from None
+    names = [str(name) for name in frame.columns]
+    cells = {name: _parquet_column(frame[column]) for name, column in zip(names, frame.columns, strict=True)}
+    return RawTable(path=path, cells=cells, line=np.arange(1, len(frame) + 1, dtype=np.int64))
+
+
+def _parquet_column(column: pd.Series) -> list[str] | npt.NDArray[np.float64]:
+    if pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.is_numeric_dtype(column.dtype):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return ["" if cell is None or cell is pd.NA or cell != cell else str(cell) for cell in column]
+
+
+def _parse(cells: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Numbers, NaN for missing cells, -inf for cells that are no number; correctly rounded, as Python's float."""
+    try:
+        if "_" not in "".join(cells):  # Python reads 1_000, a table must not
+            return np.array([float(cell or "nan") for cell in cells], dtype=np.float64)
+    except ValueError:
+        pass
+    return np.array([_number(cell.strip()) for cell in cells], dtype=np.float64)
+
+
+def _number(cell: str) -> float:
+    if cell in MISSING:
+        return np.nan
+    try:
+        return float(cell) if "_" not in cell else -np.inf
+    except ValueError:
+        return -np.inf
+
+
+def _spell(value: float) -> str:
+    if np.isnan(value):
+        return ""
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def _number_reason(cell: str | float) -> str:
+    value = _number(cell.strip()) if isinstance(cell, str) else cell
+    try:
+        infinite = np.isinf(value) and np.isinf(float(cell))
+    except ValueError:
+        infinite = False
+    return f"expected a {'finite ' if infinite else ''}number, got {shorten(str(cell))}."
+
+
+def shorten(text: str, limit: int = 60) -> str:
+    """A cell's text in quotes, cut where it is long."""
+    return repr(text if len(text) <= limit else text[: limit - 3] + "...")

@@ -1,0 +1,86 @@
+"""Which rows train, validate and test: as the table says, or drawn with a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import numpy.typing as npt
+
+from steadfit.data.problems import Problem
+from steadfit.data.reading import RawTable, shorten
+
+SPLITS = ("train", "val", "test")
+_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}
+
+Rows = npt.NDArray[np.int64]
+Words = npt.NDArray[np.str_]
+
+
+def read_split(raw: RawTable, column: str) -> tuple[Words, list[Problem]]:
+    """The split of N rows, and the rows whose split is no known word."""
+    cells = raw.text(column)
+    words = [_WORDS.get(cell.strip().lower()) for cell in cells]
+    problems = [
+        raw.problem(row, column, f"expected train, val or test, got {shorten(cells[row])}.")
+        for row, word in enumerate(words)
+        if word is None
+    ]
+    return np.array([word or "train" for word in words], dtype="<U5"), problems
+
+
+def draw_split(
+    given: Words | None, group: Rows, *, seed: int, val_share: float, test_share: float
+) -> npt.NDArray[np.str_]:
+    """Complete the split of N rows.
+
+    Without a split, test and validation rows are drawn; with one that has training rows but no validation rows,
+    these are drawn from the training rows. A given test split is never added to. Rows of one group (images with
+    the same bytes) are drawn together, so that a copy of a training image is not what the network is judged by.
+
+    Args:
+        given: (N,) words of ``SPLITS``, or None.
+        group: (N,) the group of each row.
+        seed: the draw is a function of the seed and the groups.
+        val_share: share of the training rows (without a split: of all rows) drawn for validation.
+        test_share: share of all rows drawn for testing.
+
+    Returns:
+        (N,) words of ``SPLITS``.
+    """
+    rng = np.random.default_rng(seed)
+    split = np.full(len(group), "train", dtype="<U5") if given is None else given.copy()
+    if given is None:
+        split[_draw(np.arange(len(group)), group, _count(test_share, len(group)), rng)] = "test"
+    train = (split == "train").nonzero()[0]
+    if not (split == "val").any():
+        share_of = len(group) if given is None else len(train)
+        split[_draw(train, group, _count(val_share, share_of), rng)] = "val"
+    return split
+
+
+def empty_splits(raw: RawTable, split: Words, column: str | None, need_splits: Collection[str]) -> list[Problem]:
+    """A problem for each split that is needed and has no row."""
+    counts = ", ".join(f"{int((split == word).sum())} {word}" for word in SPLITS)
+    return [
+        raw.file_problem(column, f"expected rows of the split {word!r}, got none ({counts}).")
+        for word in need_splits
+        if not (split == word).any()
+    ]
+
+
+def _count(share: float, rows: int) -> int:
+    return max(1, round(share * rows)) if share > 0 else 0
+
+
+def _draw(rows: Rows, group: Rows, count: int, rng: np.random.Generator) -> Rows:
+    """At least ``count`` of the rows, whole groups in random order; never all of them."""
+    _, member = np.unique(group[rows], return_inverse=True)
+    groups = int(member.max(initial=-1)) + 1
+    rank = rng.permutation(groups)[member]  # (rows,) place of each row's group in the draw
+    count = min(count, len(rows) - 1)
+    if count < 1 or groups < 2:
+        return rows[:0]
+    last = min(int(np.sort(rank)[count - 1]), groups - 2)
+    chosen: Rows = rows[rank <= last]
+    return chosen

@@ -1,0 +1,184 @@
+"""How well the wrong labels were found: precision, recall, F1, average precision."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+__all__ = ["OutlierDetection", "OutlierScores", "outlier_scores"]
+
+
+@dataclass(frozen=True)
+class OutlierScores:
+    """What :func:`outlier_scores` returns; shares in [0, 1], NaN where a share has no denominator."""
+
+    precision: float
+    recall: float
+    f1: float
+    average_precision: float
+    gross_recall: float
+    flagged: int
+    wrong: int
+
+
+def outlier_scores(
+    flagged: ArrayLike, wrong: ArrayLike, trust: ArrayLike | None = None, gross: ArrayLike | None = None
+) -> OutlierScores:
+    """Compare the labels that were called wrong with those that are.
+
+    precision = TP/flagged, recall = TP/wrong, F1 = 2·TP/(flagged + wrong),
+    average precision = sum_n (R_n - R_{n-1})·P_n over the distinct values of 1 - trust.
+
+    Recall over all wrong labels has a ceiling below 1: some moved so little that nothing can tell. Hence ``gross``.
+
+    Args:
+        flagged: boolean, any shape: called wrong.
+        wrong: boolean, the same shape: truly wrong.
+        trust: the same shape, any real order (less is more suspect); NaN marks a label that is not annotated, which
+            is left out everywhere. None: no average precision.
+        gross: boolean, the same shape, a part of ``wrong``: those that can be told. None: no gross recall.
+
+    Returns:
+        :class:`OutlierScores`. With nothing flagged, precision is NaN; with nothing wrong, recall and average
+        precision are; with neither, F1 is; with nothing gross, gross recall is.
+
+    Raises:
+        TypeError: masks that are not boolean.
+        ValueError: different shapes, a flagged or wrong label without trust, a gross label that is not wrong.
+
+    Numerics: equal trusts are one threshold, so the order of rows never matters. Trust itself is ranked, not
+    1 - trust, in which all trusts below 1e-16 would be equal.
+
+    >>> outlier_scores([True, True, False], [True, False, True], trust=[0.1, 0.3, 0.6]).average_precision
+    0.8333333333333333
+    """
+    called, truth = _mask("flagged", flagged), _mask("wrong", wrong)
+    _shape("wrong", truth, called)
+    order = None if trust is None else _trust(trust, called, truth)
+    hits = int((called & truth).sum())
+    n_flagged, n_wrong = int(called.sum()), int(truth.sum())
+    return OutlierScores(
+        precision=_ratio(hits, n_flagged),
+        recall=_ratio(hits, n_wrong),
+        f1=_ratio(2 * hits, n_flagged + n_wrong),
+        average_precision=np.nan if order is None else _average_precision(truth, order),
+        gross_recall=np.nan if gross is None else _gross_recall(called, truth, _mask("gross", gross)),
+        flagged=n_flagged,
+        wrong=n_wrong,
+    )
+
+
+class OutlierDetection(Metric):
+    """:func:`outlier_scores` over batches and ranks: the rows are kept, so the result is exact.
+
+    Args of ``update``:
+        flagged: boolean, any shape.
+        wrong: boolean, the same shape.
+        trust: floating, the same shape; NaN marks a label that is not annotated.
+        gross: boolean, the same shape, a part of ``wrong``; None stands for none.
+
+    Returns of ``compute``: a dict of scalars with the names of :class:`OutlierScores`, ready for ``log_dict``; all
+    shares NaN before the first update.
+
+    Raises:
+        TypeError: masks that are not boolean.
+        ValueError: different shapes, a flagged or wrong label without trust, a gross label that is not wrong.
+
+    >>> metric = OutlierDetection()
+    >>> metric.update(torch.tensor([True, False]), torch.tensor([True, True]), torch.tensor([0.0, 1.0]))
+    >>> float(metric.compute()["recall"])
+    0.5
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    flagged: list[Tensor]
+    wrong: list[Tensor]
+    trust: list[Tensor]
+    gross: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("flagged", "wrong", "trust", "gross"):
+            self.add_state(name, [], dist_reduce_fx="cat")
+
+    def update(self, flagged: Tensor, wrong: Tensor, trust: Tensor, gross: Tensor | None = None) -> None:
+        """Take in a batch."""
+        none = torch.zeros_like(wrong)
+        outlier_scores(_numpy(flagged), _numpy(wrong), _numpy(trust), _numpy(none if gross is None else gross))
+        self.flagged.append(flagged.detach().flatten())
+        self.wrong.append(wrong.detach().flatten())
+        self.trust.append(trust.detach().flatten())
+        self.gross.append((none if gross is None else gross).detach().flatten())
+
+    def compute(self) -> dict[str, Tensor]:
+        """The scores of everything seen."""
+        if not len(self.wrong):
+            nothing = np.zeros(0, dtype=bool)
+            scores = outlier_scores(nothing, nothing)
+        else:
+            states = (self.flagged, self.wrong, self.trust, self.gross)
+            scores = outlier_scores(*(_numpy(dim_zero_cat(state)) for state in states))
+        return {name: torch.tensor(float(value)) for name, value in asdict(scores).items()}
+
+
+def _numpy(value: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = value.detach().cpu().numpy()
+    return array
+
+
+def _mask(name: str, value: ArrayLike) -> NDArray[np.bool_]:
+    array = np.asarray(value)
+    if array.dtype != np.bool_:
+        raise TypeError(f"outlier_scores: expected {name} to be boolean, got {array.dtype}. Compare it first.")
+    return array
+
+
+def _shape(name: str, array: NDArray[Any], flagged: NDArray[np.bool_]) -> None:
+    if array.shape != flagged.shape:
+        raise ValueError(
+            f"outlier_scores: expected {name} of flagged's shape {flagged.shape}, got {array.shape}. Reshape one."
+        )
+
+
+def _trust(trust: ArrayLike, flagged: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> NDArray[np.float64]:
+    value = np.asarray(trust, dtype=np.float64)
+    _shape("trust", value, flagged)
+    lost = np.isnan(value) & (flagged | wrong)
+    if lost.any():
+        raise ValueError(
+            f"outlier_scores: expected a trust for every flagged or wrong label, got {int(lost.sum())} NaN, the first "
+            f"at {tuple(int(i) for i in np.argwhere(lost)[0])}. Unannotated labels can be neither."
+        )
+    return value
+
+
+def _gross_recall(flagged: NDArray[np.bool_], wrong: NDArray[np.bool_], gross: NDArray[np.bool_]) -> float:
+    _shape("gross", gross, flagged)
+    stray = int((gross & ~wrong).sum())
+    if stray:
+        raise ValueError(f"outlier_scores: expected gross to be a part of wrong, got {stray} labels outside. Use &.")
+    return _ratio(int((flagged & gross).sum()), int(gross.sum()))
+
+
+def _average_precision(wrong: NDArray[np.bool_], trust: NDArray[np.float64]) -> float:
+    """sum (R_n - R_{n-1}) P_n over distinct trusts, least trusted first."""
+    judged = ~np.isnan(trust)
+    order = np.argsort(trust[judged], kind="stable")
+    ranked, hits = trust[judged][order], np.cumsum(wrong[judged][order])
+    if not len(hits) or hits[-1] == 0:
+        return np.nan
+    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # the last row of each group of equals
+    return float(np.sum(np.diff(hits[last], prepend=0) * hits[last] / (last + 1)) / hits[-1])
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else np.nan

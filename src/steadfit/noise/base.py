@@ -1,0 +1,181 @@
+"""What training believes about label errors: the interface of every noise model.
+
+A noise model is an immutable description; what it learns lives in a ``State``, a dict of tensors that :meth:`refit`
+returns, so that it can be checkpointed, compared and moved without knowing the model. It answers four questions:
+
+1. :meth:`NoiseModel.n_outputs`: how many numbers must the network put out;
+2. :meth:`NoiseModel.loss`: what is the loss of each label;
+3. :meth:`NoiseModel.trust`: how much is each label trusted, in [0, 1] (and :meth:`is_outlier`: is it suspect);
+4. :meth:`NoiseModel.refit`: what is re-estimated from the whole training set.
+
+Shapes: N samples, K points, D coordinates each; ``output`` (N, n_outputs) comes from the network, ``target`` (N, K, D)
+has NaN where a label is missing, trust and losses are (N, K), weights (N, K, D). A new model is a subclass in a file of
+its own::
+
+    @dataclass(frozen=True, kw_only=True)
+    class CauchyNoise(PenaltyNoise):
+        name: ClassVar[str] = "cauchy"
+        def penalty(self) -> Penalty: return Cauchy()
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from steadfit import _checks
+from steadfit.core.penalties import Absolute, Penalty, Squared
+from steadfit.core.scale import mad, nanmedian
+
+State = dict[str, Tensor]
+WARM_UPS = {"l1": Absolute(), "l2": Squared()}
+WIDE = 7.0
+"""The factor on the scale of a "wide" start, as the authors of paper 1 used it."""
+
+
+def residual_of(location: Tensor, target: Tensor) -> Tensor:
+    """target - location, NaN where the label is missing."""
+    _checks.same_shape("residual_of", "location", location, "target", target)
+    return target - location
+
+
+def masked_sum(loss: Tensor, weight: Tensor | None, target: Tensor) -> Tensor:
+    """Coordinate losses (N, K, D) to label losses (N, K): weighted, with 0 for what is not annotated."""
+    weighted = loss if weight is None else weight * loss
+    return torch.where(target.isnan(), 0.0, weighted).sum(dim=-1)
+
+
+def penalized(penalty: Penalty, location: Tensor, target: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    """rho((target - location)/scale), (N, K, D); missing labels are masked before rho, so that no NaN reaches a
+    gradient."""
+    known = torch.where(target.isnan(), location.detach(), target)
+    return penalty.rho((known - location) / scale)
+
+
+def robust_scale(residual: Tensor) -> Tensor:
+    """1.4826 MAD of every coordinate, (K, D), with a documented floor.
+
+    Where at least half of the residuals are equal the MAD is 0: then 1.2533 times the mean absolute deviation about the
+    median takes its place (sigma for a Gaussian), and 1 where that is 0 too (all residuals equal) or nothing is
+    annotated.
+    """
+    scale = mad(residual)
+    spread = 1.2533 * (residual - nanmedian(residual)).abs().nanmean(dim=0)
+    scale = torch.where(scale > 0, scale, spread)
+    return torch.where(scale > 0, scale, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseModel(ABC):
+    """Base of all noise models.
+
+    Args:
+        warmup: the loss of the first epochs, before anything is known about the residuals: ``"l1"`` (keeps its head up
+            to far higher contamination), ``"l2"`` (papers 1 and 2), or, for models with a scale, ``"wide"``: the model's
+            own loss with 7 times the scale (the authors of paper 1).
+    """
+
+    warmup: str = "l1"
+    name: ClassVar[str] = ""
+    needs_refit: ClassVar[bool] = True
+    fixed_loss: ClassVar[bool] = False  # the loss does not depend on the state: one refit at the end is enough
+    keeps_weights: ClassVar[bool] = False  # labels have weights that stay the same from one refit to the next
+
+    def __post_init__(self) -> None:
+        _checks.one_of(type(self).__name__, "warmup", self.warmup, tuple(WARM_UPS))
+
+    def n_outputs(self, points: int, dims: int) -> int:
+        """How many numbers the network puts out for K points of D coordinates."""
+        return points * dims
+
+    def location(self, output: Tensor, dims: int) -> Tensor:
+        """The predicted positions in the network's output, (N, n_outputs) to (N, K, D)."""
+        return output.reshape(output.shape[0], -1, dims)
+
+    def initial_state(self, points: int, dims: int) -> State:
+        """The state before anything is known."""
+        return {}
+
+    def warmup_loss(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        """The loss of the first epochs, (N, K)."""
+        location = self.location(output, target.shape[-1])
+        return masked_sum(penalized(WARM_UPS[self.warmup], location, target), None, target)
+
+    @abstractmethod
+    def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
+        """The loss of each label, (N, K), >= 0 for penalties; 0 where nothing is annotated."""
+
+    @abstractmethod
+    def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        """How much each label is trusted, (N, K) in [0, 1]; NaN where it is missing."""
+
+    @abstractmethod
+    def is_outlier(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        """Which labels are suspect, (N, K) bool; False where missing."""
+
+    def refit(self, output: Tensor, target: Tensor, state: State) -> State:
+        """The state re-estimated from all training samples; ``state`` is not changed."""
+        return state
+
+    def weight(self, output: Tensor, target: Tensor, state: State) -> Tensor | None:
+        """Weights (N, K, D) that labels keep until the next refit; None: the loss needs none."""
+        return None
+
+    def collapsed(self, state: State) -> bool:
+        """Whether the estimate says that no label can be trusted, so that training should stay with its warm-up."""
+        return False
+
+    def error_rate(self, output: Tensor, target: Tensor, state: State) -> float:
+        """The estimated share of wrong labels; for penalties the share of suspects."""
+        known = ~target.isnan().all(dim=-1)
+        return float(self.is_outlier(output, target, state)[known].double().mean()) if bool(known.any()) else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PenaltyNoise(NoiseModel):
+    """rho(residual / scale), the scale re-estimated by the MAD of the whole training set, coordinate by coordinate.
+
+    Trust is the penalty's; a label with several coordinates has the trust of its worst one. A label is an outlier
+    where some |u| > ``cut``.
+    """
+
+    cut: float = 4.6851
+
+    def __post_init__(self) -> None:
+        _checks.one_of(type(self).__name__, "warmup", self.warmup, (*WARM_UPS, "wide"))
+        _checks.positive(type(self).__name__, "cut", self.cut)
+
+    @abstractmethod
+    def penalty(self) -> Penalty:
+        """The penalty of a scaled residual."""
+
+    def initial_state(self, points: int, dims: int) -> State:
+        return {"scale": torch.ones(points, dims)}
+
+    def refit(self, output: Tensor, target: Tensor, state: State) -> State:
+        residual = residual_of(self.location(output, target.shape[-1]), target)
+        return {"scale": robust_scale(residual).to(state["scale"])}
+
+    def warmup_loss(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        if self.warmup == "wide":
+            return self.loss(output, target, {"scale": WIDE * state["scale"]})
+        return super().warmup_loss(output, target, state)
+
+    def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
+        location = self.location(output, target.shape[-1])
+        return masked_sum(penalized(self.penalty(), location, target, state["scale"]), weight, target)
+
+    def _scaled(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        return residual_of(self.location(output, target.shape[-1]), target) / state["scale"]
+
+    def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        trust = self.penalty().trust(self._scaled(output, target, state))
+        worst = trust.nan_to_num(nan=2.0).amin(dim=-1)
+        return worst.masked_fill(target.isnan().all(dim=-1), torch.nan)
+
+    def is_outlier(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        return (self._scaled(output, target, state).abs() > self.cut).any(dim=-1)

@@ -1,0 +1,127 @@
+"""DeepGUM's noise model: a Gaussian of inliers beside a uniform of outliers, judged by sample, point or coordinate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from steadfit import _checks
+from steadfit.core.mixture import GaussianUniform, GaussianUniformResult
+from steadfit.core.penalties import Absolute, Penalty, Squared
+from steadfit.noise.base import NoiseModel, State, masked_sum, penalized, residual_of
+
+UNITS = ("sample", "point", "coordinate")
+INNER: dict[str, Penalty] = {"absolute": Absolute(), "squared": Squared()}
+
+
+def to_groups(residual: Tensor, unit: str) -> Tensor:
+    """(N, K, D) to (N, G, D'): what is judged together stands on the last axis."""
+    n, k, d = residual.shape
+    return residual.reshape(n, *{"sample": (1, k * d), "point": (k, d), "coordinate": (k * d, 1)}[unit])
+
+
+def from_groups(value: Tensor, unit: str, points: int, dims: int) -> Tensor:
+    """One number a group, (N, G), spread over the labels it judges, (N, K, D)."""
+    shape = {"sample": (1, 1), "point": (points, 1), "coordinate": (points, dims)}[unit]
+    return value.reshape(-1, *shape).expand(-1, points, dims)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianUniformNoise(NoiseModel):
+    """Labels are right with Gaussian errors or wrong and anywhere; EM tells which, and with what error rate.
+
+    The loss of a label is its responsibility times the inner loss of its residual (paper 2, eq. 7), the responsibility
+    being kept from one refit to the next.
+
+    Args:
+        unit: what is right or wrong as a whole: ``"sample"`` (all K D numbers of an image), ``"point"`` (its D
+            coordinates), ``"coordinate"``.
+        inner: ``"absolute"`` or ``"squared"`` (paper 2): the loss inside the inliers.
+        covariance, volume, min_inlier_share: of :class:`steadfit.GaussianUniform`.
+        inflation: factor on the inliers' covariance when labels are judged (not when it is estimated). A network's
+            errors on right labels have heavier tails than a Gaussian: some images are harder than others. At 1.5 right
+            labels of hard images stay in training; 1 is the plain posterior (paper 2).
+
+    Where EM finds no inliers in a group (its share is at the floor) that group's labels keep weight 1; where it finds
+    none at all training stays with its warm-up loss. References: Lathuiliere et al., ECCV 2018.
+    """
+
+    name: ClassVar[str] = "gum"
+    keeps_weights: ClassVar[bool] = True
+    unit: str = "point"
+    inner: str = "absolute"
+    covariance: str = "full"
+    volume: str | float = "range"
+    min_inlier_share: float = 0.01
+    inflation: float = 1.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _checks.one_of("GaussianUniformNoise", "unit", self.unit, UNITS)
+        _checks.one_of("GaussianUniformNoise", "inner", self.inner, tuple(INNER))
+        _checks.positive("GaussianUniformNoise", "inflation", self.inflation)
+        self._mixture()
+
+    def _mixture(self) -> GaussianUniform:
+        return GaussianUniform(
+            covariance=self.covariance, volume=self.volume, min_inlier_share=self.min_inlier_share, tol=1e-6
+        )
+
+    def initial_state(self, points: int, dims: int) -> State:
+        _, groups, size = to_groups(torch.zeros(1, points, dims), self.unit).shape
+        return {
+            "inlier_share": torch.ones(groups),
+            "covariance": torch.eye(size).repeat(groups, 1, 1),
+            "box": torch.full((groups, size), 1e3),
+            "informative": torch.ones(groups, size, dtype=torch.bool),
+        }
+
+    def refit(self, output: Tensor, target: Tensor, state: State) -> State:
+        result = self._mixture().fit(self._grouped(output, target).double())
+        found = {name: getattr(result, name) for name in ("inlier_share", "covariance", "box", "informative")}
+        return {name: value.to(state[name]) for name, value in found.items()}
+
+    def _grouped(self, output: Tensor, target: Tensor) -> Tensor:
+        return to_groups(residual_of(self.location(output, target.shape[-1]), target), self.unit)
+
+    def _responsibility(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        """Inlier posterior of every coordinate, (N, K, D); NaN where the group is not annotated."""
+        result = GaussianUniformResult(
+            inlier_share=state["inlier_share"].double().clamp(max=1 - torch.finfo(torch.float64).eps),
+            covariance=self.inflation * state["covariance"].double(),
+            log_density=-state["box"].double().log().sum(dim=-1),
+            responsibility=torch.empty(0),
+            log_likelihood=torch.empty(0),
+            n_iter=0,
+            converged=True,
+            box=state["box"].double(),
+            informative=state["informative"],
+        )
+        groups = result.responsibility_of(self._grouped(output, target).double())
+        return from_groups(groups.to(target.dtype), self.unit, *target.shape[1:])
+
+    def weight(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        weight = self._responsibility(output, target, state).nan_to_num(nan=0.0)
+        lost = (state["inlier_share"] <= self.min_inlier_share).expand(len(target), -1)
+        return torch.where(from_groups(lost, self.unit, *target.shape[1:]), 1.0, weight)
+
+    def collapsed(self, state: State) -> bool:
+        return bool((state["inlier_share"] <= self.min_inlier_share).all())
+
+    def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
+        location = self.location(output, target.shape[-1])
+        return masked_sum(penalized(INNER[self.inner], location, target), weight, target)
+
+    def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        worst = self._responsibility(output, target, state).nan_to_num(nan=2.0).amin(dim=-1)
+        return worst.masked_fill(target.isnan().all(dim=-1), torch.nan)
+
+    def is_outlier(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        return self.trust(output, target, state) < 0.5
+
+    def error_rate(self, output: Tensor, target: Tensor, state: State) -> float:
+        """1 - pi, averaged over the groups."""
+        return 1.0 - float(state["inlier_share"].double().mean())

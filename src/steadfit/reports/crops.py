@@ -1,0 +1,87 @@
+"""Which part of an image shows a suspect label, and the small pictures of the report's table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from steadfit.reports.overlays import GREEN, RED, WHITE, Image, as_rgb, cross, encode, line, ring
+
+Array = NDArray[np.float64]
+Box = tuple[float, float, float, float]
+
+SMALL = 160  # px: images up to this side are shown whole
+OUTSIDE = (236, 238, 240)
+
+
+def thumbnails(
+    suspects: pd.DataFrame, load: Callable[[str], Image], *, count: int = 50, side: int = 152
+) -> list[bytes]:
+    """JPEG pictures of the first suspects: given label as a red cross, predicted one as a green ring.
+
+    Args:
+        suspects: the table of `steadfit.audit.suspects`, with ``image``.
+        load: gives the image (RGB or grey, uint8) of a path in the table.
+        count: number of pictures.
+        side: width and height in px.
+    """
+    rows = suspects.head(count)
+    given, predicted = label_values(rows)
+    return [
+        encode(thumbnail(load(name), given[i], predicted[i], side=side), ".jpg") for i, name in enumerate(rows["image"])
+    ]
+
+
+def thumbnail(image: Image, given: Array, predicted: Array, *, side: int = 152) -> Image:
+    """One square picture around a label, (side, side, 3); a scalar label shows the whole image."""
+    left, right, top, _ = view(image, given, predicted)
+    scale = side / (right - left)
+    # output pixel p shows the input at left + (p + 1/2)/scale
+    to_output = np.array([[scale, 0.0, -left * scale - 0.5], [0.0, scale, -top * scale - 0.5]])
+    source = as_rgb(image)
+    if scale < 0.5:  # averaging before a strong reduction, as a warp alone would skip pixels
+        cv2.blur(source, (round(1 / scale), round(1 / scale)), dst=source)
+    canvas = np.asarray(
+        cv2.warpAffine(source, to_output, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE),
+        dtype=np.uint8,
+    )
+    steps = (np.arange(side) + 0.5) / scale
+    canvas[:, (left + steps < -0.5) | (left + steps > image.shape[1] - 0.5)] = OUTSIDE
+    canvas[(top + steps < -0.5) | (top + steps > image.shape[0] - 0.5)] = OUTSIDE
+    if len(given) == 2:
+        a, b = (np.asarray(p, dtype=float) * scale + to_output[:, 2] for p in (given, predicted))
+        line(canvas, a, b, WHITE, 1.0)
+        ring(canvas, b, 0.05 * side, GREEN, 2.0)
+        cross(canvas, a, 0.04 * side, RED, 2.0)
+    return canvas
+
+
+def label_values(table: pd.DataFrame) -> tuple[Array, Array]:
+    """Given and predicted of a labels table: (M, 2) points or (M, 1) scalars."""
+    given, predicted = (["x", "y"], ["predicted_x", "predicted_y"]) if "x" in table else (["value"], ["predicted"])
+    return np.asarray(table[given], dtype=float), np.asarray(table[predicted], dtype=float)
+
+
+def view(image: Image, given: Array, predicted: Array) -> Box:
+    """Left, right, top, bottom of the view in pixels: a square with both labels; small images are shown whole.
+
+    It reaches beyond the image for a label outside, but by no more than half the image.
+    """
+    size = np.array([image.shape[1], image.shape[0]], dtype=float)
+    corners = [np.array([-0.5, -0.5]), size - 0.5]
+    labels = [np.clip(label, -0.5 * size, 1.5 * size) for label in (given, predicted) if len(label) == 2]
+    labels = [label for label in labels if np.isfinite(label).all()]
+    whole = size.max() <= SMALL or not labels
+    room = 0.05 * size.max()
+    reach = np.stack([*(corners if whole else []), *(label + room for label in labels), *(p - room for p in labels)])
+    if whole:  # no margin on a side where nothing lies outside
+        reach = np.where((reach > -0.5 - room) & (reach < size - 0.5 + room), np.clip(reach, -0.5, size - 0.5), reach)
+    low, high = reach.min(axis=0), reach.max(axis=0)
+    middle, half = (low + high) / 2, float((high - low).max()) / 2
+    half = half if whole else max(1.5 * half, 0.16 * float(size.max()))
+    x, y = float(middle[0]), float(middle[1])
+    return x - half, x + half, y - half, y + half

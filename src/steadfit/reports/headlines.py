@@ -1,0 +1,123 @@
+"""What the report says in words: the large numbers, one sentence about each, and a caption for each figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from steadfit.reports.methods import marks
+from steadfit.reports.tables import Results, best_method
+from steadfit.reports.values import count, number, percent, seconds, short, star_text
+
+
+@dataclass(frozen=True)
+class Card:
+    """One large number with its meaning."""
+
+    title: str
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Headline:
+    """Which entry of the metrics becomes a card, and how; ``{unit}`` in the text is replaced."""
+
+    keys: tuple[str, ...]
+    title: str
+    show: Callable[[float], str]
+    meaning: str
+    unit: bool = False
+
+
+CARDS = (
+    Headline(
+        ("mean_error", "error", "mean", "mae"), "mean error", short,
+        "Mean distance between predictions and the labels of the evaluation split.",
+        unit=True,
+    ),
+    Headline(
+        ("failure_rate",), "failure rate", percent, "Share of evaluated images whose error is above the threshold."
+    ),
+    Headline(("suspects_count", "n_suspects"), "suspect labels", lambda v: count(int(v)), "Labels to look at again."),
+    Headline(
+        ("suspects", "suspect_share"), "suspect share", percent, "Share of the labels that training came to distrust."
+    ),
+    Headline(
+        ("error_rate",), "estimated error rate", percent,
+        "Estimated share of wrong labels; compare it with a sample that you check by hand.",
+    ),
+    Headline(("precision",), "precision", percent, "Of the suspects, so many are truly wrong (the truth is known)."),
+    Headline(("recall",), "recall", percent, "Of the truly wrong labels, so many are among the suspects."),
+    Headline(("gross_recall",), "gross recall", percent, "Of the labels that are wrong by a lot, so many were found."),
+    Headline(("seconds", "time"), "time", seconds, "Training time."),
+)  # fmt: skip
+
+CAPTIONS = {
+    "training_curves": "Validation error after every epoch, and below it the share of labels that are distrusted. The "
+    "shaded epochs are the warm-up, in which every label counts fully.",
+    "failure_bars": "Failure rate and mean error on the test images, with 95 % intervals over the images.",
+    "suspects_gallery": "One suspect per image: where the annotation is (red cross) and where the network "
+    "puts the point (green ring). If the ring is right, the annotation is wrong.",
+    "error_cdf": "Share of test images whose error is below the value on the axis; higher and further left is better.",
+    "trust_histogram": "Distance between annotation and prediction for every label, on a logarithmic axis. Wrong "
+    "labels that lie among the right ones cannot be told from them.",
+    "contamination": "Failure rate, and precision and recall of the suspects, against the share of wrong labels. Bands "
+    "reach from the lowest to the highest seed.",
+}
+
+
+def cards(metrics: Mapping[str, Any], unit: str) -> list[Card]:
+    """The cards for which the metrics have a number, in fixed order."""
+    found = ((headline, find(metrics, *headline.keys)) for headline in CARDS)
+    return [
+        Card(headline.title, f"{headline.show(value)} {unit}" if headline.unit else headline.show(value),
+             headline.meaning)
+        for headline, value in found
+        if not math.isnan(value)
+    ]  # fmt: skip
+
+
+def find(metrics: Mapping[str, Any], *keys: str) -> float:
+    """The first of the keys that has a number: at the top, else in a nested group, ``test`` before the others."""
+    nested = {name: group for name, group in metrics.items() if isinstance(group, Mapping)}
+    groups = [metrics, *sorted(nested.values(), key=lambda group: group is not nested.get("test"))]
+    for group in groups:
+        for key in keys:
+            if isinstance(group.get(key), int | float) and not math.isnan(number(group, key)):
+                return number(group, key)
+    return float("nan")
+
+
+def run_lead(metrics: Mapping[str, Any], unit: str) -> str:
+    """The report's first sentence."""
+    error, share = find(metrics, *CARDS[0].keys), find(metrics, "suspects", "suspect_share")
+    parts = []
+    if not math.isnan(error):
+        parts.append(f"Predictions are off by {short(error)} {unit} on average.")
+    if not math.isnan(share):
+        parts.append(f"{percent(share)} of the labels are suspect; the worst are listed below.")
+    return " ".join(parts) or "The run has finished."
+
+
+def compare_lead(results: Results, unit: str, against: str = "the best") -> str:
+    """The comparison's first sentence: the best method, and whether the next one is really worse."""
+    best = best_method(results)
+    if best is None:
+        return "No method has a mean error."
+    drawn, mean = marks(results), {name: number(result, "mean") for name, result in results.items()}
+    lead = f"{drawn[best].label} has the lowest mean error, {short(mean[best])} {unit}"
+    rate = number(results[best], "failure_rate")
+    lead += f" with {percent(rate)} failures." if not math.isnan(rate) else "."
+    rest = [name for name in results if name != best and not name.startswith("oracle") and not math.isnan(mean[name])]
+    if rest:
+        second = min(rest, key=mean.__getitem__)
+        lead += f" The next is {drawn[second].label} with {short(mean[second])} {unit}"
+        worse = "significantly" if "*" in star_text(results[second]) else "but not significantly"
+        lead += f", {worse} worse." if against == "the best" else "."
+    oracles = [name for name in results if name.startswith("oracle") and not math.isnan(mean[name])]
+    if oracles:
+        lead += f" Knowing the wrong labels and leaving them out (oracle) gives {short(mean[oracles[0]])} {unit}."
+    return lead

@@ -1,0 +1,180 @@
+"""Points drawn into images: what ``predict`` saves, and the thumbnails of the report.
+
+The centre of the first pixel is (0, 0). An image enlarged ``s`` times therefore shows the point (x, y) centred at
+((x + 1/2)·s - 1/2, (y + 1/2)·s - 1/2), to a fraction of a pixel.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from steadfit.data.files import write_bytes
+from steadfit.errors import DataError
+
+Image = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+SIDE = 384  # px, the longer side of an enlarged image at least
+SHIFT = 4  # OpenCV draws at 1/16 px
+RED: Colour = (229, 19, 58)
+GREEN: Colour = (0, 179, 107)
+WHITE: Colour = (255, 255, 255)
+PALETTE: tuple[Colour, ...] = (
+    (0, 200, 120), (86, 180, 233), (255, 176, 0), (204, 121, 167), (240, 228, 66), (120, 94, 240), (0, 158, 115),
+    (254, 97, 0),
+)  # fmt: skip
+
+
+def draw_points(
+    image: Image,
+    predicted: ArrayLike,
+    *,
+    given: ArrayLike | None = None,
+    limbs: Sequence[tuple[int, int]] = (),
+    scale: float | None = None,
+) -> Image:
+    """The image, enlarged if it is small, with predicted points as dots and given ones as red crosses.
+
+    Args:
+        image: (H, W, 3) RGB or (H, W) grey, uint8.
+        predicted: (K, 2) in pixels of ``image``; rows with NaN, and points far outside, are left out.
+        given: (K, 2) annotated points; each is joined to its prediction by a thin line.
+        limbs: pairs of point indices joined by lines.
+        scale: enlargement; by default the smallest whole number that brings the longer side to 384 px.
+
+    Returns:
+        (round(H·scale), round(W·scale), 3) RGB, uint8; the input is not changed.
+
+    Raises:
+        TypeError: the image is not uint8.
+        ValueError: a shape or the scale is wrong.
+    """
+    canvas = as_rgb(image)
+    points = _points("predicted", predicted, None)
+    height, width = canvas.shape[:2]
+    scale = max(1.0, float(math.ceil(SIDE / max(height, width)))) if scale is None else float(scale)
+    canvas = enlarge(canvas, scale)
+    points = to_enlarged(points, scale)
+    pen = max(1.0, max(canvas.shape[:2]) / SIDE)
+    for a, b in limbs:
+        line(canvas, points[a], points[b], (230, 230, 230), 1.5 * pen)
+    if given is not None:
+        labels = to_enlarged(_points("given", given, points.shape), scale)
+        for label, point in zip(labels, points, strict=True):
+            line(canvas, label, point, WHITE, 1.0 * pen)
+            cross(canvas, label, 5.0 * pen, RED, 1.8 * pen)
+    for point, colour in zip(points, colours(len(points)), strict=True):
+        _dot(canvas, point, 4.8 * pen, WHITE)
+        _dot(canvas, point, 3.6 * pen, colour)
+    return canvas
+
+
+def colours(count: int) -> list[Colour]:
+    """The colour of each of ``count`` points; a point keeps its colour in every image."""
+    if count <= len(PALETTE):
+        return list(PALETTE[:count])
+    ramp = np.linspace(20, 235, count).round().astype(np.uint8)[:, None]
+    table = cv2.applyColorMap(ramp, cv2.COLORMAP_TURBO)[:, 0, ::-1]  # BGR to RGB
+    return [(int(r), int(g), int(b)) for r, g, b in table]
+
+
+def to_enlarged(points: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """Pixel coordinates in the enlarged image: pixel centres move as pixel edges do not."""
+    return (points + 0.5) * scale - 0.5
+
+
+def enlarge(image: Image, scale: float) -> Image:
+    """The image ``scale`` times as large, by cubic interpolation (by areas when it shrinks)."""
+    if not (math.isfinite(scale) and scale > 0):
+        raise ValueError(f"draw_points: expected scale > 0 and finite, got {scale}.")
+    if scale == 1:
+        return image.copy()
+    height, width = image.shape[:2]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.ascontiguousarray(
+        cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA), dtype=np.uint8
+    )
+
+
+def as_rgb(image: NDArray[Any]) -> Image:
+    """A fresh (H, W, 3) uint8 image of a grey or RGB one."""
+    if image.dtype != np.uint8:
+        raise TypeError(f"draw_points: expected an image of uint8, got {image.dtype}. Scale it to 0 to 255.")
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    if image.ndim == 2:
+        return np.repeat(image[:, :, None], 3, axis=2)
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(f"draw_points: expected an image of shape (H, W, 3) or (H, W), got {image.shape}.")
+    return np.ascontiguousarray(image).copy()
+
+
+def encode(image: Image, suffix: str = ".png") -> bytes:
+    """The bytes of an RGB image in the format of ``suffix``."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, 88] if suffix in (".jpg", ".jpeg") else []
+    if not cv2.haveImageWriter(f"x{suffix}"):
+        raise DataError(f"write_image: expected an image format that OpenCV writes, got {suffix!r}. Use .png or .jpg.")
+    _, content = cv2.imencode(suffix, np.ascontiguousarray(image[:, :, ::-1]), options)
+    return bytes(content.tobytes())
+
+
+def write_image(image: Image, path: str | os.PathLike[str]) -> Path:
+    """Write an RGB image atomically, in the format of the path's suffix; returns the path."""
+    return write_bytes(encode(image, Path(path).suffix.lower()), path)
+
+
+def _points(name: str, value: ArrayLike, shape: tuple[int, ...] | None) -> NDArray[np.float64]:
+    points = np.asarray(value, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"draw_points: expected {name} of shape (K, 2), got {points.shape}.")
+    if shape is not None and points.shape != shape:
+        raise ValueError(f"draw_points: expected {name} of shape {shape} like predicted, got {points.shape}.")
+    return points
+
+
+def _fixed(canvas: Image, point: NDArray[np.float64]) -> tuple[int, int] | None:
+    """OpenCV's fixed-point numbers; ``None`` for a missing point or one farther off than the image is large."""
+    reach = 2.0 * max(canvas.shape[:2])
+    if not np.isfinite(point).all() or np.abs(point).max() > reach:
+        return None
+    x, y = np.round(point * (1 << SHIFT)).astype(int)
+    return int(x), int(y)
+
+
+def _dot(canvas: Image, point: NDArray[np.float64], radius: float, colour: Colour) -> None:
+    centre = _fixed(canvas, point)
+    if centre is not None:
+        cv2.circle(canvas, centre, round(radius * (1 << SHIFT)), colour, cv2.FILLED, cv2.LINE_AA, SHIFT)
+
+
+def ring(canvas: Image, point: NDArray[np.float64], radius: float, colour: Colour, width: float) -> None:
+    """A circle with a white edge, in place."""
+    centre = _fixed(canvas, point)
+    if centre is not None:
+        for paint, pen in ((WHITE, width + 2.0), (colour, width)):
+            cv2.circle(canvas, centre, round(radius * (1 << SHIFT)), paint, max(1, round(pen)), cv2.LINE_AA, SHIFT)
+
+
+def line(canvas: Image, a: NDArray[np.float64], b: NDArray[np.float64], colour: Colour, width: float) -> None:
+    """A line, in place."""
+    start, end = _fixed(canvas, a), _fixed(canvas, b)
+    if start is not None and end is not None:
+        cv2.line(canvas, start, end, colour, max(1, round(width)), cv2.LINE_AA, SHIFT)
+
+
+def cross(canvas: Image, point: NDArray[np.float64], arm: float, colour: Colour, width: float) -> None:
+    """A slanting cross with a white edge, in place."""
+    for tilt in (1.0, -1.0):
+        step = np.array([arm, arm * tilt])
+        line(canvas, point - step, point + step, WHITE, width + 2.0)
+    for tilt in (1.0, -1.0):
+        step = np.array([arm, arm * tilt])
+        line(canvas, point - step, point + step, colour, width)

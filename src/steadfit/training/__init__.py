@@ -1,0 +1,24 @@
+"""Training: the Lightning module and its callbacks, Algorithm 1, the run folder."""
+
+from steadfit.training.fit import fit
+from steadfit.training.module import RegressionModule, Regressor
+from steadfit.training.outcome import Judgement
+from steadfit.training.refit import RefitNoise
+from steadfit.training.rounds import Algorithm1
+from steadfit.training.run import Prediction, Run, load
+from steadfit.training.settings import PROTOCOLS, Protocol, Settings
+
+__all__ = [
+    "PROTOCOLS",
+    "Algorithm1",
+    "Judgement",
+    "Prediction",
+    "Protocol",
+    "RefitNoise",
+    "RegressionModule",
+    "Regressor",
+    "Run",
+    "Settings",
+    "fit",
+    "load",
+]

@@ -1,0 +1,234 @@
+"""Train one network under one noise model into a run folder."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities.seed import isolate_rng
+from rich.console import Console
+from torch import Tensor, nn
+
+from steadfit.data import Annotations, LabelledDataset, Standardizer
+from steadfit.errors import ConfigError, RunError
+from steadfit.networks import MLP, CompactConvNet
+from steadfit.noise import NoiseModel
+from steadfit.training.history import History
+from steadfit.training.module import InputScaling, RegressionModule, Regressor
+from steadfit.training.progress import Announce
+from steadfit.training.refit import RefitNoise
+from steadfit.training.rounds import Algorithm1
+from steadfit.training.run import CHECKPOINT, Run, load, read_config, save_model, write_config
+from steadfit.training.settings import Protocol, Settings
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What is trained on, and what is watched."""
+
+    train: LabelledDataset
+    val: LabelledDataset
+
+    @classmethod
+    def of(cls, annotations: Annotations, settings: Settings) -> Splits:
+        cache: bool | str = {"on": True, "off": False}.get(settings.cache, "auto")
+        return cls(
+            *(
+                LabelledDataset(
+                    annotations,
+                    annotations.rows(name),
+                    size=settings.size,
+                    channels=settings.channels,
+                    cache=cache,  # type: ignore[arg-type]
+                )
+                for name in ("train", "val")
+            )
+        )
+
+
+def fit(
+    annotations: Annotations,
+    settings: Settings,
+    out: str | Path,
+    *,
+    network: nn.Module | None = None,
+    noise: NoiseModel | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    console: Console | None = None,
+) -> Run:
+    """Train and write a run folder.
+
+    Args:
+        annotations: the checked table, with rows for training and validation.
+        settings: everything else that decides the result.
+        out: the run folder; it must not hold a run, unless ``resume`` continues that one.
+        network: a module of your own from inputs (N, C, H, W) or (N, F) to (N, noise.n_outputs(K, D)).
+        noise: a noise model of your own; the protocol does not change it.
+        resume: continue a run that was stopped, from its last finished epoch, to the same result; a finished run is
+            returned as it is. The data and the settings must be those of the run.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
+        console: where progress is shown; None for silence.
+
+    Raises:
+        RunError: ``out`` holds a run and ``resume`` is False, or holds another run. ConfigError: contradicting options.
+    """
+    out = Path(out)
+    _open_folder(out, annotations, settings, resume)
+    splits = Splits.of(annotations, settings)
+    return train(splits, settings, out, network=network, noise=noise, device=device, console=console)
+
+
+def train(
+    splits: Splits,
+    settings: Settings,
+    out: Path,
+    *,
+    network: nn.Module | None = None,
+    noise: NoiseModel | None = None,
+    device: str = "auto",
+    console: Console | None = None,
+) -> Run:
+    """:func:`fit` on data sets that are there already: trains, continues from ``out``'s checkpoint, saves the model."""
+    schema = splits.train.annotations.schema
+    with isolate_rng(), _quiet():
+        torch.manual_seed(settings.seed)
+        module = build_module(splits.train, settings, network, noise)
+        history = History(splits.val, out / "history.csv")
+        trainer = _trainer(out, settings, module.protocol, history, device, console, schema.units)
+        last = out / CHECKPOINT
+        trainer.fit(
+            module,
+            splits.train.loader(
+                settings.batch_size,
+                shuffle_seed=settings.seed,
+                workers=settings.workers,
+                drop_last=_lonely_last(len(splits.train), settings.batch_size),
+            ),
+            splits.val.loader(512, workers=settings.workers),
+            ckpt_path=str(last) if last.exists() else None,
+            weights_only=True,
+        )
+        return save_model(out, module, settings, schema)
+
+
+def build_module(
+    train: LabelledDataset, settings: Settings, network: nn.Module | None = None, noise: NoiseModel | None = None
+) -> RegressionModule:
+    """The module for a training set, with the standardisation fitted on it."""
+    schema, protocol = train.annotations.schema, settings.plan()
+    noise = settings.noise_model() if noise is None else noise
+    n_outputs = noise.n_outputs(schema.n_targets, schema.dims)
+    inputs = input_scaling(train)
+    if network is None:
+        network = default_network(inputs, settings, n_outputs)
+    elif settings.network == "default":
+        raise ConfigError("fit: expected settings.network to name your network, got 'default'. Give it a name.")
+    mirrored = settings.mirror and bool(schema.pairs) and schema.dims == 2
+    return RegressionModule(
+        Regressor(network, inputs, Standardizer.fit(train.target)),
+        noise,
+        protocol,
+        n_samples=len(train),
+        permutation=schema.permutation if mirrored else None,
+        weight_decay=settings.weight_decay,
+        seed=settings.seed,
+    )
+
+
+def default_network(inputs: InputScaling, settings: Settings, n_outputs: int) -> nn.Module:
+    """A compact ConvNet for images, an MLP for features."""
+    channels = len(inputs.mean)
+    if inputs.images:
+        return CompactConvNet(channels, n_outputs, size=(settings.size, settings.size))
+    return MLP(channels, n_outputs)
+
+
+def input_scaling(train: LabelledDataset) -> InputScaling:
+    """Mean and deviation per channel or feature, over 2,000 training samples at most."""
+    step = max(len(train) // 2000, 1)
+    sample: Tensor = train.__getitems__(list(range(0, len(train), step)))["input"]
+    images = sample.dtype == torch.uint8
+    value = sample.double() / 255 if images else sample.double()
+    axes = [0, *range(2, value.dim())]
+    return InputScaling(value.mean(axes), value.std(axes), images=images)
+
+
+def _lonely_last(count: int, batch_size: int) -> bool:
+    """A last batch of one sample would break batch norm."""
+    return count > batch_size and count % batch_size == 1
+
+
+def _trainer(
+    out: Path,
+    settings: Settings,
+    protocol: Protocol,
+    history: History,
+    device: str,
+    console: Console | None,
+    units: str,
+) -> L.Trainer:
+    return L.Trainer(
+        accelerator={"cuda": "gpu"}.get(device, device),
+        devices=1,
+        max_epochs=settings.epochs,
+        callbacks=[
+            *_noise_callbacks(settings, protocol),
+            history,
+            *([] if console is None else [Announce(console, history, settings.noise, units)]),
+            ModelCheckpoint(
+                dirpath=out / Path(CHECKPOINT).parent,
+                filename=Path(CHECKPOINT).stem,
+                save_top_k=1,
+                save_on_train_epoch_end=True,
+                enable_version_counter=False,
+            ),
+        ],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        default_root_dir=out,
+    )
+
+
+def _noise_callbacks(settings: Settings, protocol: Protocol) -> list[L.Callback]:
+    if protocol.rounds:
+        refit = RefitNoise(residuals="pass")
+        return [Algorithm1(refit, patience=protocol.patience)]
+    warmup = max(round(protocol.warmup_share * settings.epochs), 1)
+    return [RefitNoise(warmup_epochs=min(warmup, settings.epochs), residuals=settings.residuals)]
+
+
+def _open_folder(out: Path, annotations: Annotations, settings: Settings, resume: bool) -> None:
+    if not (out / "config.yaml").exists():
+        write_config(out, annotations, settings)
+        return
+    if not resume:
+        raise RunError(f"{out}: holds a run already. Continue it with --resume or choose another folder with --out.")
+    before, _ = read_config(out)
+    changed = [key for key, value in settings.to_dict().items() if before.to_dict()[key] != value]
+    if changed:
+        raise RunError(f"{out}: cannot resume, {', '.join(changed)} differ from the run's. Use another folder.")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's notices about hardware and workers say nothing that a user here could act on."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,169 @@
+"""The LightningModule: network, standardisation, noise model, averaged weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from steadfit.data import Standardizer, mirror
+from steadfit.data.dataset import Batch
+from steadfit.noise import LabelNoise, NoiseModel
+from steadfit.training.settings import Protocol
+
+
+class InputScaling(nn.Module):
+    """(input - mean)/deviation per channel or feature; images of 0..255 are taken as 0..1."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, mean: Tensor, deviation: Tensor, *, images: bool) -> None:
+        super().__init__()
+        self.images = images
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("deviation", torch.where(deviation > 0, deviation, 1.0).float())
+
+    def forward(self, value: Tensor) -> Tensor:
+        shape = (1, -1, *[1] * (value.dim() - 2))
+        real = value.float() / 255 if self.images else value.float()
+        return (real - self.mean.view(shape)) / self.deviation.view(shape)
+
+
+class Regressor(nn.Module):
+    """What is saved of a run: input scaling, network, and the way back to the frame's units."""
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(self, network: nn.Module, inputs: InputScaling, targets: Standardizer) -> None:
+        super().__init__()
+        self.network, self.inputs = network, inputs
+        self.register_buffer("center", targets.center.float())
+        self.register_buffer("scale", targets.scale.float())
+
+    def forward(self, value: Tensor) -> Tensor:
+        """The network's output, in standardised units."""
+        result: Tensor = self.network(self.inputs(value))
+        return result
+
+    def standardize(self, target: Tensor) -> Tensor:
+        return (target - self.center) / self.scale
+
+    def destandardize(self, location: Tensor) -> Tensor:
+        return location * self.scale + self.center
+
+
+class RegressionModule(L.LightningModule):
+    """Trains a :class:`Regressor` under a noise model.
+
+    ``averaged`` (the network itself where the protocol doesn't average) predicts, is validated and gives residuals.
+    A batch is a dict with ``index``, ``input``, ``target`` (see :class:`steadfit.data.LabelledDataset`). All randomness
+    of an epoch is a function of (seed, epoch, batch), so that a resumed run repeats it.
+    """
+
+    def __init__(
+        self,
+        regressor: Regressor,
+        noise: NoiseModel,
+        protocol: Protocol,
+        *,
+        n_samples: int,
+        permutation: Sequence[int] | None = None,
+        weight_decay: float = 1e-2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        points, dims = regressor.center.shape
+        self.regressor, self.protocol = regressor, protocol
+        self.label_noise = LabelNoise(noise, n_samples=n_samples, points=points, dims=dims)
+        self.averaged: AveragedModel | None = None
+        if protocol.averaging > 0:
+            average = get_ema_multi_avg_fn(protocol.averaging)
+            self.averaged = AveragedModel(regressor, multi_avg_fn=average, use_buffers=True)
+        self.permutation = None if permutation is None else tuple(permutation)
+        self.weight_decay, self.seed = weight_decay, seed
+        self.held_out: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    @property
+    def dims(self) -> int:
+        return int(self.regressor.center.shape[1])
+
+    def predictor(self) -> Regressor:
+        """The network that predicts."""
+        chosen = self.regressor if self.averaged is None else self.averaged.module
+        assert isinstance(chosen, Regressor)
+        return chosen
+
+    def forward(self, value: Tensor) -> Tensor:
+        result: Tensor = self.predictor()(value)
+        return result
+
+    def noise_outputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Sample index, output and standardised target, for the refit of the noise model."""
+        return batch["index"], self(batch["input"]), self.regressor.standardize(batch["target"])
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        value, target, which = self._mirrored(batch, batch_idx)
+        goal = self.regressor.standardize(target)
+        output = self.regressor(value)
+        loss = self.label_noise(output, goal, batch["index"], which, self.permutation)
+        return {"loss": loss, "index": batch["index"], **self._seen(output, goal, batch, which)}
+
+    def _mirrored(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        if self.permutation is None:
+            return batch["input"], batch["target"], None
+        generator = torch.Generator().manual_seed(_mix(self.seed, self.current_epoch, batch_idx))
+        which = (torch.rand(len(batch["input"]), generator=generator) < 0.5).to(batch["input"].device)
+        width = batch["input"].shape[-1]
+        value, target = mirror(batch["input"], batch["target"], which, self.permutation, width)
+        return value, target, which
+
+    def _seen(self, output: Tensor, goal: Tensor, batch: Batch, which: Tensor | None) -> dict[str, Tensor]:
+        """Output and target of the unmirrored samples, to refit from what the epoch has seen anyway."""
+        target = self.regressor.standardize(batch["target"])
+        if which is None or self.permutation is None:
+            return {"output": output.detach(), "target": target}
+        residual = goal - self.label_noise.noise.location(output.detach(), self.dims)
+        back = residual[:, list(self.permutation)] * torch.tensor([-1.0, 1.0], device=residual.device)
+        location = target.nan_to_num(nan=0.0) - torch.where(which[:, None, None], back, residual).nan_to_num(nan=0.0)
+        return {"output": location.flatten(1), "target": target}
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.regressor)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.held_out.append(self.noise_outputs(batch))
+
+    def on_validation_epoch_start(self) -> None:
+        self.held_out.clear()
+
+    def held_out_loss(self) -> float:
+        """The validation loss under the present mixture, from the outputs of the last validation."""
+        _, output, target = (torch.cat(parts) for parts in zip(*self.held_out, strict=True))
+        return float(self.label_noise.held_out_loss(output, target))
+
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed(_mix(self.seed, self.current_epoch, -1))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.AdamW(
+            self.regressor.parameters(), lr=self.protocol.lr, weight_decay=self.weight_decay
+        )
+        if self.protocol.schedule == "constant":
+            return optimizer
+        total = max(int(self.trainer.estimated_stepping_batches), 2)
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=self.protocol.lr, total_steps=total, pct_start=0.15, cycle_momentum=False
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _mix(seed: int, epoch: int, step: int) -> int:
+    """One seed of three numbers."""
+    return (seed * 1_000_003 + epoch) * 1_000_003 + step + 1 & 0x7FFF_FFFF_FFFF_FFFF

@@ -1,0 +1,79 @@
+"""What a finished run says: predictions, errors, and the trust in every label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from steadfit.data import Annotations
+from steadfit.metrics import FailureRate, MeanAbsoluteError, PointError, RootMeanSquareError, outlier_scores
+from steadfit.noise import NoiseModel, State
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+FAILURE = 0.05
+"""A failure is an error above this share of the normalising length (paper 2)."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A run's word on every label of a table with N rows and K labels a row."""
+
+    predicted: Floats  # (N, K, D) in the user's units
+    trust: Floats  # (N, K) in [0, 1], NaN where the label is missing
+    suspect: Flags  # (N, K)
+    error_rate: float  # the estimated share of wrong labels in the training set
+    fallen_back: bool = False  # EM declared everything an outlier: the warm-up network is the result
+
+
+def trust_of(noise: NoiseModel, state: State, output: Tensor, target: Tensor) -> tuple[Floats, Flags]:
+    """Trust and suspects as arrays, from outputs and standardised targets."""
+    trust = noise.trust(output, target, state).double().cpu().numpy()
+    return trust, noise.is_outlier(output, target, state).cpu().numpy()
+
+
+def errors(predicted: Floats, annotations: Annotations, threshold: float = FAILURE) -> dict[str, float]:
+    """MAE, RMSE and mean point error in the user's units and, with a normalising length, the failure rate."""
+    prediction, target = torch.from_numpy(predicted), torch.from_numpy(annotations.target)
+    measures: dict[str, Any] = {"mae": MeanAbsoluteError(), "rmse": RootMeanSquareError()}
+    if annotations.schema.dims > 1:
+        measures["point_error"] = PointError()
+    for measure in measures.values():
+        measure.update(prediction, target)
+    found = {name: float(measure.compute()) for name, measure in measures.items()}
+    if annotations.length is not None:
+        failure = FailureRate(threshold)
+        failure.update(prediction, target, torch.from_numpy(annotations.length))
+        found["failure_rate"] = float(failure.compute())
+    return found
+
+
+def summarize(judgement: Judgement, annotations: Annotations, wrong: Flags | None = None) -> dict[str, Any]:
+    """metrics.json: errors of every split, and what is known about wrong labels in the training set."""
+    splits = {name: annotations.rows(name) for name in ("train", "val", "test")}
+    content: dict[str, Any] = {
+        name: {"rows": len(rows)} | errors(judgement.predicted[rows], annotations.take(rows))
+        for name, rows in splits.items()
+        if len(rows)
+    }
+    train = splits["train"]
+    labelled = ~np.isnan(judgement.trust[train])
+    content["outliers"] = {
+        "labels": int(labelled.sum()),
+        "suspects": int(judgement.suspect[train][labelled].sum()),
+        "error_rate": judgement.error_rate,
+        "fallen_back": judgement.fallen_back,
+    }
+    if wrong is not None:
+        scores = outlier_scores(
+            judgement.suspect[train][labelled], wrong[train][labelled], judgement.trust[train][labelled]
+        )
+        content["truth"] = {
+            name: getattr(scores, name) for name in ("precision", "recall", "f1", "average_precision", "wrong")
+        }
+    return content

@@ -1,0 +1,246 @@
+"""The run folder: what a training run leaves behind, and how it is opened again.
+
+config.yaml (settings, schema, data), model.safetensors (network, scaling, noise state), metrics.json, history.csv,
+trust.parquet (every label), suspects.csv (the doubtful ones, worst first), checkpoints/last.ckpt (to resume). No file
+holds pickled objects.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import steadfit
+from steadfit.data import Annotations, LabelledDataset, Schema, Standardizer
+from steadfit.data.files import atomic_path, write_json, write_text
+from steadfit.data.images import letterbox, read_image
+from steadfit.errors import DataError, RunError
+from steadfit.noise import NoiseModel, State
+from steadfit.training.module import InputScaling, RegressionModule, Regressor
+from steadfit.training.outcome import Judgement, summarize, trust_of
+from steadfit.training.settings import Settings
+
+CHECKPOINT = "checkpoints/last.ckpt"
+Image = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predictions in the user's units. ``numpy.asarray(prediction)`` is the mean."""
+
+    mean: npt.NDArray[np.float64]  # (N, K, D)
+    names: tuple[str, ...]
+    units: str
+    covariance: npt.NDArray[np.float64] | None = None  # (N, K, D, D) where the noise model predicts one
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.array(self.mean, dtype=dtype, copy=True if copy is None else copy)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One column a coordinate: ``x0, y0, …`` for points, the targets' names otherwise."""
+        k, d = self.mean.shape[1:]
+        names = [f"{axis}{i}" for i in range(k) for axis in "xy"] if d == 2 else list(self.names)
+        return pd.DataFrame(self.mean.reshape(len(self.mean), k * d), columns=names)
+
+
+class Run:
+    """A trained run: settings, schema, network and noise model."""
+
+    def __init__(
+        self, folder: Path, settings: Settings, schema: Schema, regressor: Regressor, noise: NoiseModel, state: State
+    ) -> None:
+        self.folder, self.settings, self.schema = folder, settings, schema
+        self.regressor, self.noise, self.state = regressor.eval(), noise, state
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, noise={self.settings.noise!r}, targets={len(self.schema.target_names)})"
+
+    def predict(self, inputs: Any, *, batch_size: int = 256) -> Prediction:
+        """Predict in the user's units.
+
+        Args:
+            inputs: images as paths, as one path or folder, or as arrays (H, W) or (H, W, 3) of uint8 RGB (a list, or
+                one array (N, H, W[, 3])); :class:`~steadfit.data.Annotations`; for a run on features a DataFrame with
+                its feature columns or an array (N, F).
+            batch_size: samples at a time.
+
+        Raises: DataError for images that can't be read and tables without a column; TypeError for other inputs.
+        """
+        if isinstance(inputs, Annotations):
+            return self._prediction(self.judge(inputs, batch_size=batch_size).predicted)
+        if self.regressor.inputs.images:
+            return self._predict_images(as_images(inputs), batch_size)
+        output = self._outputs(self._features(inputs).split(batch_size))
+        return self._prediction(self._location(output).double().numpy())
+
+    def _predict_images(self, images: Sequence[str | Path | Image], batch_size: int) -> Prediction:
+        means = []
+        for part in _parts(len(images), batch_size):
+            framed = [self._framed(images[i]) for i in part]
+            pixels = torch.stack([torch.from_numpy(image) for image, _, _ in framed])
+            location = self._location(self._outputs([pixels])).double().numpy()
+            scale, shift = (np.stack([frame[i] for frame in framed])[:, None] for i in (1, 2))
+            means.append((location - shift) / scale)
+        return self._prediction(np.concatenate(means) if means else np.zeros((0, *self.regressor.center.shape)))
+
+    def _framed(self, image: str | Path | Image) -> tuple[Image, npt.NDArray[Any], npt.NDArray[Any]]:
+        """A frame (C, H, W) and the map into it."""
+        pixels = image if isinstance(image, np.ndarray) else read_image(Path(image), self.settings.channels)
+        framed, scale, shift = letterbox(_channels(pixels, self.settings.channels), self.settings.size)
+        stacked = framed[None] if framed.ndim == 2 else framed.transpose(2, 0, 1)
+        return np.ascontiguousarray(stacked), np.asarray(scale), np.asarray(shift)
+
+    def _features(self, inputs: Any) -> Tensor:
+        if isinstance(inputs, pd.DataFrame):
+            if missing := [name for name in self.schema.features if name not in inputs]:
+                raise DataError(f"predict: expected the feature columns of the run, got none named {missing[0]!r}.")
+            inputs = inputs[list(self.schema.features)].to_numpy()
+        value = torch.as_tensor(np.asarray(inputs, dtype=np.float32))
+        if value.dim() != 2 or value.shape[1] != len(self.schema.features):
+            raise DataError(
+                f"predict: expected {len(self.schema.features)} features a row, got an array of {tuple(value.shape)}."
+            )
+        return value
+
+    def judge(self, annotations: Annotations, *, batch_size: int = 512) -> Judgement:
+        """Predict every row of a table and judge every label, with the mixture or scale of the training set."""
+        size, channels = self.settings.size, self.settings.channels
+        dataset = LabelledDataset(annotations, size=size, channels=channels, cache=False)
+        return self.judge_dataset(dataset, batch_size=batch_size)
+
+    def judge_dataset(self, dataset: LabelledDataset, *, batch_size: int = 512) -> Judgement:
+        """:meth:`judge` for a data set, whose images may be in memory already."""
+        output = self._outputs(dataset.__getitems__(part)["input"] for part in _parts(len(dataset), batch_size))
+        target = self.regressor.standardize(dataset.target)
+        trust, suspect = trust_of(self.noise, self.state, output, target)
+        train = torch.from_numpy(dataset.annotations.split[dataset.rows] == "train")
+        return Judgement(
+            predicted=dataset.frame.to_user(self._location(output)).numpy(),
+            trust=trust,
+            suspect=suspect,
+            error_rate=self.noise.error_rate(output[train], target[train], self.state),
+            fallen_back=bool(self.state["fallen_back"]),
+        )
+
+    @torch.no_grad()
+    def _outputs(self, batches: Iterable[Tensor]) -> Tensor:
+        parts = [self.regressor(batch) for batch in batches]
+        return torch.cat(parts) if parts else torch.zeros(0, self.noise.n_outputs(*self.regressor.center.shape))
+
+    def _location(self, output: Tensor) -> Tensor:
+        """In the frame's units."""
+        return self.regressor.destandardize(self.noise.location(output, self.schema.dims))
+
+    def _prediction(self, mean: npt.NDArray[np.float64]) -> Prediction:
+        return Prediction(mean, self.schema.target_names, self.schema.units)
+
+
+def load(run_folder: str | os.PathLike[str], *, network: nn.Module | None = None) -> Run:
+    """Open a run folder.
+
+    Args:
+        run_folder: what ``steadfit fit`` wrote. network: an instance of your own network, where the run used one.
+
+    Raises: RunError where the folder holds no finished run, or needs your network.
+    """
+    from steadfit.training.fit import default_network
+
+    folder = Path(run_folder)
+    settings, config = read_config(folder)
+    if not (folder / "model.safetensors").is_file():
+        raise RunError(f"{folder}: the run is not finished, model.safetensors is missing. Continue it with --resume.")
+    tensors = load_file(folder / "model.safetensors")
+    schema, noise = Schema.from_dict(config["schema"]), settings.noise_model()
+    inputs = InputScaling(tensors["inputs.mean"], tensors["inputs.deviation"], images=bool(config["images"]))
+    if network is None:
+        if settings.network != "default":
+            raise RunError(f"{folder}: trained with the network {settings.network!r}. Pass load(folder, network=…).")
+        network = default_network(inputs, settings, noise.n_outputs(schema.n_targets, schema.dims))
+    regressor = Regressor(network, inputs, Standardizer(tensors["center"], tensors["scale"]))
+    state = {name.removeprefix("noise."): value for name, value in tensors.items() if name.startswith("noise.")}
+    regressor.load_state_dict({name: value for name, value in tensors.items() if not name.startswith("noise.")})
+    return Run(folder, settings, schema, regressor, noise, state)
+
+
+def write_metrics(run: Run, annotations: Annotations, wrong: npt.NDArray[np.bool_] | None = None) -> Judgement:
+    """Judge the whole table and write metrics.json; ``wrong`` (N, K) is the truth, where it is known."""
+    judgement = run.judge(annotations)
+    write_json(summarize(judgement, annotations, wrong), run.folder / "metrics.json")
+    return judgement
+
+
+def write_config(out: Path, annotations: Annotations, settings: Settings) -> None:
+    """config.yaml: what is needed to understand, repeat and open the run."""
+    content = {
+        "steadfit": steadfit.__version__,
+        "torch": str(torch.__version__),
+        "data": str(annotations.path),
+        "images": annotations.images is not None,
+        "settings": settings.to_dict(),
+        "schema": annotations.schema.to_dict(),
+    }
+    write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), out / "config.yaml")
+
+
+def read_config(folder: Path) -> tuple[Settings, dict[str, Any]]:
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise RunError(f"{folder}: no run here, config.yaml is missing. Name a folder that 'steadfit fit' wrote.")
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(config, dict) or not {"settings", "schema", "images"} <= set(config):
+        raise RunError(f"{path}: expected settings, schema and images, got something else.")
+    return Settings.from_dict(config["settings"]), cast(dict[str, Any], config)
+
+
+def save_model(out: Path, module: RegressionModule, settings: Settings, schema: Schema) -> Run:
+    """Write model.safetensors, the predictor and the noise model's state, and open it as a run."""
+    regressor, tracker = module.predictor().cpu(), module.label_noise.cpu()
+    tensors = {name: value.contiguous().clone() for name, value in regressor.state_dict().items()}
+    state = {name: value.contiguous().clone() for name, value in tracker.state.items()}
+    state["fallen_back"] = tracker.fallen_back.clone()
+    with atomic_path(out / "model.safetensors") as path:
+        save_file(tensors | {f"noise.{name}": value for name, value in state.items()}, path)
+    return Run(out, settings, schema, regressor, tracker.noise, state)
+
+
+def as_images(inputs: Any) -> Sequence[str | Path | Image]:
+    """Paths or arrays of images from whatever names them."""
+    if isinstance(inputs, str | os.PathLike):
+        path = Path(inputs)
+        return sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+    if isinstance(inputs, np.ndarray) and inputs.ndim == 2:
+        return [inputs]
+    if isinstance(inputs, np.ndarray | Sequence):
+        return list(inputs)
+    raise TypeError(f"predict: expected image paths or arrays, got {type(inputs).__name__}.")
+
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+def _channels(image: Image, channels: int) -> Image:
+    if image.dtype != np.uint8 or image.ndim not in (2, 3):
+        raise DataError(f"predict: expected uint8 images (H, W) or (H, W, 3), got {image.dtype} {image.shape}.")
+    if channels == 1 and image.ndim == 3 and image.shape[2] == 3:
+        return cast(Image, (image @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8))
+    if channels == 3 and image.ndim == 2:
+        return np.repeat(image[:, :, None], 3, axis=2)
+    return image
+
+
+def _parts(count: int, size: int) -> list[list[int]]:
+    return [list(range(start, min(start + size, count))) for start in range(0, count, size)]

@@ -1,0 +1,168 @@
+"""Errors with missing targets, against slow twins; halves merge to the whole."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from steadfit.metrics import FailureRate, MeanAbsoluteError, PointError, RootMeanSquareError, per_image_error
+
+NAN = float("nan")
+
+
+@pytest.fixture(autouse=True)
+def _double():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+def data(n=23, k=4, d=2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    prediction, target = torch.randn(2, n, k, d, generator=generator, dtype=torch.float64)
+    target[torch.rand(n, k, generator=generator) < 0.3] = NAN
+    target[0, 0, 0], target[0, 0, 1] = NAN, 1.0  # half missing
+    target[1] = NAN
+    return prediction, target
+
+
+def points(prediction, target):
+    """Slow twin: (image, point, Euclidean error) of the annotated points."""
+    for n, (f, y) in enumerate(zip(prediction.tolist(), target.tolist(), strict=True)):
+        for k in range(len(y)):
+            if not any(math.isnan(v) for v in y[k]):
+                yield n, k, math.dist(f[k], y[k])
+
+
+def test_coordinate_errors_equal_a_loop():
+    prediction, target = data()
+    gaps = [abs(y - f) for f, y in zip(prediction.flatten().tolist(), target.flatten().tolist(), strict=True)]
+    gaps = [gap for gap in gaps if not math.isnan(gap)]
+    absolute, square = MeanAbsoluteError(), RootMeanSquareError()
+    assert float(absolute(prediction, target)) == pytest.approx(sum(gaps) / len(gaps), rel=1e-12)
+    expected = math.sqrt(sum(gap**2 for gap in gaps) / len(gaps))
+    assert float(square(prediction, target)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_point_error_equals_a_loop_overall_and_per_point():
+    prediction, target = data()
+    errors = list(points(prediction, target))
+    overall, per_point = PointError(), PointError(per_point=4)
+    mean = sum(e for *_, e in errors) / len(errors)
+    assert float(overall(prediction, target)) == pytest.approx(mean, rel=1e-12)
+    for k, value in enumerate(per_point(prediction, target).tolist()):
+        mine = [e for _, point, e in errors if point == k]
+        assert value == pytest.approx(sum(mine) / len(mine), rel=1e-12)
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.5])
+def test_failure_rate_equals_a_loop_with_one_length_and_one_per_image(threshold):
+    prediction, target = data()
+    length = torch.linspace(1, 5, 23)
+    errors = list(points(prediction, target))
+    each, one = FailureRate(threshold), FailureRate(threshold)
+    expected = sum(e > threshold * float(length[n]) for n, _, e in errors) / len(errors)
+    assert float(each(prediction, target, length)) == pytest.approx(expected, abs=1e-12)
+    expected = sum(e > threshold * 3.0 for *_, e in errors) / len(errors)
+    assert float(one(prediction, target, 3.0)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_per_image_error_equals_a_loop_and_is_nan_without_labels():
+    prediction, target = data()
+    result, errors = per_image_error(prediction, target), list(points(prediction, target))
+    for n, value in enumerate(result.tolist()):
+        mine = [e for image, _, e in errors if image == n]
+        assert value == pytest.approx(sum(mine) / len(mine), rel=1e-12) if mine else math.isnan(value)
+    assert result[1].isnan()
+    assert result.dtype == torch.float64
+    assert per_image_error(prediction.float(), target.float()).dtype == torch.float32
+
+
+CASES = [
+    (MeanAbsoluteError, {}, ()),
+    (RootMeanSquareError, {}, ()),
+    (PointError, {}, ()),
+    (PointError, {"per_point": 4}, ()),
+    (FailureRate, {"threshold": 0.3}, (2.0,)),
+]
+
+
+@pytest.mark.parametrize(("kind", "options", "extra"), CASES)
+def test_batches_and_merged_ranks_equal_the_whole(kind, options, extra):
+    prediction, target = data()
+    whole, batches, left, right = (kind(**options) for _ in range(4))
+    whole.update(prediction, target, *extra)
+    for rows in torch.arange(23).split(5):
+        batches.update(prediction[rows], target[rows], *extra)
+    left.update(prediction[:7], target[:7], *extra)
+    right.update(prediction[7:], target[7:], *extra)
+    left.merge_state(right)
+    torch.testing.assert_close(batches.compute(), whole.compute(), rtol=1e-12, atol=0)
+    torch.testing.assert_close(left.compute(), whole.compute(), rtol=1e-12, atol=0)
+    whole.reset()
+    whole.update(prediction[:3], target[:3], *extra)
+    assert whole.compute().shape == batches.compute().shape
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method of metric")
+@pytest.mark.parametrize(("kind", "options", "extra"), CASES)
+def test_nothing_annotated_is_nan(kind, options, extra):
+    metric = kind(**options)
+    assert metric.compute().isnan().all()
+    metric = kind(**options)
+    metric.update(torch.zeros(2, 4, 2), torch.full((2, 4, 2), NAN), *extra)
+    assert metric.compute().isnan().all()
+
+
+def test_a_nan_prediction_is_never_hidden():
+    prediction, target = torch.full((1, 1, 2), NAN), torch.zeros(1, 1, 2)
+    assert float(FailureRate()(prediction, target, 1.0)) == 1.0
+    assert PointError()(prediction, target).isnan()
+    assert MeanAbsoluteError()(prediction, target).isnan()
+    missing = torch.full((1, 1, 2), NAN)
+    assert FailureRate()(prediction, missing, 1.0).isnan()
+
+
+def test_half_precision_predictions_are_summed_in_the_default_dtype():
+    metric = MeanAbsoluteError()
+    metric.update(torch.zeros(2, 1, 1, dtype=torch.bfloat16), torch.ones(2, 1, 1, dtype=torch.bfloat16))
+    assert metric.compute().dtype == torch.float64
+    assert float(metric.compute()) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: PointError().update(torch.zeros(1, 2, 2), torch.zeros(1, 3, 2)), ValueError, "of one shape"),
+        (lambda: PointError().update(torch.zeros(2, 2), torch.zeros(2, 2)), ValueError, r"\(B, K, D\), got \(2, 2\)"),
+        (lambda: PointError().update([1.0], torch.zeros(1, 1, 1)), TypeError, "prediction to be a tensor, got list"),
+        (
+            lambda: MeanAbsoluteError().update(torch.zeros(1, 1, 1), torch.full((1, 1, 1), math.inf)),
+            ValueError,
+            "got 1 infinite values, the first at",
+        ),
+        (lambda: PointError(per_point=0), ValueError, "per_point >= 1, got 0"),
+        (
+            lambda: PointError(per_point=3).update(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2)),
+            ValueError,
+            "expected 3 points, got 2",
+        ),
+        (lambda: FailureRate(0.0), ValueError, "threshold > 0 and finite, got 0.0"),
+        (
+            lambda: FailureRate().update(torch.zeros(2, 1, 2), torch.zeros(2, 1, 2), torch.ones(3)),
+            ValueError,
+            r"a number or \(2,\), got shape \(3,\)",
+        ),
+        (
+            lambda: FailureRate().update(torch.zeros(2, 1, 2), torch.zeros(2, 1, 2), torch.tensor([1.0, -4.0])),
+            ValueError,
+            "got 1 that are not, the first -4.0",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named(call, error, text):
+    with pytest.raises(error, match=text):
+        call()
