@@ -35,6 +35,16 @@ def reduce(loss: Tensor, weight: Tensor | None, reduction: str, present: Tensor 
     return weighted.sum() / torch.where(total > 0, total, 1.0)
 
 
+def _fits(name: str, value: Tensor, target: Tensor) -> None:
+    """Only ``value`` may be broadcast, never the target."""
+    ours, given = tuple(target.shape), tuple(value.shape)
+    lined = zip(reversed(given), reversed(ours), strict=False)
+    if len(given) > len(ours) or any(a not in (1, b) for a, b in lined):
+        raise ValueError(
+            f"RobustLoss: expected {name} to broadcast to {ours}, got {given}. One a sample is of shape (N, 1, ...)."
+        )
+
+
 class RobustLoss(nn.Module):
     """rho((target - prediction)/scale) of any penalty.
 
@@ -48,7 +58,7 @@ class RobustLoss(nn.Module):
     annotated": it adds neither loss nor gradient. Returns a scalar, or the target's shape for ``"none"``; no unit.
 
     Raises: TypeError for targets that are no floating-point tensors; ValueError for unequal shapes, a scale that is
-    not positive, negative weights.
+    not positive, negative weights, a scale or weight that does not broadcast to the target.
 
     Numerics: finite values and gradients wherever rho is finite; the gradient with respect to the prediction is
     -psi(u)/scale. An all-missing target gives 0.
@@ -65,7 +75,7 @@ class RobustLoss(nn.Module):
         if not isinstance(penalty, Penalty):
             raise TypeError(f"RobustLoss: expected penalty to be a Penalty, got {type(penalty).__name__}.")
         _checks.one_of("RobustLoss", "reduction", reduction, REDUCTIONS)
-        value = scale.detach() if isinstance(scale, Tensor) else torch.tensor(float(scale), dtype=torch.float64)
+        value = scale.detach().clone() if isinstance(scale, Tensor) else torch.tensor(float(scale), dtype=torch.float64)
         if not bool((torch.isfinite(value) & (value > 0)).all()):
             bad = value[~(torch.isfinite(value) & (value > 0))].flatten()[0].item()
             raise ValueError(f"RobustLoss: expected scale > 0 and finite, got {bad}. Put a floor under it.")
@@ -75,9 +85,13 @@ class RobustLoss(nn.Module):
     def forward(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         _checks.floating("RobustLoss", "target", target)
         _checks.same_shape("RobustLoss", "prediction", prediction, "target", target)
-        if weight is not None and not torch.compiler.is_compiling() and bool((weight < 0).any()):
-            raise ValueError(f"RobustLoss: expected weights >= 0, got {float(weight.min())}.")
+        _fits("scale", self.scale, target)
         present = ~target.isnan()
+        if weight is not None:
+            _fits("weight", weight, target)
+            if not torch.compiler.is_compiling() and bool((weight < 0).any()):
+                raise ValueError(f"RobustLoss: expected weights >= 0, got {float(weight.min())}.")
+            present = present & (weight != 0)  # masked before rho: 0 times an infinite loss would be NaN
         residual = torch.where(present, target, prediction.detach()) - prediction
         loss = self.penalty.rho(residual / self.scale.to(residual.dtype))
         return reduce(loss, weight, self.reduction, present)

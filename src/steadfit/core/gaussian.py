@@ -1,7 +1,7 @@
 """Zero-mean Gaussians of many groups at once, with missing coordinates and singular covariances.
 
-Everywhere: value (G, N, D) with 0 where missing, observed (G, N, D) bool or None (nothing missing), covariance
-(G, D, D). Lengths are in units in which the data have a range of 1.
+Everywhere: value (G, N, D) with finite numbers where missing too, observed (G, N, D) bool or None (nothing missing),
+covariance (G, D, D). Lengths are in units in which the data have a range of 1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SMALLEST_DEVIATION = 1e-8
 
 
 def second_moment(value: Tensor, weight: Tensor, observed: Tensor | None, kind: str, unit: Tensor) -> Tensor:
-    """sum w v v^T / sum w over the pairs that are observed, (G, D, D); 0 where no weight is left.
+    """sum w v v^T / sum w over the pairs that are observed, (G, D, D), semidefinite; 0 where no weight is left.
 
     ``kind``: ``"full"``, ``"diagonal"``, or ``"isotropic"``, one variance for all coordinates, pooled in the units
     of the residuals (a value is a residual divided by ``unit`` (G, D)).
@@ -27,7 +27,8 @@ def second_moment(value: Tensor, weight: Tensor, observed: Tensor | None, kind: 
         moment = 0.5 * (moment + moment.transpose(1, 2))
         seen = None if observed is None else observed.to(value.dtype)
         total = weight.sum(dim=1)[:, None, None] if seen is None else (seen * w).transpose(1, 2) @ seen
-        return moment / _nonzero(total)
+        moment = moment / _nonzero(total)
+        return moment if seen is None else nearest_covariance(moment)
     moment = (value * value * w).sum(dim=1)  # (G, D)
     total = (w.expand_as(value) if observed is None else w * observed).sum(dim=1)
     if kind == "isotropic":
@@ -54,13 +55,13 @@ def log_density(value: Tensor, covariance: Tensor, observed: Tensor | None) -> T
         factor, deviation = regular_factor(covariance)
         return _standard(value / deviation.unsqueeze(1), factor, deviation.log().sum(dim=-1).unsqueeze(1))
     pattern, which = torch.unique(observed.flatten(0, 1), dim=0, return_inverse=True)  # (P, D), (G N)
-    covariance = positive_part(covariance)
     keep = pattern[:, None, :, None] & pattern[:, None, None, :]
     missing = torch.diag_embed((~pattern).to(value.dtype)).unsqueeze(1)
     marginal = torch.where(keep, covariance.unsqueeze(0), missing)  # (P, G, D, D): identity where missing
     factor, deviation = regular_factor(marginal)
     group = torch.arange(value.shape[0], device=value.device).repeat_interleave(value.shape[1])
-    rows = value.flatten(0, 1).unsqueeze(1) / deviation[which, group].unsqueeze(1)  # (G N, 1, D)
+    judged = torch.where(observed, value, 0.0)
+    rows = judged.flatten(0, 1).unsqueeze(1) / deviation[which, group].unsqueeze(1)  # (G N, 1, D)
     constant = (LOG_2PI * (~pattern).sum(dim=-1) / 2).to(value.dtype)[which] - deviation.log().sum(-1)[which, group]
     log = _standard(rows, factor[which, group], torch.zeros_like(rows[:, :, 0])).squeeze(1) + constant
     return torch.where(observed.any(dim=-1), log.view(value.shape[:2]), 0.0)
@@ -96,6 +97,18 @@ def regular_factor(covariance: Tensor) -> tuple[Tensor, Tensor]:
         safe = positive_part(correlation) + math.sqrt(eps) * identity
         factor = torch.where(failed.bool()[..., None, None], torch.linalg.cholesky_ex(safe)[0], factor)
     return factor, deviation
+
+
+def nearest_covariance(moment: Tensor) -> Tensor:
+    """Moments of available pairs, which may contradict each other, made semidefinite; the variances stay as they are.
+
+    Negative eigenvalues of the correlation matrix are set to 0 and its diagonal back to 1.
+    """
+    deviation = moment.diagonal(dim1=-2, dim2=-1).sqrt()
+    scale = _nonzero(deviation)
+    correlation = positive_part(moment / (scale.unsqueeze(-1) * scale.unsqueeze(-2)))
+    ratio = deviation / _nonzero(correlation.diagonal(dim1=-2, dim2=-1).sqrt())
+    return correlation * (ratio.unsqueeze(-1) * ratio.unsqueeze(-2))
 
 
 def positive_part(matrix: Tensor) -> Tensor:

@@ -47,7 +47,8 @@ class GaussianUniformResult:
     def responsibility_of(self, residual: Tensor) -> Tensor:
         """The inlier posterior of new residuals under this mixture, (N, D) to (N,) or (N, G, D) to (N, G).
 
-        Raises ValueError where the shape does not fit the mixture, or for infinite residuals.
+        In the residuals' dtype, computed in the wider one of theirs and the mixture's. Raises ValueError where the
+        shape does not fit the mixture, or for infinite residuals.
         """
         single = self.inlier_share.dim() == 0
         grouped = _grouped("GaussianUniformResult.responsibility_of", residual, single)
@@ -59,6 +60,7 @@ class GaussianUniformResult:
             )
         if single:
             covariance = covariance.unsqueeze(0)
+        dtype, grouped = grouped.dtype, grouped.to(torch.promote_types(grouped.dtype, self.box.dtype))
         box = self.box.reshape(-1, self.box.shape[-1]).to(grouped)
         state = _State(
             share=self.inlier_share.reshape(-1).to(grouped),
@@ -66,7 +68,7 @@ class GaussianUniformResult:
             side=torch.ones_like(box),
         )
         data = _Data.scaled(grouped.transpose(0, 1), box, self.informative.reshape(box.shape))
-        responsibility = _expectation(data, state)[0].T
+        responsibility = _expectation(data, state)[0].T.to(dtype)
         return responsibility.squeeze(1) if single else responsibility
 
 
@@ -90,9 +92,9 @@ class GaussianUniform:
         min_inlier_share: pi stays in [min_inlier_share, 1 - eps], so that neither component is lost for good.
 
     ``fit`` takes residuals ``(N, D)`` or ``(N, G, D)`` in any unit, NaN for missing coordinates, and returns a frozen
-    :class:`GaussianUniformResult`. It starts at the normalised median |r| of every coordinate and pi = 1/2, or, with
-    ``start=`` responsibilities, at an M-step from those (with pi kept in [0.05, 0.95], since pi = 1 is a fixed point
-    of every mixture).
+    :class:`GaussianUniformResult`. It starts at the normalised median |r| of every coordinate (their quadratic mean
+    where the covariance is isotropic) and pi = 1/2, or, with ``start=`` responsibilities, at an M-step from those
+    (with pi kept in [0.05, 0.95], since pi = 1 is a fixed point of every mixture).
 
     Degenerate cases, all without NaN:
         - All residuals of a coordinate equal (all zero, say), so that its range is 0: the coordinate says nothing and
@@ -102,17 +104,20 @@ class GaussianUniform:
           Cholesky factorisation a standard deviation is at least 1e-8 of the coordinate's range, and the correlation
           matrix gets a ridge of 64 eps. The Sigma that is returned has neither.
         - Missing: a group without any observed coordinate takes no part and has responsibility NaN; with some it is
-          judged by the marginal Gaussian and the marginal box. Moments come from the available pairs, with negative
-          eigenvalues of the correlation matrix set to 0. A group that nobody annotated has share 1 - eps.
+          judged by the marginal Gaussian and the marginal box (a volume given as a number is a box whose sides are in
+          proportion to the largest |r| of each coordinate). Moments come from the available pairs, with negative
+          eigenvalues of the correlation matrix set to 0 and its diagonal back to 1. A group that nobody annotated has share 1 - eps.
         - ``"moments"``: a side of the box is at least sqrt(12) inlier standard deviations, the outliers' spread being
           no smaller than the inliers'; without outliers the box is the range.
         - An inlier bias is part of Sigma, which is the second moment about zero.
 
     Raises:
-        TypeError: residuals that are no floating-point tensor. ValueError: another shape, no sample, infinities.
+        TypeError: residuals that are no floating-point tensor. ValueError: another shape, no sample, infinities; a
+        start of another shape or outside [0, 1].
 
     Numerics: everything is computed in units of each coordinate's range, so scaling a coordinate scales the result
-    and changes nothing else. With a fixed volume the log-likelihood never falls but for rounding.
+    and changes nothing else. With a fixed volume the log-likelihood never falls but for rounding; with a full
+    covariance and missing coordinates it may, since moments of available pairs are not its maximum.
 
     References: Lathuiliere et al., ECCV 2018, eqs 1-6 (eq. 3 corrected: divided by the sum of the responsibilities);
     Coretto & Hennig, JASA 2016 (fixed improper density).
@@ -146,6 +151,7 @@ class GaussianUniform:
         """Run EM to its fixed point. ``start``: responsibilities (N,) or (N, G) to begin with."""
         single = isinstance(residual, Tensor) and residual.dim() == 2
         grouped = _grouped("GaussianUniform", residual, single)
+        _check_start(start, residual)
         data = _Data.of(grouped, known_box=not isinstance(self.volume, str))
         state = self._initial(data, start)
         bounds: list[Tensor] = []
@@ -169,10 +175,12 @@ class GaussianUniform:
     def _initial(self, data: _Data, start: Tensor | None) -> _State:
         if start is not None:
             given = start.reshape(data.present.shape[1], data.present.shape[0]).T.to(data.value)
-            begun = self._maximization(data, given.clamp(0, 1).masked_fill(~data.present, torch.nan))
+            begun = self._maximization(data, given.masked_fill(~data.present, torch.nan))
             return replace(begun, share=begun.share.clamp(0.05, 0.95))  # pi = 1 is a fixed point of every mixture
         spread = (MAD_TO_SIGMA * nanmedian(data.labelled().abs(), dim=1)).nan_to_num(nan=1.0)  # (G, D)
         spread = torch.where(spread > 0, spread, data.labelled().square().nanmean(dim=1).nan_to_num(nan=1.0).sqrt())
+        if self.covariance == "isotropic":
+            spread = (spread * data.unit).square().mean(dim=1, keepdim=True).sqrt() / data.unit
         share = torch.full_like(spread[:, 0], 0.5)
         return _State(share=share, covariance=torch.diag_embed(spread**2), side=self._side(data, None, None))
 
@@ -314,6 +322,20 @@ class _Watch:
         rest = step * rate / (1 - rate) if rate < 1 else math.inf if step > 0 else 0.0
         self.step, self.done = step, max(step, rest) <= self.tol
         return self.done
+
+
+def _check_start(start: Tensor | None, residual: Tensor) -> None:
+    """Responsibilities of the residuals' samples (and groups); NaN where a label is missing is allowed."""
+    if start is None:
+        return
+    _checks.floating("GaussianUniform", "start", start)
+    if start.shape != residual.shape[:-1]:
+        raise ValueError(
+            f"GaussianUniform: expected start of shape {tuple(residual.shape[:-1])}, got {tuple(start.shape)}."
+        )
+    bad = (start < 0) | (start > 1)
+    if bool(bad.any()):
+        raise ValueError(f"GaussianUniform: expected start in [0, 1], got {float(start[bad][0])}.")
 
 
 def _grouped(who: str, residual: Tensor, single: bool) -> Tensor:

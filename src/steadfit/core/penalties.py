@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 from typing import NoReturn
 
 import torch
@@ -66,18 +67,22 @@ class Penalty(ABC):
 
     def log_normalizer(self, dim: int) -> float:
         """log c_d, c_d the integral of exp(-rho(||y||)) over R^dim."""
+        radial.check_dim("log_normalizer", dim)
         return radial.log_sphere(dim) + self._log_moment(dim - 1)
 
     def covariance_factor(self, dim: int) -> float:
         """k in Cov(y) = k I: E||y||^2 / dim."""
+        radial.check_dim("covariance_factor", dim)
         return math.exp(self._log_moment(dim + 1) - self._log_moment(dim - 1)) / dim
 
     def mass(self, radius: Tensor | float, dim: int) -> Tensor:
         """P(||y|| <= radius), float64 inside; radius >= 0, inf allowed. Shape of ``radius``."""
+        radial.check_dim("mass", dim)
         return radial.in_float64(lambda r: self._mass(r, dim), radius, "mass", "radius", 0, math.inf)
 
     def radius(self, mass: Tensor | float, dim: int) -> Tensor:
         """The radius with that mass: the inverse of :meth:`mass`, by bisection in float64. 0 at 0, inf at 1."""
+        radial.check_dim("radius", dim)
         return radial.in_float64(
             lambda m: radial.invert(lambda r: self._mass(r, dim), m), mass, "radius", "mass", 0.0, 1.0
         )
@@ -343,6 +348,8 @@ class Barron(Penalty):
 
     def __post_init__(self) -> None:
         _checks.positive("Barron", "c", self.c)
+        if isinstance(self.alpha, bool) or not isinstance(self.alpha, Real):
+            raise TypeError(f"Barron: expected alpha to be a number, got {type(self.alpha).__name__}.")
         if math.isnan(self.alpha) or self.alpha == math.inf:
             raise ValueError(f"Barron: expected alpha to be finite or -inf, got {self.alpha}.")
 

@@ -21,10 +21,13 @@ from torch import Tensor
 from steadfit import _checks
 
 
+def check_dim(who: str, dim: int) -> None:
+    if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
+        raise ValueError(f"{who}: expected dim to be an integer >= 1, got {dim!r}.")
+
+
 def log_sphere(dim: int) -> float:
     """log of the area of the unit sphere in R^dim, 2 pi^(dim/2) / Gamma(dim/2)."""
-    if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
-        raise ValueError(f"log_normalizer: expected dim to be an integer >= 1, got {dim!r}.")
     return math.log(2) + dim / 2 * math.log(math.pi) - math.lgamma(dim / 2)
 
 
@@ -49,11 +52,15 @@ def log_huber(n: int, delta: float) -> float:
 
 
 def huber_mass(r: Tensor, dim: int, delta: float) -> Tensor:
-    """P(||y|| <= r). Beyond delta as 1 - (tail), so that it stays exact near 1."""
-    total = log_huber(dim - 1, delta)
-    core = _lower(dim / 2, 0.5 * r.clamp(max=delta) ** 2) * math.exp(log_gauss(dim - 1) - total)
-    beyond = torch.exp(_huber_tail(dim - 1, delta) - total + _upper(dim, delta * r.clamp(min=delta)).log())
-    return torch.where(r <= delta, core, 1 - beyond)
+    """P(||y|| <= r). Beyond delta as core + tail up to r, or, above 1/2, as 1 - (tail from r): exact near 0 and 1."""
+    log_tail = _huber_tail(dim - 1, delta) - log_huber(dim - 1, delta)
+    core = _lower(dim / 2, 0.5 * r.clamp(max=delta) ** 2) * math.exp(
+        log_gauss(dim - 1) - log_huber(dim - 1, delta)
+    )
+    x, knee = delta * r.clamp(min=delta), torch.full_like(r, delta**2)
+    up_to = core + torch.exp(log_tail + (_lower(dim, x) - _lower(dim, knee)).clamp(min=0).log())
+    above = 1 - torch.exp(log_tail + _upper(dim, x).log())
+    return torch.where(r <= delta, core, torch.where(above < 0.5, up_to, above))
 
 
 def _huber_tail(n: int, delta: float) -> float:

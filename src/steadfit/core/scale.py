@@ -14,14 +14,15 @@ MAD_TO_SIGMA = 1.4826
 def nanmedian(value: Tensor, dim: int = 0) -> Tensor:
     """The median along ``dim`` with NaN left out; an even count averages the two middle values.
 
-    ``torch.median`` takes the lower of the two. A slice without a number gives NaN. The two middle values are averaged
-    as a + (b - a)/2, which neither overflows nor leaves [a, b].
+    ``torch.median`` takes the lower of the two. A slice without a number gives NaN. The average is rounded once, and
+    does not overflow.
     """
     ordered = value.sort(dim=dim).values  # NaN last
     count = (~value.isnan()).sum(dim=dim, keepdim=True)
     low = ordered.gather(dim, ((count - 1) // 2).clamp(min=0))
     high = ordered.gather(dim, (count // 2).clamp(max=max(value.shape[dim] - 1, 0)))
-    middle = torch.where(low == high, low, low + (high - low) / 2)
+    total = low + high
+    middle = torch.where(total.isfinite(), total / 2, low / 2 + high / 2)
     return torch.where(count > 0, middle, torch.nan).squeeze(dim)
 
 

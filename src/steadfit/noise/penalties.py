@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -60,6 +60,7 @@ class HuberNoise(PenaltyNoise):
 
     name: ClassVar[str] = "huber"
     delta: float = TUKEY_C
+    cut: float = field(init=False, default=TUKEY_C)  # delta
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,6 +85,7 @@ class TukeyNoise(PenaltyNoise):
 
     name: ClassVar[str] = "tukey"
     c: float = TUKEY_C
+    cut: float = field(init=False, default=TUKEY_C)  # c
 
     def __post_init__(self) -> None:
         super().__post_init__()

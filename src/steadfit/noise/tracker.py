@@ -84,8 +84,8 @@ class LabelNoise(nn.Module):
         for name, value in state.items():
             self.get_buffer(f"state_{name}").copy_(value)
         weight = None if fallen else self.noise.weight(output, target, state)
-        if weight is not None:
-            self.label_weight.copy_(weight)
+        if weight is not None:  # what has no target here, missing or not seen, keeps its weight
+            self.label_weight.copy_(torch.where(target.isnan(), self.label_weight, weight))
 
     def end_warmup(self) -> None:
         """Go over to the model's own loss without an estimate, where its loss needs none."""

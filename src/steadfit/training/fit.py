@@ -8,15 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.seed import isolate_rng
 from rich.console import Console
 from torch import Tensor, nn
 
 from steadfit.data import Annotations, LabelledDataset, Standardizer
+from steadfit.data.files import atomic_path
 from steadfit.errors import ConfigError, RunError
 from steadfit.networks import MLP, CompactConvNet
 from steadfit.noise import NoiseModel
@@ -25,8 +28,9 @@ from steadfit.training.module import InputScaling, RegressionModule, Regressor
 from steadfit.training.progress import Announce
 from steadfit.training.refit import RefitNoise
 from steadfit.training.rounds import Algorithm1
-from steadfit.training.run import CHECKPOINT, Run, load, read_config, save_model, write_config
+from steadfit.training.run import CHECKPOINT, MODEL, Run, describe, load, read_config, save_model, write_config
 from steadfit.training.settings import Protocol, Settings
+from steadfit.training.stopping import EarlyStop
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ def fit(
         annotations: the checked table, with rows for training and validation.
         settings: everything else that decides the result.
         out: the run folder; it must not hold a run, unless ``resume`` continues that one.
-        network: a module of your own from inputs (N, C, H, W) or (N, F) to (N, noise.n_outputs(K, D)).
+        network: a module of your own from inputs (N, C, H, W) or (N, F) to (N, noise.n_outputs(K, D)). It is trained
+            in place; to resume, pass it as it was at the start.
         noise: a noise model of your own; the protocol does not change it.
         resume: continue a run that was stopped, from its last finished epoch, to the same result; a finished run is
             returned as it is. The data and the settings must be those of the run.
@@ -81,8 +86,14 @@ def fit(
         RunError: ``out`` holds a run and ``resume`` is False, or holds another run. ConfigError: contradicting options.
     """
     out = Path(out)
-    _open_folder(out, annotations, settings, resume)
+    _check_network(settings, network)
+    config = describe(annotations, settings, noise)
+    if (out / "config.yaml").exists():
+        _check_folder(out, config, settings, resume)
+        if (out / MODEL).exists():
+            return load(out, network=network, noise=noise)
     splits = Splits.of(annotations, settings)
+    write_config(out, config)
     return train(splits, settings, out, network=network, noise=noise, device=device, console=console)
 
 
@@ -104,19 +115,29 @@ def train(
         history = History(splits.val, out / "history.csv")
         trainer = _trainer(out, settings, module.protocol, history, device, console, schema.units)
         last = out / CHECKPOINT
+        loader = splits.train.loader(
+            settings.batch_size,
+            shuffle_seed=settings.seed,
+            workers=settings.workers,
+            drop_last=_lonely_last(len(splits.train), settings.batch_size),
+        )
+        if last.exists():  # workers draw the first indices before the trainer tells the sampler the epoch
+            loader.sampler.set_epoch(_epochs_done(last))  # type: ignore[attr-defined]
         trainer.fit(
             module,
-            splits.train.loader(
-                settings.batch_size,
-                shuffle_seed=settings.seed,
-                workers=settings.workers,
-                drop_last=_lonely_last(len(splits.train), settings.batch_size),
-            ),
-            splits.val.loader(512, workers=settings.workers),
+            loader,
+            splits.val.loader(128, workers=settings.workers),
             ckpt_path=str(last) if last.exists() else None,
             weights_only=True,
         )
         return save_model(out, module, settings, schema)
+
+
+def _check_network(settings: Settings, network: nn.Module | None) -> None:
+    if network is not None and settings.network == "default":
+        raise ConfigError("fit: expected settings.network to name your network, got 'default'. Give it a name.")
+    if network is None and settings.network != "default":
+        raise ConfigError(f"fit: expected the network named {settings.network!r}, got none. Pass network=.")
 
 
 def build_module(
@@ -128,10 +149,10 @@ def build_module(
     n_outputs = noise.n_outputs(schema.n_targets, schema.dims)
     inputs = input_scaling(train)
     if network is None:
+        if settings.batch_size == 1:
+            raise ConfigError("fit: expected batch_size >= 2 for batch norm, got 1. Pass a network without it.")
         network = default_network(inputs, settings, n_outputs)
-    elif settings.network == "default":
-        raise ConfigError("fit: expected settings.network to name your network, got 'default'. Give it a name.")
-    mirrored = settings.mirror and bool(schema.pairs) and schema.dims == 2
+    mirrored = settings.mirror and bool(schema.pairs) and schema.dims == 2 and inputs.images
     return RegressionModule(
         Regressor(network, inputs, Standardizer.fit(train.target)),
         noise,
@@ -159,6 +180,19 @@ def input_scaling(train: LabelledDataset) -> InputScaling:
     value = sample.double() / 255 if images else sample.double()
     axes = [0, *range(2, value.dim())]
     return InputScaling(value.mean(axes), value.std(axes), images=images)
+
+
+class _AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints are written beside their place: a kill leaves the old one or the new one."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with atomic_path(path) as temporary:
+            torch.save(checkpoint, temporary)
+
+
+def _epochs_done(checkpoint: Path) -> int:
+    progress = torch.load(checkpoint, map_location="cpu", weights_only=True)["loops"]["fit_loop"]["epoch_progress"]
+    return int(progress["current"]["processed"])
 
 
 def _lonely_last(count: int, batch_size: int) -> bool:
@@ -191,6 +225,7 @@ def _trainer(
                 enable_version_counter=False,
             ),
         ],
+        plugins=[_AtomicCheckpoints()],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -205,17 +240,18 @@ def _noise_callbacks(settings: Settings, protocol: Protocol) -> list[L.Callback]
         refit = RefitNoise(residuals="pass")
         return [Algorithm1(refit, patience=protocol.patience)]
     warmup = max(round(protocol.warmup_share * settings.epochs), 1)
-    return [RefitNoise(warmup_epochs=min(warmup, settings.epochs), residuals=settings.residuals)]
+    refit = RefitNoise(warmup_epochs=min(warmup, settings.epochs), residuals=settings.residuals)
+    return [refit, EarlyStop(refit, patience=protocol.patience)] if protocol.patience else [refit]
 
 
-def _open_folder(out: Path, annotations: Annotations, settings: Settings, resume: bool) -> None:
-    if not (out / "config.yaml").exists():
-        write_config(out, annotations, settings)
-        return
+def _check_folder(out: Path, config: dict[str, Any], settings: Settings, resume: bool) -> None:
+    """A folder with a run may only be continued, with the same settings, labels and noise model."""
     if not resume:
         raise RunError(f"{out}: holds a run already. Continue it with --resume or choose another folder with --out.")
-    before, _ = read_config(out)
+    before, found = read_config(out)
     changed = [key for key, value in settings.to_dict().items() if before.to_dict()[key] != value]
+    words = {"noise_model": "the noise model", "fingerprint": "the data (rows, labels or their meaning)"}
+    changed += [word for key, word in words.items() if found.get(key) != config.get(key)]
     if changed:
         raise RunError(f"{out}: cannot resume, {', '.join(changed)} differ from the run's. Use another folder.")
 

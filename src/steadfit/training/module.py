@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -83,7 +84,7 @@ class RegressionModule(L.LightningModule):
         self.label_noise = LabelNoise(noise, n_samples=n_samples, points=points, dims=dims)
         self.averaged: AveragedModel | None = None
         if protocol.averaging > 0:
-            average = get_ema_multi_avg_fn(protocol.averaging)
+            average = get_ema_multi_avg_fn(protocol.averaging)  # type: ignore[no-untyped-call]
             self.averaged = AveragedModel(regressor, multi_avg_fn=average, use_buffers=True)
         self.permutation = None if permutation is None else tuple(permutation)
         self.weight_decay, self.seed = weight_decay, seed
@@ -133,9 +134,22 @@ class RegressionModule(L.LightningModule):
         location = target.nan_to_num(nan=0.0) - torch.where(which[:, None, None], back, residual).nan_to_num(nan=0.0)
         return {"output": location.flatten(1), "target": target}
 
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        # Dropout and the like: the loader draws from the same stream, once more or less after a resume.
+        torch.manual_seed(_mix(self.seed + 1, self.current_epoch, batch_idx))
+
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self.averaged is not None:
             self.averaged.update_parameters(self.regressor)
+
+    def predictor_weights(self) -> dict[str, Tensor]:
+        """A copy of the predicting network's weights."""
+        return copy.deepcopy(self.predictor().state_dict())
+
+    def restore_predictor(self, weights: dict[str, Tensor]) -> None:
+        """Predict, and train on, with these weights."""
+        self.predictor().load_state_dict(weights)
+        self.regressor.load_state_dict(weights)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self.held_out.append(self.noise_outputs(batch))
@@ -148,12 +162,24 @@ class RegressionModule(L.LightningModule):
         _, output, target = (torch.cat(parts) for parts in zip(*self.held_out, strict=True))
         return float(self.label_noise.held_out_loss(output, target))
 
+    def comparable_loss(self) -> float:
+        """A validation loss that means the same in every epoch.
+
+        It is :meth:`held_out_loss` for models with weights and for L2; for the others, whose losses under different
+        scales can't be compared, the mean absolute residual.
+        """
+        noise = self.label_noise.noise
+        if noise.keeps_weights or not noise.needs_refit:
+            return self.held_out_loss()
+        _, output, target = (torch.cat(parts) for parts in zip(*self.held_out, strict=True))
+        return float((target - noise.location(output, self.dims)).abs().nanmean())
+
     def on_train_epoch_start(self) -> None:
         torch.manual_seed(_mix(self.seed, self.current_epoch, -1))
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(
-            self.regressor.parameters(), lr=self.protocol.lr, weight_decay=self.weight_decay
+            self.regressor.parameters(), lr=self.protocol.lr, weight_decay=self.weight_decay, fused=True
         )
         if self.protocol.schedule == "constant":
             return optimizer

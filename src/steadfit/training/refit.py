@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from steadfit import _checks
@@ -91,18 +92,38 @@ class RefitNoise(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.residuals == "epoch":
-            self._seen.append((outputs["index"], outputs["output"], outputs["target"]))
+        if self.residuals != "epoch":
+            return
+        if not isinstance(outputs, Mapping) or not {"index", "output", "target"} <= set(outputs):
+            raise TypeError(
+                f"RefitNoise: expected {type(pl_module).__name__}.training_step to return a dict with loss, index, "
+                "output and target for residuals='epoch', got something else. Return them or use 'pass'."
+            )
+        self._seen.append((outputs["index"].detach(), outputs["output"].detach(), outputs["target"].detach()))
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         done, tracker = trainer.current_epoch + 1, cast(Refittable, pl_module).label_noise
-        due = done >= self.warmup_epochs and (done - self.warmup_epochs) % self.every_n_epochs == 0
+        due = self._due(done)
         if due and tracker.noise.fixed_loss and done != trainer.max_epochs:
             tracker.end_warmup()
         elif due:
             self.refit_now(trainer, pl_module)
         elif _wide(pl_module):
             self.refit_now(trainer, pl_module, keep_warming=True)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        done = trainer.current_epoch
+        if cast(Refittable, pl_module).label_noise.noise.fixed_loss and not (
+            done == trainer.max_epochs and self._due(done)
+        ):
+            self.refit_now(trainer, pl_module)  # the one refit of such a model, after a stop before the last epoch
+
+    def _due(self, done: int) -> bool:
+        return done >= self.warmup_epochs and (done - self.warmup_epochs) % self.every_n_epochs == 0
+
+    def forget(self) -> None:
+        """Drop what the epoch has seen: the network is another one now, the next refit passes over the data."""
+        self._seen.clear()
 
     def refit_now(self, trainer: L.Trainer, pl_module: L.LightningModule, *, keep_warming: bool = False) -> None:
         """Re-estimate from the present network; ``keep_warming`` does not end the warm-up."""
@@ -121,11 +142,22 @@ class RefitNoise(L.Callback):
 @torch.no_grad()
 def outputs_of(pl_module: L.LightningModule, loader: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Index, output and target of every batch, in evaluation mode and without gradients."""
-    training = pl_module.training
-    pl_module.eval()
-    for batch in loader:
-        yield cast(Refittable, pl_module).noise_outputs(pl_module.transfer_batch_to_device(batch, pl_module.device, 0))
-    pl_module.train(training)
+    with _evaluating(pl_module):
+        for batch in loader:
+            moved = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
+            yield cast(Refittable, pl_module).noise_outputs(moved)
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and then every part's own mode again: frozen parts stay in evaluation."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 def in_order(parts: Iterable[tuple[Tensor, Tensor, Tensor]], count: int) -> tuple[Tensor, Tensor]:
@@ -148,6 +180,8 @@ def _plain_loader(trainer: L.Trainer) -> Iterable[Any]:
     shuffled = trainer.train_dataloader
     if not isinstance(shuffled, DataLoader):
         raise TypeError(f"RefitNoise: expected one DataLoader, got {type(shuffled).__name__}. Pass loader=.")
+    if shuffled.batch_size is None:
+        raise TypeError("RefitNoise: expected a DataLoader with a batch size, got a batch sampler. Pass loader=.")
     return DataLoader(
         shuffled.dataset,
         batch_size=shuffled.batch_size,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 import lightning as L
-import torch
 from torch import Tensor
 
 from steadfit.training.module import RegressionModule
@@ -25,9 +24,9 @@ class Algorithm1(L.Callback):
     better. A round whose best is not below its predecessor's ends the training with the predecessor's weights; a first
     round that never improves on its start, or an EM that declares everything an outlier, with the warm-up's.
 
-    Models whose loss has a scale but no per-label weights (Huber, Tukey) warm up for ``penalty_warmup`` epochs (3 in
-    the paper), refit after every epoch, and stop early on the mean absolute validation residual, since their losses
-    under different scales can't be compared. L2 has the warm-up only.
+    Models whose loss has a scale but no per-label weights (L1, Huber, Tukey) warm up for ``penalty_warmup`` epochs (3
+    in the paper), refit after every epoch, and stop early, once the warm-up is over, on the mean absolute validation
+    residual, since their losses under different scales can't be compared. L2 has the warm-up only.
 
     All of its state is plain containers and tensors, and is in the checkpoint.
 
@@ -39,56 +38,54 @@ class Algorithm1(L.Callback):
         self.round, self.waited, self.best, self.previous = 0, 0, math.inf, math.inf
         self.best_weights: Weights = {}
         self.previous_weights: Weights = {}
+        self.warmup_weights: Weights = {}
         self.stopped = False
 
     def state_dict(self) -> dict[str, Any]:
-        names = ("round", "waited", "best", "previous", "best_weights", "previous_weights", "stopped")
+        names = ("round", "waited", "best", "previous", "best_weights", "previous_weights", "warmup_weights", "stopped")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         vars(self).update(state_dict)
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        trainer.should_stop = trainer.should_stop or self.stopped
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.stopped  # resumed after its last epoch: nothing is left to do
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, RegressionModule)
-        if self.stopped:
-            return
-        weighted = pl_module.label_noise.noise.keeps_weights
-        self._note(pl_module, self._loss(pl_module, weighted))
-        if not weighted and pl_module.label_noise.noise.needs_refit:
-            self._penalty_epoch(trainer, pl_module)
-        if self.waited >= self.patience > 0:
+        tracker = pl_module.label_noise
+        weighted = tracker.noise.keeps_weights
+        self._note(pl_module, pl_module.comparable_loss())
+        if not weighted and trainer.current_epoch + 1 >= self.penalty_warmup:
+            if bool(tracker.warming_up):
+                self.waited = 0  # the model's own loss has its full patience
+            self.refit.refit_now(trainer, pl_module)
+        if self.waited >= self.patience > 0 and (weighted or not bool(tracker.warming_up)):
             (self._next_round if weighted else self._finish)(trainer, pl_module)
         if trainer.current_epoch + 1 >= (trainer.max_epochs or 0) and not self.stopped:
             self._finish(trainer, pl_module)
 
-    def _loss(self, module: RegressionModule, weighted: bool) -> float:
-        if weighted or not module.label_noise.noise.needs_refit:
-            return module.held_out_loss()
-        _, output, target = (torch.cat(parts) for parts in zip(*module.held_out, strict=True))
-        return float((target - module.label_noise.noise.location(output, module.dims)).abs().nanmean())
-
     def _note(self, module: RegressionModule, loss: float) -> None:
         """Keep the best weights of this round."""
-        if loss < self.best:
-            self.best, self.waited, self.best_weights = loss, 0, _copy(module)
+        if loss < self.best or not self.best_weights:
+            self.best, self.waited, self.best_weights = loss, 0, module.predictor_weights()
         else:
             self.waited += 1
 
-    def _penalty_epoch(self, trainer: L.Trainer, module: RegressionModule) -> None:
-        if trainer.current_epoch + 1 >= self.penalty_warmup:
-            self.refit.refit_now(trainer, module)
+    def _grown(self) -> bool:
+        """Whether this round's loss is not below its predecessor's."""
+        return self.round > 0 and not self.best < self.previous
 
     def _next_round(self, trainer: L.Trainer, module: RegressionModule) -> None:
-        if self.round > 0 and self.best >= self.previous:
-            self.best_weights = self.previous_weights
+        if self._grown():
             return self._finish(trainer, module)
-        module.regressor.load_state_dict(self.best_weights)
+        module.restore_predictor(self.best_weights)
+        if self.round == 0:
+            self.warmup_weights = self.best_weights
         self.previous, self.previous_weights = self.best, self.best_weights
         self.refit.refit_now(trainer, module)
         if bool(module.label_noise.fallen_back):
+            self.best_weights = self.warmup_weights
             return self._finish(trainer, module)
         start = self._start_loss(trainer, module)
         if self.round == 0:
@@ -98,16 +95,16 @@ class Algorithm1(L.Callback):
 
     def _start_loss(self, trainer: L.Trainer, module: RegressionModule) -> float:
         """The validation loss of the present weights under the new mixture."""
-        module.held_out[:] = list(outputs_of(module, trainer.val_dataloaders))
+        module.held_out[:] = list(outputs_of(module, cast(Iterable[Any], trainer.val_dataloaders)))
         return module.held_out_loss()
 
     def _finish(self, trainer: L.Trainer, module: RegressionModule) -> None:
-        module.regressor.load_state_dict(self.best_weights)
+        """The best round's weights, and what the noise model says of them."""
+        if self._grown():
+            self.best_weights = self.previous_weights
+        module.restore_predictor(self.best_weights)
         if not bool(module.label_noise.fallen_back):
             self.refit.refit_now(trainer, module)
+            if bool(module.label_noise.fallen_back) and self.warmup_weights:
+                module.restore_predictor(self.warmup_weights)
         self.stopped = trainer.should_stop = True
-
-
-def _copy(module: RegressionModule) -> Weights:
-    return copy.deepcopy(module.regressor.state_dict())
-

@@ -7,6 +7,8 @@ holds pickled objects.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ from steadfit.training.outcome import Judgement, summarize, trust_of
 from steadfit.training.settings import Settings
 
 CHECKPOINT = "checkpoints/last.ckpt"
+MODEL = "model.safetensors"
 Image = npt.NDArray[np.uint8]
 
 
@@ -69,12 +72,12 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, noise={self.settings.noise!r}, targets={len(self.schema.target_names)})"
 
-    def predict(self, inputs: Any, *, batch_size: int = 256) -> Prediction:
+    def predict(self, inputs: Any, *, batch_size: int = 128) -> Prediction:
         """Predict in the user's units.
 
         Args:
-            inputs: images as paths, as one path or folder, or as arrays (H, W) or (H, W, 3) of uint8 RGB (a list, or
-                one array (N, H, W[, 3])); :class:`~steadfit.data.Annotations`; for a run on features a DataFrame with
+            inputs: images as paths, as one path or folder, or as arrays (H, W) or (H, W, 3) of uint8 RGB (one, a list,
+                or an array (N, H, W[, 3])); :class:`~steadfit.data.Annotations`; for a run on features a DataFrame with
                 its feature columns or an array (N, F).
             batch_size: samples at a time.
 
@@ -84,7 +87,8 @@ class Run:
             return self._prediction(self.judge(inputs, batch_size=batch_size).predicted)
         if self.regressor.inputs.images:
             return self._predict_images(as_images(inputs), batch_size)
-        output = self._outputs(self._features(inputs).split(batch_size))
+        features = self._features(inputs)
+        output = self._outputs(features[part] for part in _parts(len(features), batch_size))
         return self._prediction(self._location(output).double().numpy())
 
     def _predict_images(self, images: Sequence[str | Path | Image], batch_size: int) -> Prediction:
@@ -101,8 +105,7 @@ class Run:
         """A frame (C, H, W) and the map into it."""
         pixels = image if isinstance(image, np.ndarray) else read_image(Path(image), self.settings.channels)
         framed, scale, shift = letterbox(_channels(pixels, self.settings.channels), self.settings.size)
-        stacked = framed[None] if framed.ndim == 2 else framed.transpose(2, 0, 1)
-        return np.ascontiguousarray(stacked), np.asarray(scale), np.asarray(shift)
+        return np.ascontiguousarray(framed.transpose(2, 0, 1)), np.asarray(scale), np.asarray(shift)
 
     def _features(self, inputs: Any) -> Tensor:
         if isinstance(inputs, pd.DataFrame):
@@ -116,13 +119,13 @@ class Run:
             )
         return value
 
-    def judge(self, annotations: Annotations, *, batch_size: int = 512) -> Judgement:
+    def judge(self, annotations: Annotations, *, batch_size: int = 128) -> Judgement:
         """Predict every row of a table and judge every label, with the mixture or scale of the training set."""
         size, channels = self.settings.size, self.settings.channels
         dataset = LabelledDataset(annotations, size=size, channels=channels, cache=False)
         return self.judge_dataset(dataset, batch_size=batch_size)
 
-    def judge_dataset(self, dataset: LabelledDataset, *, batch_size: int = 512) -> Judgement:
+    def judge_dataset(self, dataset: LabelledDataset, *, batch_size: int = 128) -> Judgement:
         """:meth:`judge` for a data set, whose images may be in memory already."""
         output = self._outputs(dataset.__getitems__(part)["input"] for part in _parts(len(dataset), batch_size))
         target = self.regressor.standardize(dataset.target)
@@ -149,22 +152,29 @@ class Run:
         return Prediction(mean, self.schema.target_names, self.schema.units)
 
 
-def load(run_folder: str | os.PathLike[str], *, network: nn.Module | None = None) -> Run:
+def load(
+    run_folder: str | os.PathLike[str], *, network: nn.Module | None = None, noise: NoiseModel | None = None
+) -> Run:
     """Open a run folder.
 
     Args:
-        run_folder: what ``steadfit fit`` wrote. network: an instance of your own network, where the run used one.
+        run_folder: what ``steadfit fit`` wrote. network, noise: an instance of your own network and your own noise
+            model, where the run used one.
 
-    Raises: RunError where the folder holds no finished run, or needs your network.
+    Raises: RunError where the folder holds no finished run, or needs your network or noise model.
     """
     from steadfit.training.fit import default_network
 
     folder = Path(run_folder)
     settings, config = read_config(folder)
-    if not (folder / "model.safetensors").is_file():
-        raise RunError(f"{folder}: the run is not finished, model.safetensors is missing. Continue it with --resume.")
-    tensors = load_file(folder / "model.safetensors")
-    schema, noise = Schema.from_dict(config["schema"]), settings.noise_model()
+    if not (folder / MODEL).is_file():
+        raise RunError(f"{folder}: the run is not finished, {MODEL} is missing. Continue it with --resume.")
+    if noise is None:
+        if "noise_model" in config:
+            raise RunError(f"{folder}: trained with {config['noise_model']}. Pass load(folder, noise=…).")
+        noise = settings.noise_model()
+    tensors = load_file(folder / MODEL)
+    schema = Schema.from_dict(config["schema"])
     inputs = InputScaling(tensors["inputs.mean"], tensors["inputs.deviation"], images=bool(config["images"]))
     if network is None:
         if settings.network != "default":
@@ -172,7 +182,11 @@ def load(run_folder: str | os.PathLike[str], *, network: nn.Module | None = None
         network = default_network(inputs, settings, noise.n_outputs(schema.n_targets, schema.dims))
     regressor = Regressor(network, inputs, Standardizer(tensors["center"], tensors["scale"]))
     state = {name.removeprefix("noise."): value for name, value in tensors.items() if name.startswith("noise.")}
-    regressor.load_state_dict({name: value for name, value in tensors.items() if not name.startswith("noise.")})
+    try:
+        regressor.load_state_dict({name: value for name, value in tensors.items() if not name.startswith("noise.")})
+    except RuntimeError as error:
+        first = str(error).splitlines()[1:2] or [str(error)]
+        raise RunError(f"{folder}: expected the network of the run, got another one. {first[0].strip()}") from None
     return Run(folder, settings, schema, regressor, noise, state)
 
 
@@ -183,8 +197,8 @@ def write_metrics(run: Run, annotations: Annotations, wrong: npt.NDArray[np.bool
     return judgement
 
 
-def write_config(out: Path, annotations: Annotations, settings: Settings) -> None:
-    """config.yaml: what is needed to understand, repeat and open the run."""
+def describe(annotations: Annotations, settings: Settings, noise: NoiseModel | None = None) -> dict[str, Any]:
+    """The content of config.yaml: what is needed to understand, repeat and open the run."""
     content = {
         "steadfit": steadfit.__version__,
         "torch": str(torch.__version__),
@@ -192,8 +206,22 @@ def write_config(out: Path, annotations: Annotations, settings: Settings) -> Non
         "images": annotations.images is not None,
         "settings": settings.to_dict(),
         "schema": annotations.schema.to_dict(),
+        "fingerprint": fingerprint(annotations),
     }
+    return content if noise is None else content | {"noise_model": repr(noise)}
+
+
+def write_config(out: Path, content: dict[str, Any]) -> None:
     write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), out / "config.yaml")
+
+
+def fingerprint(annotations: Annotations) -> str:
+    """A short hash of rows, splits, labels, features and what they mean; not of the images' pixels."""
+    digest = hashlib.sha256(json.dumps(annotations.schema.to_dict(), sort_keys=True).encode())
+    digest.update(json.dumps([annotations.images, annotations.split.tolist()]).encode())
+    for array in (annotations.target + 0.0, annotations.features, annotations.size):
+        digest.update(b"-" if array is None else np.where(np.isnan(array), np.nan, array).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def read_config(folder: Path) -> tuple[Settings, dict[str, Any]]:
@@ -212,7 +240,7 @@ def save_model(out: Path, module: RegressionModule, settings: Settings, schema: 
     tensors = {name: value.contiguous().clone() for name, value in regressor.state_dict().items()}
     state = {name: value.contiguous().clone() for name, value in tracker.state.items()}
     state["fallen_back"] = tracker.fallen_back.clone()
-    with atomic_path(out / "model.safetensors") as path:
+    with atomic_path(out / MODEL) as path:
         save_file(tensors | {f"noise.{name}": value for name, value in state.items()}, path)
     return Run(out, settings, schema, regressor, tracker.noise, state)
 
@@ -222,7 +250,7 @@ def as_images(inputs: Any) -> Sequence[str | Path | Image]:
     if isinstance(inputs, str | os.PathLike):
         path = Path(inputs)
         return sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
-    if isinstance(inputs, np.ndarray) and inputs.ndim == 2:
+    if isinstance(inputs, np.ndarray) and (inputs.ndim == 2 or (inputs.ndim == 3 and inputs.shape[2] == 3)):
         return [inputs]
     if isinstance(inputs, np.ndarray | Sequence):
         return list(inputs)
@@ -233,13 +261,13 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 def _channels(image: Image, channels: int) -> Image:
-    if image.dtype != np.uint8 or image.ndim not in (2, 3):
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         raise DataError(f"predict: expected uint8 images (H, W) or (H, W, 3), got {image.dtype} {image.shape}.")
     if channels == 1 and image.ndim == 3 and image.shape[2] == 3:
-        return cast(Image, (image @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8))
-    if channels == 3 and image.ndim == 2:
-        return np.repeat(image[:, :, None], 3, axis=2)
-    return image
+        grey: Image = (image @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
+        return grey[:, :, None]
+    deep = image if image.ndim == 3 else image[:, :, None]
+    return np.repeat(deep, 3, axis=2) if channels > deep.shape[2] else deep
 
 
 def _parts(count: int, size: int) -> list[list[int]]:

@@ -9,6 +9,7 @@ from typing import Any
 from steadfit import _checks
 from steadfit.errors import ConfigError
 from steadfit.noise import NOISE_MODELS, NoiseModel
+from steadfit.noise.gum import UNITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Protocol:
             residuals; 0 for none.
         lr: the (largest) step size of AdamW.
         patience: epochs without a better validation loss before training (``rounds=True``: the round) stops; 0 never
-            stops early.
+            stops early (``rounds=True`` needs >= 1). With patience the best epoch's weights are the result.
         gum: fields of :class:`~steadfit.noise.GaussianUniformNoise` that the protocol sets.
     """
 
@@ -76,7 +77,7 @@ class Settings:
         protocol: ``"steady"`` or ``"paper"``.
         epochs: passes over the training set (the most there can be, with early stopping).
         batch_size, lr, weight_decay: of AdamW; ``lr`` None takes the protocol's.
-        patience: None takes the protocol's.
+        patience: epochs without a better validation loss before training stops; None takes the protocol's.
         residuals: ``"pass"``: residuals for the refit from a forward pass without augmentation over the training set
             (about .3 of an epoch's time); ``"epoch"``: those seen during the epoch, at no cost.
         size: side of the network's input in px. channels: 1 grey, 3 colour.
@@ -107,9 +108,19 @@ class Settings:
         _checks.one_of("Settings", "noise", self.noise, tuple(NOISE_MODELS))
         _checks.one_of("Settings", "protocol", self.protocol, tuple(PROTOCOLS))
         _checks.one_of("Settings", "residuals", self.residuals, ("pass", "epoch"))
+        _checks.one_of("Settings", "unit", self.unit, UNITS)
+        _checks.one_of("Settings", "channels", self.channels, (1, 3))
+        _checks.one_of("Settings", "cache", self.cache, ("auto", "on", "off"))
+        if self.lr is not None:
+            _checks.positive("Settings", "lr", self.lr)
         for name in ("epochs", "batch_size", "size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"Settings: expected {name} >= 1, got {getattr(self, name)}.")
+        for name in ("weight_decay", "workers", "seed", "patience"):
+            if (getattr(self, name) or 0) < 0:
+                raise ConfigError(f"Settings: expected {name} >= 0, got {getattr(self, name)}.")
+        if self.patience == 0 and PROTOCOLS[self.protocol].rounds:
+            raise ConfigError(f"Settings: expected patience >= 1 with protocol {self.protocol!r}, got 0.")
 
     def plan(self) -> Protocol:
         """The protocol with this run's overrides."""

@@ -1,0 +1,5 @@
+"""``python -m steadfit`` is the command line."""
+
+from steadfit.cli import main
+
+main()

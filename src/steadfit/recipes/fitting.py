@@ -1,0 +1,159 @@
+"""The main job: a table in, a run folder with a model and a list of suspect labels out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rich.console import Console
+from rich.progress import Progress
+
+from steadfit.audit import label_table, write_suspects
+from steadfit.data import Annotations, Schema, load_annotations
+from steadfit.data.files import atomic_path
+from steadfit.data.images import read_image
+from steadfit.errors import DataError
+from steadfit.reports.pages import report_run
+from steadfit.reports.tables import fit_summary
+from steadfit.training import Judgement, Run, Settings, fit
+from steadfit.training.run import read_config, write_metrics
+
+Flags = npt.NDArray[np.bool_]
+
+
+def open_table(
+    path: str | Path,
+    options: dict[str, Any] | None = None,
+    *,
+    console: Console | None = None,
+    skip_bad: bool = False,
+    seed: int = 0,
+    need_splits: Collection[str] = ("train", "val"),
+) -> Annotations:
+    """Read and check a table, its ``dataset.yaml`` overridden by options, with a bar while images are checked.
+
+    A table without test rows is accepted unless ``need_splits`` asks for them.
+    """
+    schema = Schema.discover(path).with_options(**(options or {}))
+    if console is None or not console.is_terminal:
+        return load_annotations(path, schema, skip_bad=skip_bad, seed=seed, need_splits=need_splits)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("checking images", total=None)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        return load_annotations(
+            path, schema, skip_bad=skip_bad, seed=seed, need_splits=need_splits, progress=advance
+        )
+
+
+def read_truth(path: str | Path, annotations: Annotations) -> Flags:
+    """The truth mask that ``steadfit corrupt`` wrote: (N, K), True where a label was made wrong.
+
+    Raises: DataError where it does not fit the table.
+    """
+    table = pd.read_csv(path)
+    columns = [f"wrong_{name}" for name in annotations.schema.target_names]
+    if missing := [name for name in ("line", *columns) if name not in table]:
+        raise DataError(f"{path}: expected the columns of a truth file, got none named {missing[0]!r}.")
+    by_line = table.set_index("line")[columns]
+    if unknown := [int(line) for line in annotations.line if line not in by_line.index]:
+        raise DataError(f"{path}: expected a row for every line of {annotations.path.name}, got none for {unknown[0]}.")
+    return np.asarray(by_line.loc[annotations.line].to_numpy(dtype=bool))
+
+
+def fit_run(
+    annotations: Annotations,
+    settings: Settings,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    console: Console | None = None,
+    truth: Flags | None = None,
+    report: bool = True,
+) -> Run:
+    """Train into a run folder, judge every label, and write tables, figures and report.
+
+    Args: as :func:`steadfit.training.fit`; ``truth`` (N, K) scores the suspects where the wrong labels are known.
+    """
+    run = fit(annotations, settings, out, resume=resume, device=device, console=console)
+    judgement = write_metrics(run, annotations, truth)
+    table = labels_of(annotations, judgement, truth)
+    with atomic_path(run.folder / "trust.parquet") as path:
+        table.to_parquet(path, index=False)
+    write_suspects(_trained(table), run.folder / "suspects.csv")
+    if annotations.skipped:
+        with atomic_path(run.folder / "skipped.csv") as path:
+            pd.DataFrame([vars(problem) for problem in annotations.skipped]).to_csv(path, index=False)
+    if report:
+        write_report(run, annotations, table)
+    if console is not None:
+        _tell(run, table, judgement, annotations, console)
+    return run
+
+
+def labels_of(annotations: Annotations, judgement: Judgement, truth: Flags | None = None) -> pd.DataFrame:
+    """One row a label: what was given, what is predicted, the trust."""
+    return label_table(
+        image=annotations.images if annotations.images is not None else annotations.line,
+        line=annotations.line,
+        split=annotations.split,
+        names=annotations.schema.target_names,
+        given=annotations.target,
+        predicted=judgement.predicted,
+        trust=judgement.trust,
+        suspect=judgement.suspect,
+        wrong=truth,
+    )
+
+
+def image_loader(annotations: Annotations) -> Callable[[str], Any] | None:
+    """Gives the RGB image of a path in the table; None for a table of features."""
+    if annotations.images is None:
+        return None
+    return lambda name: read_image(annotations.root / name, 3)
+
+
+def write_report(run: Run, annotations: Annotations, table: pd.DataFrame) -> None:
+    """Figures and report.html."""
+    import json
+
+    _, config = read_config(run.folder)
+    report_run(
+        run.folder,
+        config=config,
+        metrics=json.loads((run.folder / "metrics.json").read_text(encoding="utf-8")),
+        history=pd.read_csv(run.folder / "history.csv"),
+        table=table,
+        method=run.settings.noise,
+        load=image_loader(annotations),
+        unit=run.schema.units,
+    )
+
+
+def _trained(table: pd.DataFrame) -> pd.DataFrame:
+    """The labels that are to be mended: those of the training and validation rows."""
+    return table[table["split"] != "test"]
+
+
+def _tell(run: Run, table: pd.DataFrame, judgement: Judgement, annotations: Annotations, console: Console) -> None:
+    listed = fit_summary(
+        _trained(table),
+        error_rate=judgement.error_rate,
+        path=run.folder / "suspects.csv",
+        unit=annotations.schema.units,
+    )
+    for line in listed:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if annotations.skipped:
+        console.print(f"{len(annotations.skipped)} rows were left out: {run.folder / 'skipped.csv'}", soft_wrap=True)
+    if judgement.fallen_back:
+        console.print("The mixture took every label for an outlier: the result is the network of the warm-up.")
+    if (run.folder / "report.html").exists():
+        console.print(f"Report: {run.folder / 'report.html'}", soft_wrap=True, highlight=False)
