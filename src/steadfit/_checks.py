@@ -10,22 +10,27 @@ import torch
 from torch import Tensor
 
 
-def positive(who: str, name: str, value: float) -> float:
+def number(who: str, name: str, value: object) -> float:
+    """A real number, returned as float; a bool is none."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{who}: expected {name} to be a number, got {type(value).__name__}.")
+    return float(value)
+
+
+def positive(who: str, name: str, value: object) -> float:
     """A finite number above zero, returned as float."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{who}: expected {name} to be a number, got {type(value).__name__}.")
-    if not (math.isfinite(value) and value > 0):
+    real = number(who, name, value)
+    if not (math.isfinite(real) and real > 0):
         raise ValueError(f"{who}: expected {name} > 0 and finite, got {value}.")
-    return float(value)
+    return real
 
 
-def between(who: str, name: str, value: float, low: float, high: float) -> float:
-    """A finite number in [low, high], returned as float."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{who}: expected {name} to be a number, got {type(value).__name__}.")
-    if not low <= value <= high:
+def between(who: str, name: str, value: object, low: float, high: float) -> float:
+    """A number in [low, high], returned as float."""
+    real = number(who, name, value)
+    if not low <= real <= high:
         raise ValueError(f"{who}: expected {low} <= {name} <= {high}, got {value}.")
-    return float(value)
+    return real
 
 
 def one_of(who: str, name: str, value: object, allowed: Collection[object]) -> None:

@@ -25,7 +25,9 @@ def data(n: int = 6, k: int = 3) -> tuple[Tensor, Tensor]:
     return torch.randn(n, k), 3 * torch.randn(n, k)
 
 
-def gradient(loss: nn.Module, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def gradient(
+    loss: nn.Module, prediction: Tensor, target: Tensor, weight: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     leaf = prediction.clone().requires_grad_()
     value = loss(leaf, target, weight)
     value.sum().backward()
@@ -57,7 +59,8 @@ def test_against_a_plain_loop() -> None:
 
 def test_sign_and_scale_of_the_gradient() -> None:
     """residual = target - prediction, so d/d prediction = -psi(u)/scale: paper 1's corrected gradient."""
-    _, slope = gradient(RobustLoss(Huber(1.0), scale=2.0, reduction="sum"), torch.tensor([0.0, 0.0]), torch.tensor([1.0, -9.0]))
+    loss = RobustLoss(Huber(1.0), scale=2.0, reduction="sum")
+    _, slope = gradient(loss, torch.tensor([0.0, 0.0]), torch.tensor([1.0, -9.0]))
     assert slope.tolist() == [-0.25, 0.5]
 
 
@@ -67,7 +70,8 @@ def test_gradcheck(penalty: Penalty) -> None:
     target[0, 0] = math.nan
     loss = RobustLoss(penalty, scale=torch.tensor([0.7, 3.0]))
     weight = torch.rand(3, 2)
-    assert torch.autograd.gradcheck(lambda p, w: loss(p, target, w), (prediction.requires_grad_(), weight.requires_grad_()))
+    leaves = (prediction.requires_grad_(), weight.requires_grad_())
+    assert torch.autograd.gradcheck(lambda p, w: loss(p, target, w), leaves)
 
 
 @SOME

@@ -80,9 +80,8 @@ TWINS: list[tuple[Penalty, Callable[[Decimal], Decimal]]] = [
     ],
 ]
 PENALTIES = [penalty for penalty, _ in TWINS]
-SMOOTH = [p for p in PENALTIES if not isinstance(p, Absolute)]
 BY_NAME = pytest.mark.parametrize("penalty", PENALTIES, ids=repr)
-SIZES = torch.tensor([0.0, 1e-6, 1e-3, 0.1, 0.5, 1.0, 1.345, 2.0, 3.3, 4.6851, 10.0, 1e2, 1e3, 1e6], dtype=torch.float64)
+SIZES = torch.tensor([0, 1e-6, 1e-3, 0.1, 0.5, 1, 1.345, 2, 3.3, 4.6851, 10, 1e2, 1e3, 1e6], dtype=torch.float64)
 
 
 def test_defaults_are_the_designs() -> None:
@@ -220,7 +219,7 @@ def test_float32_is_close_to_float64_over_its_range(penalty: Penalty) -> None:
 def test_dtype_shape_and_device_are_kept(penalty: Penalty) -> None:
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     for device in devices:
-        u = torch.randn(2, 3, 0 + 4, dtype=torch.float32, device=device)
+        u = torch.randn(2, 3, 4, dtype=torch.float32, device=device)
         for method in (penalty.rho, penalty.psi, penalty.weight, penalty.trust):
             value = method(u)
             assert (value.dtype, value.shape, value.device) == (u.dtype, u.shape, u.device)
@@ -309,7 +308,7 @@ def test_barron_properties(alpha: float, c: float, u: list[float]) -> None:
         (lambda: StudentT(-1.0), r"StudentT: expected dof > 0 and finite, got -1\.0\."),
         (lambda: Barron(1.0, c=0.0), r"Barron: expected c > 0 and finite, got 0\.0\."),
         (lambda: Barron(math.inf), r"Barron: expected alpha to be finite or -inf, got inf\."),
-        (lambda: Barron(math.nan), r"Barron: expected alpha to be finite or -inf, got nan\."),
+        (lambda: Barron(math.nan), r"Barron: expected -inf <= alpha <= inf, got nan\."),
     ],
 )
 def test_wrong_parameters_say_the_number(build: Callable[[], Penalty], text: str) -> None:
@@ -336,12 +335,20 @@ def all_of_them(u: torch.Tensor) -> torch.Tensor:
     return torch.stack([p.rho(u) + p.psi(u) + p.trust(u) for p in PENALTIES])
 
 
-@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
-def test_compiles_in_one_graph(backend: str) -> None:
+def two_of_them(u: torch.Tensor) -> torch.Tensor:
+    return Tukey().rho(u) + Charbonnier().rho(u)
+
+
+@pytest.mark.parametrize(
+    ("backend", "function"),
+    [("aot_eager", all_of_them), pytest.param("inductor", two_of_them, marks=pytest.mark.slow)],
+    ids=["traced", "compiled"],
+)
+def test_compiles_in_one_graph(backend: str, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
     if backend == "inductor" and shutil.which("g++") is None:
         pytest.skip("no C++ compiler")
     u = torch.linspace(-5, 5, 11)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the compiler's own
-        compiled = torch.compile(all_of_them, backend=backend, fullgraph=True)
-        torch.testing.assert_close(compiled(u), all_of_them(u), rtol=1e-12, atol=1e-14)
+        compiled = torch.compile(function, backend=backend, fullgraph=True)
+        torch.testing.assert_close(compiled(u), function(u), rtol=1e-12, atol=1e-14)

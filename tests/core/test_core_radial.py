@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -46,11 +47,11 @@ def moment(penalty: Penalty, n: int, low: float = 0.0, high: float = math.inf) -
     """The integral of r^n exp(-rho(r)), split at the knee and at the bulk so that quad resolves every piece."""
     energy = ENERGIES[penalty]
     slope = min(getattr(penalty, "delta", 1.0), 1.0)
-    cuts = {low, high} | {c for c in (getattr(penalty, "delta", 1.0), 3.0, n / slope + 1, 40 * (n + 3) / slope) if low < c < high}
-    edges = sorted(cuts)
+    inner = (getattr(penalty, "delta", 1.0), 3.0, n / slope + 1, 40 * (n + 3) / slope)
+    edges = sorted({low, high} | {c for c in inner if low < c < high})
     return math.fsum(
         integrate.quad(lambda r: r**n * math.exp(-energy(r)), a, b, epsabs=0, epsrel=1e-12, limit=200)[0]
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        for a, b in itertools.pairwise(edges)
         if not (b == math.inf and a > 30 * (n + 3) / slope)  # below 1e-20 of the whole beyond
     )
 
@@ -82,8 +83,10 @@ def test_closed_forms(dim: int) -> None:
     assert Squared().covariance_factor(dim) == pytest.approx(1.0, rel=1e-13)
     assert Absolute().log_normalizer(dim) == pytest.approx(math.log(sphere(dim) * math.factorial(dim - 1)), rel=1e-13)
     assert Absolute().covariance_factor(dim) == pytest.approx(dim + 1.0, rel=1e-13)
-    # Charbonnier: 2 pi^((d-1)/2) ... by Bessel's K: I_(d-1) = e Gamma(v - 1/2)... checked by quad above; d = 1: 2 e K_1(1)
-    assert math.exp(Charbonnier().log_normalizer(1)) == pytest.approx(2 * math.e * special.kv(1, 1), rel=1e-13)
+    # Charbonnier, r = sinh t: c_d = |S| e 2^v Gamma(v + 1/2) K_v(1)/(sqrt(pi) d), v = (d + 1)/2 (DLMF 10.32.8)
+    v = (dim + 1) / 2
+    bessel = math.e * 2**v * special.gamma(v + 0.5) * special.kv(v, 1) / (math.sqrt(math.pi) * dim)
+    assert Charbonnier().log_normalizer(dim) == pytest.approx(math.log(sphere(dim) * bessel), rel=1e-12)
 
 
 @pytest.mark.parametrize("dim", DIMS)

@@ -41,7 +41,12 @@ def huber(u: float) -> float:
     return u * u / 2 if abs(u) <= C else C * (abs(u) - C / 2)
 
 
-EXPECTED = {L2: lambda r: r * r / 2, L1: lambda r: abs(r), HuberNoise: lambda r: huber(r / 2), TukeyNoise: lambda r: tukey(r / 2)}
+EXPECTED = {
+    L2: lambda r: r * r / 2,
+    L1: lambda r: abs(r),
+    HuberNoise: lambda r: huber(r / 2),
+    TukeyNoise: lambda r: tukey(r / 2),
+}
 
 
 @pytest.mark.parametrize("model", ALL)
@@ -138,7 +143,10 @@ def test_the_cut_is_the_threshold_of_huber_and_tukey() -> None:
         HuberNoise(cut=3.0)  # type: ignore[call-arg]
     assert L1(cut=3.0).cut == 3.0
     target = label(2.0, 1.0)
-    assert HuberNoise(delta=1.345).is_outlier(zeros(target), target, unit_state(L1(), 1, 1)).tolist() == [[True], [False]]
+    assert HuberNoise(delta=1.345).is_outlier(zeros(target), target, unit_state(L1(), 1, 1)).tolist() == [
+        [True],
+        [False],
+    ]
 
 
 @pytest.mark.parametrize("build", [lambda: HuberNoise(delta=0.0), lambda: TukeyNoise(c=-1.0), lambda: L1(cut=math.inf)])

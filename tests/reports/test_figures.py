@@ -13,6 +13,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from steadfit.reports.contamination import contamination_figure
+from steadfit.reports.crops import in_view, thumbnail, view
 from steadfit.reports.figures import error_cdf, failure_bars, training_curves, trust_histogram
 from steadfit.reports.gallery import gallery, suspects_gallery
 from steadfit.reports.methods import MARKS, marks
@@ -32,6 +33,10 @@ def test_training_curves(history: pd.DataFrame) -> None:
     assert [line.get_label() for line in above.lines] == ["GUM", "L2"]
     np.testing.assert_array_equal(above.lines[0].get_ydata(), history["val_error"])
     assert len(below.lines) == 2  # GUM's suspects and the truth
+    for truth in (0.3, 0.9, 1.0):
+        axes = training_curves({"gum": history.assign(suspects=0.1)}, truth=truth).axes[1]
+        assert axes.get_ylim()[0] == 0
+        assert truth < axes.get_ylim()[1]
     assert len(above.patches) == len(below.patches) == 1
     assert above.patches[0].get_extents().transformed(above.transData.inverted()).x1 == pytest.approx(3.5)
     assert "warm-up" in texts(below)
@@ -149,7 +154,36 @@ def test_gallery_cuts_large_images_and_shows_labels_outside() -> None:
     near, far = figure.axes
     assert near.get_xlim() == pytest.approx((405 - 128, 405 + 128))
     assert near.images[0].get_array().shape[0] < 270
-    assert -801 < far.get_xlim()[0] < -400
+    assert -400 < far.get_xlim()[0] < -240  # an arrow at the border says the rest
+    assert [line.get_marker() for line in near.lines] == ["None", "o", "x"]
+    (sides, style, turn), place = far.lines[2].get_marker(), far.lines[2].get_xydata()[0]
+    assert (sides, style, turn % 360) == (3, 0, pytest.approx(90))  # to the left
+    assert far.get_xlim()[0] < place[0] < -200
+    assert place[1] == pytest.approx(10)
+    assert [text.get_text() for text in figure.legends[0].texts] == ["given", "given, far outside", "predicted"]
+
+
+@pytest.mark.parametrize("given", [(70.0, 30.0), (-31.0, 5.0), (20.0, 95.0), (-900.0, 900.0), (20.0, 1e7), (63.5, -0.5)])
+def test_every_given_label_is_seen(given: tuple[float, float]) -> None:
+    image, predicted = np.zeros((64, 64, 3), dtype=np.uint8), np.array([20.0, 40.0])
+    box = view(image, np.array(given), predicted)
+    place, inside = in_view(np.array(given), predicted, box)
+    assert inside == (abs(np.array(given) - 32).max() <= 65)
+    low, high = np.array([box[0], box[2]]), np.array([box[1], box[3]])
+    assert ((place >= low) & (place <= high)).all()
+    assert (predicted >= low).all()
+    assert (predicted <= high).all()
+    way, rest = place - predicted, np.array(given) - predicted
+    assert way @ rest == pytest.approx(np.linalg.norm(way) * np.linalg.norm(rest))  # on the line to the label
+    drawn = thumbnail(image, np.array(given), predicted, side=120).astype(int)
+    assert ((drawn[..., 0] > 180) & (drawn[..., 1] < 90)).sum() > 10  # red
+
+
+def test_both_labels_far_outside() -> None:
+    box = view(np.zeros((64, 64, 3), dtype=np.uint8), np.array([900.0, 30.0]), np.array([-900.0, 30.0]))
+    place, inside = in_view(np.array([900.0, 30.0]), np.array([-900.0, 30.0]), box)
+    assert not inside
+    assert 63.5 < place[0] < box[1]
 
 
 def test_gallery_of_scalars_and_odd_names(tmp_path: Path) -> None:

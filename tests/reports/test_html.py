@@ -15,7 +15,7 @@ import pytest
 from steadfit.audit import suspects
 from steadfit.errors import RunError
 from steadfit.reports.gallery import gallery
-from steadfit.reports.headlines import compare_lead, find, run_lead
+from steadfit.reports.headlines import cards, compare_lead, find, run_lead
 from steadfit.reports.html import write_compare_report, write_run_report
 from steadfit.reports.overlays import write_image
 from steadfit.reports.pages import report_comparison, report_run
@@ -77,7 +77,7 @@ def test_self_contained(tmp_path: Path, labels: pd.DataFrame, picture: Path) -> 
 
 def test_headlines(tmp_path: Path, labels: pd.DataFrame) -> None:
     page = write(tmp_path, labels, unit="mm")
-    assert "Predictions are off by 1.40 mm on average. 28.5 % of the labels are suspect" in page.text
+    assert "Predictions are off by 1.40 mm on average. 28.5 % of the training labels are suspect" in page.text
     for text in ("1.2 %", "failure rate", "above the threshold", "network.width", "noise gum", "faces/0.png"):
         assert text in page.text
     assert "truly wrong (the truth is known)" not in page.text  # no precision, no card
@@ -123,9 +123,26 @@ def test_leads() -> None:
     close = {"gum": {"mean": 1.0}, "tukey": {"mean": 1.01, "stars": "n.s."}}
     assert compare_lead(close, "px").endswith("1.01 px, but not significantly worse.")
     assert compare_lead(close, "px", against="L2").endswith("Tukey with 1.01 px.")
+    both = {"gum": {"mean": 1.0}, "tukey": {"mean": 1.5, "stars": "*"}, "l2": {"mean": 3.0, "stars": "*"}}
+    assert compare_lead(both, "px").endswith("significantly worse. Trusting every label (L2) gives 3.00 px.")
     assert compare_lead({}, "px") == "No method has a mean error."
     assert run_lead({}, "px") == "The run has finished."
     assert find({"val": {"error": 2.0}, "test": {"error": 1.0}}, "mean_error", "error") == 1.0
+
+
+def test_what_a_run_folder_holds_is_told_right() -> None:
+    errors = {"rows": 4, "mae": 1.0, "point_error": 1.5, "failure_rate": 0.25}
+    outliers = {"labels": 200, "suspects": 50, "error_rate": 0.3, "fallen_back": False}
+    metrics = {"train": errors | {"point_error": 9.0}, "val": errors, "test": errors, "outliers": outliers}
+    shown = {card.title: card for card in cards(metrics, "px")}
+    assert shown["mean error"].value == "1.50 px"
+    assert shown["mean error"].meaning == "Mean distance between predictions and the test labels."
+    assert (shown["suspect share"].value, shown["failure rate"].value) == ("25.0 %", "25.0 %")
+    assert run_lead(metrics, "px").startswith("Predictions are off by 1.50 px on average. 25.0 % of the training labels")
+    del metrics["test"]
+    assert "There are no test rows" in run_lead(metrics, "px")
+    assert "validation labels" in cards(metrics, "px")[0].meaning
+    assert cards(metrics, "px")[0].value == "1.50 px"
 
 
 def test_whole_pages(

@@ -80,7 +80,9 @@ def main(root: Path, scenarios: list) -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     for scenario in scenarios:
-        annotations = load_annotations(scenario["data"], Schema.from_dict(scenario["schema"]) if scenario["schema"] else None)
+        annotations = load_annotations(
+            scenario["data"], Schema.from_dict(scenario["schema"]) if scenario["schema"] else None
+        )
         settings, out = Settings(**scenario["settings"]), root / scenario["name"]
 
         def train(out=out, annotations=annotations, settings=settings, dropout=scenario["dropout"]):

@@ -54,7 +54,11 @@ TABLES: dict[str, tuple[dict[str, Any], bool, list[list[list[Any]]]]] = {
             [[MODEL, 1, "before"], [MODEL, 1, "before"]],  # the rounds are over, and stay so
         ],
     ),
-    "paper-long": (PAPER, False, [[["batch", 11, 2]], [[LAST, 4, "before"], [LAST, 4, "after"]], [[LAST, 16, "after"]]]),
+    "paper-long": (
+        PAPER,
+        False,
+        [[["batch", 11, 2]], [[LAST, 4, "before"], [LAST, 4, "after"]], [[LAST, 16, "after"]]],
+    ),
     "paper-huber": (PAPER | {"noise": "huber"}, False, [[["batch", 2, 0]], [[MODEL, 1, "before"]]]),
     "workers": (STEADY | {"workers": 1, "epochs": 4}, True, [[["batch", 2, 1]]]),
 }

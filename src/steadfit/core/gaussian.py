@@ -1,7 +1,7 @@
 """Zero-mean Gaussians of many groups at once, with missing coordinates and singular covariances.
 
-Everywhere: value (G, N, D) with finite numbers where missing too, observed (G, N, D) bool or None (nothing missing),
-covariance (G, D, D). Lengths are in units in which the data have a range of 1.
+Everywhere: value (G, N, D) with 0 where missing, observed (G, N, D) bool or None (nothing missing), covariance
+(G, D, D). Lengths are in units in which the data have a range of 1.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from torch import Tensor
 
 LOG_2PI = math.log(2 * math.pi)
 SMALLEST_DEVIATION = 1e-8
+LARGEST_FLOOR = 0.1
 
 
 def second_moment(value: Tensor, weight: Tensor, observed: Tensor | None, kind: str, unit: Tensor) -> Tensor:
-    """sum w v v^T / sum w over the pairs that are observed, (G, D, D), semidefinite; 0 where no weight is left.
+    """sum w v v^T / sum w over the pairs that are observed, (G, D, D), see :func:`definite`; 0 where no weight is left.
 
     ``kind``: ``"full"``, ``"diagonal"``, or ``"isotropic"``, one variance for all coordinates, pooled in the units
     of the residuals (a value is a residual divided by ``unit`` (G, D)).
@@ -28,7 +29,10 @@ def second_moment(value: Tensor, weight: Tensor, observed: Tensor | None, kind: 
         seen = None if observed is None else observed.to(value.dtype)
         total = weight.sum(dim=1)[:, None, None] if seen is None else (seen * w).transpose(1, 2) @ seen
         moment = moment / _nonzero(total)
-        return moment if seen is None else nearest_covariance(moment)
+        if seen is None:
+            return moment
+        missing = 1 - total / _nonzero(weight.sum(dim=1))[:, None, None]  # share of samples without the pair
+        return definite(moment, missing.amax(dim=(1, 2)).clamp(0.0, LARGEST_FLOOR))
     moment = (value * value * w).sum(dim=1)  # (G, D)
     total = (w.expand_as(value) if observed is None else w * observed).sum(dim=1)
     if kind == "isotropic":
@@ -60,7 +64,7 @@ def log_density(value: Tensor, covariance: Tensor, observed: Tensor | None) -> T
     marginal = torch.where(keep, covariance.unsqueeze(0), missing)  # (P, G, D, D): identity where missing
     factor, deviation = regular_factor(marginal)
     group = torch.arange(value.shape[0], device=value.device).repeat_interleave(value.shape[1])
-    judged = torch.where(observed, value, 0.0)
+    judged = torch.where(observed, value, 0.0)  # a coordinate may be annotated and yet left out of the judgement
     rows = judged.flatten(0, 1).unsqueeze(1) / deviation[which, group].unsqueeze(1)  # (G N, 1, D)
     constant = (LOG_2PI * (~pattern).sum(dim=-1) / 2).to(value.dtype)[which] - deviation.log().sum(-1)[which, group]
     log = _standard(rows, factor[which, group], torch.zeros_like(rows[:, :, 0])).squeeze(1) + constant
@@ -99,21 +103,24 @@ def regular_factor(covariance: Tensor) -> tuple[Tensor, Tensor]:
     return factor, deviation
 
 
-def nearest_covariance(moment: Tensor) -> Tensor:
-    """Moments of available pairs, which may contradict each other, made semidefinite; the variances stay as they are.
+def definite(moment: Tensor, floor: Tensor) -> Tensor:
+    """Moments of available pairs, which may contradict each other, made definite; the variances stay as they are.
 
-    Negative eigenvalues of the correlation matrix are set to 0 and its diagonal back to 1.
+    Eigenvalues of the correlation matrix are raised to ``floor`` (G,) and its diagonal is set back to 1. At a floor of
+    0 EM runs into singular matrices, which fit few samples and declare the others outliers.
     """
     deviation = moment.diagonal(dim1=-2, dim2=-1).sqrt()
     scale = _nonzero(deviation)
-    correlation = positive_part(moment / (scale.unsqueeze(-1) * scale.unsqueeze(-2)))
+    correlation = positive_part(moment / (scale.unsqueeze(-1) * scale.unsqueeze(-2)), floor.unsqueeze(-1))
     ratio = deviation / _nonzero(correlation.diagonal(dim1=-2, dim2=-1).sqrt())
     return correlation * (ratio.unsqueeze(-1) * ratio.unsqueeze(-2))
 
 
-def positive_part(matrix: Tensor) -> Tensor:
-    """The nearest positive semidefinite matrix in the Frobenius norm: negative eigenvalues set to 0."""
+def positive_part(matrix: Tensor, floor: Tensor | float = 0.0) -> Tensor:
+    """The nearest matrix in the Frobenius norm with eigenvalues of at least ``floor``."""
     if matrix.shape[-1] == 1:
-        return matrix.clamp(min=0.0)
+        return torch.clamp(matrix, min=0.0)
     values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp(min=0.0).unsqueeze(-2)) @ vectors.transpose(-2, -1)
+    lower = torch.as_tensor(floor, dtype=matrix.dtype, device=matrix.device)
+    part: Tensor = (vectors * torch.maximum(values, lower).unsqueeze(-2)) @ vectors.transpose(-2, -1)
+    return part

@@ -105,10 +105,13 @@ class GaussianUniform:
           matrix gets a ridge of 64 eps. The Sigma that is returned has neither.
         - Missing: a group without any observed coordinate takes no part and has responsibility NaN; with some it is
           judged by the marginal Gaussian and the marginal box (a volume given as a number is a box whose sides are in
-          proportion to the largest |r| of each coordinate). Moments come from the available pairs, with negative
-          eigenvalues of the correlation matrix set to 0 and its diagonal back to 1. A group that nobody annotated has share 1 - eps.
+          proportion to the largest |r| of each coordinate). Moments come from the available pairs, and the
+          eigenvalues of their correlation matrix are at least 0.1 (or the largest share of samples that lack a pair,
+          if that is less), since pairs can contradict each other and EM is drawn to singular matrices. A group that
+          nobody annotated has share 1 - eps.
         - ``"moments"``: a side of the box is at least sqrt(12) inlier standard deviations, the outliers' spread being
-          no smaller than the inliers'; without outliers the box is the range.
+          no smaller than the inliers'; without outliers the box is the range. With one or two far outliers the box may
+          swing between two sizes for thousands of iterations (a warning); who is an outlier is settled by then.
         - An inlier bias is part of Sigma, which is the second moment about zero.
 
     Raises:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from numbers import Real
 from typing import NoReturn
 
 import torch
@@ -312,8 +311,8 @@ class GemanMcClure(Penalty):
 class StudentT(Penalty):
     """(dof + 1)/2 ln(1 + u^2/dof): the negative log-likelihood of Student's t, up to a constant.
 
-    >>> StudentT(3.0).weight(torch.tensor(1.0))
-    tensor(1.)
+    >>> StudentT(3.0).weight(torch.tensor(0.0))
+    tensor(1.3333)
     """
 
     dof: float = 3.0
@@ -348,9 +347,8 @@ class Barron(Penalty):
 
     def __post_init__(self) -> None:
         _checks.positive("Barron", "c", self.c)
-        if isinstance(self.alpha, bool) or not isinstance(self.alpha, Real):
-            raise TypeError(f"Barron: expected alpha to be a number, got {type(self.alpha).__name__}.")
-        if math.isnan(self.alpha) or self.alpha == math.inf:
+        _checks.between("Barron", "alpha", self.alpha, -math.inf, math.inf)
+        if self.alpha == math.inf:
             raise ValueError(f"Barron: expected alpha to be finite or -inf, got {self.alpha}.")
 
     def _log_base(self, x: Tensor) -> Tensor:

@@ -54,9 +54,7 @@ def log_huber(n: int, delta: float) -> float:
 def huber_mass(r: Tensor, dim: int, delta: float) -> Tensor:
     """P(||y|| <= r). Beyond delta as core + tail up to r, or, above 1/2, as 1 - (tail from r): exact near 0 and 1."""
     log_tail = _huber_tail(dim - 1, delta) - log_huber(dim - 1, delta)
-    core = _lower(dim / 2, 0.5 * r.clamp(max=delta) ** 2) * math.exp(
-        log_gauss(dim - 1) - log_huber(dim - 1, delta)
-    )
+    core = _lower(dim / 2, 0.5 * r.clamp(max=delta) ** 2) * math.exp(log_gauss(dim - 1) - log_huber(dim - 1, delta))
     x, knee = delta * r.clamp(min=delta), torch.full_like(r, delta**2)
     up_to = core + torch.exp(log_tail + (_lower(dim, x) - _lower(dim, knee)).clamp(min=0).log())
     above = 1 - torch.exp(log_tail + _upper(dim, x).log())
@@ -72,12 +70,7 @@ def log_charbonnier(n: int) -> float:
     """log I_n = 1 + log( 2^v Gamma(v+1/2) K_v(1) / (sqrt(pi) (n+1)) ), v = (n+2)/2."""
     v = (n + 2) / 2
     return (
-        1
-        + v * math.log(2)
-        + math.lgamma(v + 0.5)
-        + _log_bessel_k1(n + 2)
-        - 0.5 * math.log(math.pi)
-        - math.log(n + 1)
+        1 + v * math.log(2) + math.lgamma(v + 0.5) + _log_bessel_k1(n + 2) - 0.5 * math.log(math.pi) - math.log(n + 1)
     )
 
 
@@ -152,9 +145,11 @@ def _log(value: Tensor) -> float:
 
 def _lower(a: float, x: Tensor) -> Tensor:
     """Regularised lower incomplete gamma P(a, x)."""
-    return torch.special.gammainc(torch.full_like(x, a), x)
+    value: Tensor = torch.special.gammainc(torch.full_like(x, a), x)
+    return value
 
 
 def _upper(a: float, x: Tensor) -> Tensor:
     """Regularised upper incomplete gamma Q(a, x)."""
-    return torch.special.gammaincc(torch.full_like(x, a), x)
+    value: Tensor = torch.special.gammaincc(torch.full_like(x, a), x)
+    return value

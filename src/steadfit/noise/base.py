@@ -94,7 +94,7 @@ class NoiseModel(ABC):
 
     def location(self, output: Tensor, dims: int) -> Tensor:
         """The predicted positions in the network's output, (N, n_outputs) to (N, K, D)."""
-        return output.reshape(output.shape[0], -1, dims)
+        return output.reshape(len(output), output.shape[1] // dims, dims)
 
     def initial_state(self, points: int, dims: int) -> State:
         """The state before anything is known."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import json
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 from rich.console import Console
 from rich.progress import Progress
 
@@ -16,13 +18,14 @@ from steadfit.audit import label_table, write_suspects
 from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.data.files import atomic_path
 from steadfit.data.images import read_image
-from steadfit.errors import DataError
+from steadfit.errors import ConfigError, DataError, RunError
 from steadfit.reports.pages import report_run
 from steadfit.reports.tables import fit_summary
 from steadfit.training import Judgement, Run, Settings, fit
 from steadfit.training.run import read_config, write_metrics
 
 Flags = npt.NDArray[np.bool_]
+SHOWN = 5  # rows that were left out are told up to this number; skipped.csv lists all
 
 
 def open_table(
@@ -37,8 +40,30 @@ def open_table(
     """Read and check a table, its ``dataset.yaml`` overridden by options, with a bar while images are checked.
 
     A table without test rows is accepted unless ``need_splits`` asks for them.
+
+    Raises: DataError for the table, its images or its ``dataset.yaml``; ConfigError for options that have no meaning.
     """
-    schema = Schema.discover(path).with_options(**(options or {}))
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    schema = Schema.discover(path)
+    try:
+        return _load(path, schema.with_options(**given), console, skip_bad, seed, need_splits)
+    except DataError as error:
+        if not str(error).startswith("Schema: "):
+            raise
+        said = str(error).removeprefix("Schema: ")
+        if given:
+            raise ConfigError(f"{', '.join('--' + name for name in given)}: {said}") from None
+        raise DataError(f"{path}: {said}") from None
+
+
+def _load(
+    path: str | Path,
+    schema: Schema,
+    console: Console | None,
+    skip_bad: bool,
+    seed: int,
+    need_splits: Collection[str],
+) -> Annotations:
     if console is None or not console.is_terminal:
         return load_annotations(path, schema, skip_bad=skip_bad, seed=seed, need_splits=need_splits)
     with Progress(console=console, transient=True) as bar:
@@ -52,18 +77,45 @@ def open_table(
         )
 
 
+def check_start(folders: Iterable[str | Path], *, resume: bool, device: str) -> None:
+    """What can be told before a table is read: whether the device is there and the run folders are free.
+
+    Raises: ConfigError for the device, RunError for a folder that holds a run that is not to be continued.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: expected a GPU that PyTorch can use, got none. Use --device cpu or auto.")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("--device mps: expected Apple's Metal, got none. Use --device cpu or auto.")
+    for folder in map(Path, folders):
+        if not resume and (folder / "config.yaml").exists():
+            raise RunError(
+                f"{folder}: holds a run already. Continue it with --resume or choose another folder with --out."
+            )
+
+
 def read_truth(path: str | Path, annotations: Annotations) -> Flags:
     """The truth mask that ``steadfit corrupt`` wrote: (N, K), True where a label was made wrong.
 
-    Raises: DataError where it does not fit the table.
+    Raises: DataError where the file is none or does not fit the table.
     """
-    table = pd.read_csv(path)
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise DataError(f"{path}: expected the truth.csv of 'steadfit corrupt', got {error}.") from None
     columns = [f"wrong_{name}" for name in annotations.schema.target_names]
     if missing := [name for name in ("line", *columns) if name not in table]:
-        raise DataError(f"{path}: expected the columns of a truth file, got none named {missing[0]!r}.")
+        raise DataError(
+            f"{path}: expected the columns of a truth file for {annotations.path}, got none named {missing[0]!r}."
+        )
+    if twice := table["line"][table["line"].duplicated()].tolist():
+        raise DataError(f"{path}: expected every line of the table once, got line {twice[0]} again.")
     by_line = table.set_index("line")[columns]
     if unknown := [int(line) for line in annotations.line if line not in by_line.index]:
-        raise DataError(f"{path}: expected a row for every line of {annotations.path.name}, got none for {unknown[0]}.")
+        raise DataError(f"{path}: expected a row for every line of {annotations.path}, got none for line {unknown[0]}.")
+    for name in columns:
+        if not (known := by_line[name].isin((0, 1))).all():
+            line = by_line.index[~known][0]
+            raise DataError(f"{path}, column {name!r}: expected 0 or 1, got {by_line[name][line]} for line {line}.")
     return np.asarray(by_line.loc[annotations.line].to_numpy(dtype=bool))
 
 
@@ -82,6 +134,26 @@ def fit_run(
 
     Args: as :func:`steadfit.training.fit`; ``truth`` (N, K) scores the suspects where the wrong labels are known.
     """
+    return fit_and_judge(
+        annotations, settings, out, resume=resume, device=device, console=console, truth=truth, report=report
+    )[0]
+
+
+def fit_and_judge(
+    annotations: Annotations,
+    settings: Settings,
+    out: str | Path,
+    *,
+    resume: bool,
+    device: str,
+    console: Console | None,
+    truth: Flags | None,
+    report: bool = True,
+) -> tuple[Run, Judgement]:
+    """:func:`fit_run`, and what the run says of every label."""
+    check_start([out], resume=resume, device=device)
+    if len(annotations.rows("train")) < 2:
+        raise DataError(f"{annotations.path}: expected at least two training rows, got one.")
     run = fit(annotations, settings, out, resume=resume, device=device, console=console)
     judgement = write_metrics(run, annotations, truth)
     table = labels_of(annotations, judgement, truth)
@@ -95,7 +167,7 @@ def fit_run(
         write_report(run, annotations, table)
     if console is not None:
         _tell(run, table, judgement, annotations, console)
-    return run
+    return run, judgement
 
 
 def labels_of(annotations: Annotations, judgement: Judgement, truth: Flags | None = None) -> pd.DataFrame:
@@ -122,8 +194,6 @@ def image_loader(annotations: Annotations) -> Callable[[str], Any] | None:
 
 def write_report(run: Run, annotations: Annotations, table: pd.DataFrame) -> None:
     """Figures and report.html."""
-    import json
-
     _, config = read_config(run.folder)
     report_run(
         run.folder,
@@ -149,11 +219,20 @@ def _tell(run: Run, table: pd.DataFrame, judgement: Judgement, annotations: Anno
         path=run.folder / "suspects.csv",
         unit=annotations.schema.units,
     )
+    listed += _left_out(annotations, run.folder / "skipped.csv")
+    if judgement.fallen_back:
+        listed.append("The mixture took every label for an outlier: the result is the network of the warm-up.")
+    if (run.folder / "report.html").exists():
+        listed.append(f"Report: {run.folder / 'report.html'}")
     for line in listed:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    if annotations.skipped:
-        console.print(f"{len(annotations.skipped)} rows were left out: {run.folder / 'skipped.csv'}", soft_wrap=True)
-    if judgement.fallen_back:
-        console.print("The mixture took every label for an outlier: the result is the network of the warm-up.")
-    if (run.folder / "report.html").exists():
-        console.print(f"Report: {run.folder / 'report.html'}", soft_wrap=True, highlight=False)
+
+
+def _left_out(annotations: Annotations, path: Path) -> list[str]:
+    problems = annotations.skipped
+    rows = len({problem.line for problem in problems})
+    if not rows:
+        return []
+    lines = [f"  {problem.place}: {problem.reason}" for problem in problems[:SHOWN]]
+    more = ["  …"] if len(problems) > SHOWN else []
+    return [f"{rows} {'row was' if rows == 1 else 'rows were'} left out, listed in {path}:", *lines, *more]

@@ -2,55 +2,95 @@
 
 from __future__ import annotations
 
+import dataclasses
+import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from steadfit.data import Annotations, load_annotations
+from steadfit.data import Annotations, Schema, load_annotations, scan
 from steadfit.data.files import atomic_path, write_json
 from steadfit.data.images import read_image
-from steadfit.errors import ConfigError, DataError
+from steadfit.errors import ConfigError, DataError, DataWarning
 from steadfit.reports.overlays import draw_points, write_image
-from steadfit.training import Run, load
-from steadfit.training.outcome import errors
-from steadfit.training.run import as_images
+from steadfit.reports.values import short
+from steadfit.training import Prediction, Run, load
+from steadfit.training.outcome import FAILURE, errors
+from steadfit.training.run import SUFFIXES, as_images
 
-TABLES = {".csv", ".parquet"}
+TABLES = {".csv", ".parquet", ".pq"}
 
 
 def predict_to(
-    run_folder: str | Path, inputs: str | Path, out: str | Path, *, overlays: int = 24, console: Console | None = None
+    run_folder: str | Path,
+    inputs: str | Path,
+    out: str | Path,
+    *,
+    overlays: int = 24,
+    skip_bad: bool = False,
+    console: Console | None = None,
 ) -> Path:
     """Write ``predictions.csv`` and, for points in images, overlay pictures.
 
     Args:
         inputs: an image, a folder of images, or a table (its ``image`` column, or its feature columns).
         overlays: pictures of the first so many images, in ``overlays/``; -1 for all.
+        skip_bad: leave out rows and images that cannot be read, with a warning.
 
-    Returns: the path of the CSV: ``image`` (or the row's line), then one column a coordinate, in the run's units.
+    Returns: the path of the CSV: ``image`` (or the row's ``line``), then one column a coordinate, in the run's units.
+
+    Raises: RunError without a finished run; DataError for inputs that cannot be read or are not what the run takes.
     """
     run, inputs, out = load(run_folder), Path(inputs), Path(out)
     if not inputs.exists():
         raise DataError(f"{inputs}: no such image, folder or table.")
-    if inputs.suffix.lower() in TABLES or (inputs / "annotations.csv").is_file():
-        annotations = load_annotations(inputs, run.schema, need_splits=())
-        prediction = run.predict(annotations)
-        names = list(annotations.images) if annotations.images is not None else [str(n) for n in annotations.line]
-        paths = [annotations.root / name for name in names] if annotations.images is not None else []
+    if is_table(inputs):
+        prediction, names, paths = _predict_table(run, inputs, skip_bad)
     else:
-        paths = [Path(path) for path in as_images(inputs)]
-        if not paths:
-            raise DataError(f"{inputs}: no images here (jpg, png, bmp, webp, tif).")
-        prediction, names = run.predict(paths), [str(path) for path in paths]
+        prediction, names, paths = _predict_images(run, inputs, skip_bad)
     frame = prediction.to_frame()
-    frame.insert(0, "image" if paths else "line", names)
+    frame.insert(0, "image" if run.regressor.inputs.images else "line", names)
     with atomic_path(out / "predictions.csv") as path:
         frame.to_csv(path, index=False, float_format="%.6g")
     if paths and run.schema.dims == 2:
         _draw(run, paths if overlays < 0 else paths[:overlays], prediction.mean, out / "overlays", console)
     return out / "predictions.csv"
+
+
+def is_table(inputs: Path) -> bool:
+    """Whether it is a table rather than an image or a folder of images."""
+    return inputs.suffix.lower() in TABLES or any((inputs / f"annotations{suffix}").is_file() for suffix in TABLES)
+
+
+def _predict_table(run: Run, table: Path, skip_bad: bool) -> tuple[Prediction, list[str], list[Path]]:
+    schema = dataclasses.replace(run.schema, normalizer=None)  # a length is not needed, so its column need not be there
+    annotations = _open(run, table, schema, skip_bad)
+    names = [str(line) for line in annotations.line] if annotations.images is None else list(annotations.images)
+    paths = [] if annotations.images is None else [annotations.root / name for name in names]
+    return run.predict(annotations), names, paths
+
+
+def _predict_images(run: Run, inputs: Path, skip_bad: bool) -> tuple[Prediction, list[str], list[Path]]:
+    if not run.regressor.inputs.images:
+        raise DataError(f"{inputs}: expected a CSV or Parquet table, which this run was trained on, got something else.")
+    paths = [Path(str(path)) for path in as_images(inputs)]
+    if skip_bad:
+        paths = _readable(paths)
+    if not paths:
+        kinds = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
+        raise DataError(f"{inputs}: expected images ({kinds}) or annotations.csv in this folder, got neither.")
+    return run.predict(paths), [str(path) for path in paths], paths
+
+
+def _readable(paths: list[Path]) -> list[Path]:
+    _, _, reasons = scan(paths[0].parent, [path.name for path in paths]) if paths else (None, None, [])
+    bad = [f"{path}: {reason}" for path, reason in zip(paths, reasons, strict=True) if reason]
+    if bad:
+        warnings.warn(f"left out {len(bad)} of {len(paths)} images:\n  " + "\n  ".join(bad), DataWarning, stacklevel=4)
+    return [path for path, reason in zip(paths, reasons, strict=True) if not reason]
 
 
 def _draw(run: Run, paths: list[Path], means: Any, folder: Path, console: Console | None) -> None:
@@ -61,18 +101,69 @@ def _draw(run: Run, paths: list[Path], means: Any, folder: Path, console: Consol
 
 
 def evaluate_run(
-    run_folder: str | Path, table: str | Path, *, split: str = "test", threshold: float = 0.05, out: Path | None = None
+    run_folder: str | Path,
+    table: str | Path,
+    *,
+    split: str = "test",
+    threshold: float = FAILURE,
+    normalizer: str | None = None,
+    skip_bad: bool = False,
+    out: str | Path | None = None,
+    console: Console | None = None,
 ) -> dict[str, float]:
     """Errors of a run on a split (``"all"``: every row) of a table, in the run's units.
 
-    Raises: ConfigError where the split has no rows.
+    The run's schema says what the columns mean. The normalising length is the option's, else the run's, else that of
+    the ``dataset.yaml`` beside the table. A table without a split column is split as the run's was.
+
+    Args:
+        threshold: a failure is an error above this share of the normalising length.
+        out: where the numbers are written as JSON. console: where they are shown.
+
+    Raises: ConfigError where the split has no rows, or for a threshold or normalizer without meaning.
     """
+    if not (np.isfinite(threshold) and threshold > 0):
+        raise ConfigError(f"evaluate: expected threshold > 0, got {threshold}.")
     run = load(run_folder)
-    annotations = load_annotations(table, run.schema, need_splits=())
-    part: Annotations = annotations if split == "all" else annotations.take(annotations.rows(split))
+    annotations = _open(run, Path(table), _with_length(run.schema, Path(table), normalizer), skip_bad)
+    part = annotations if split == "all" else annotations.take(annotations.rows(split))
     if not len(part):
         raise ConfigError(f"evaluate: expected rows in the split {split!r} of {table}, got none. Use --split all.")
-    found = {"rows": float(len(part))} | errors(run.predict(part).mean, part, threshold)
+    if np.isnan(part.target).all():
+        raise DataError(f"{table}: expected labels in columns {', '.join(part.schema.columns)}, got none.")
+    found = {"rows": len(part)} | errors(run.predict(part).mean, part, threshold)
     if out is not None:
         write_json(found, out)
+    if console is not None:
+        _show(found, run.schema.units, console)
     return found
+
+
+def _show(found: dict[str, float], units: str, console: Console) -> None:
+    for name, value in found.items():
+        unit = "" if name in ("rows", "failure_rate") else f" {units}"
+        console.print(f"{name:>12}  {value if name == 'rows' else short(value, 5)}{unit}", highlight=False, markup=False)
+    if "failure_rate" not in found:
+        console.print("No failure rate: give the normalising length with --normalizer.", highlight=False)
+
+
+def _with_length(schema: Schema, table: Path, normalizer: str | None) -> Schema:
+    """The run's schema with a normalising length, and a warning where the table's own file means something else."""
+    found = Schema.discover(table)
+    for key, here in (("units", found.units), ("points", found.points), ("targets", found.targets)):
+        there = getattr(schema, key)
+        if here not in (there, (), "px"):
+            warnings.warn(f"{table}: its dataset.yaml has {key} {here}, the run {there}.", DataWarning, stacklevel=3)
+    try:
+        return schema.with_options(normalizer=normalizer or (found.normalizer if schema.normalizer is None else None))
+    except DataError as error:
+        raise ConfigError(f"--normalizer: {str(error).removeprefix('Schema: ')}") from None
+
+
+def _open(run: Run, table: Path, schema: Schema, skip_bad: bool) -> Annotations:
+    """A table for a trained run, split with the run's seed; only what predicting needs has to be there."""
+    annotations = load_annotations(table, schema, need_splits=(), skip_bad=skip_bad, seed=run.settings.seed)
+    if (annotations.images is not None) != run.regressor.inputs.images:
+        wanted, got = ("images", "features") if annotations.images is None else ("features", "images")
+        raise DataError(f"{table}: expected {wanted}, which the run was trained on, got a table of {got}.")
+    return annotations

@@ -52,26 +52,27 @@ def training_curves(histories: Mapping[str, pd.DataFrame], *, unit: str = "px", 
     _magnitude(panels[0], histories)
     if below:
         _curves(panels[1], histories, drawn, "suspects")
-        panels[1].set(ylabel="suspect labels", ylim=(0.0, None))
+        panels[1].set(ylabel="suspect labels")
+        panels[1].set_ylim(0.0, max(panels[1].get_ylim()[1], 0.01))
         percent_axis(panels[1])
         if truth is not None:
-            panels[1].axhline(truth, color=FAINT, ls="--", lw=1.2)
-            panels[1].annotate(
-                "truly wrong",
-                (1, truth),
-                (-2, 3),
-                xycoords=("axes fraction", "data"),
-                textcoords="offset points",
-                ha="right",
-                color="#666666",
-                fontsize=9,
-            )
+            _reference(panels[1], truth)
     panels[-1].set(xlabel="epoch")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     _shade_warm_up(panels, histories)
     if len(histories) > 1:
         legend_above(figure, method_handles(drawn))
     return figure
+
+
+def _reference(axes: Axes, truth: float) -> None:
+    """The true share as a dashed line, inside the axis also where no curve comes near it."""
+    axes.set_ylim(0.0, max(axes.get_ylim()[1], min(1.25 * truth, 1.0) if truth < 1 else 1.05))
+    axes.axhline(truth, color=FAINT, ls="--", lw=1.2)
+    axes.annotate(
+        "truly wrong", (1, truth), (-2, 3), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right",
+        color="#666666", fontsize=9,
+    )  # fmt: skip
 
 
 def _curves(axes: Axes, histories: Mapping[str, pd.DataFrame], drawn: Mapping[str, Mark], column: str) -> None:
@@ -197,7 +198,7 @@ def error_cdf(
     if limit is not None:
         axes.axvline(limit, color=FAINT, ls="--", lw=1.2)
         axes.annotate(
-            "failure beyond",
+            "threshold",
             (limit, 0.02),
             (5, 0),
             xycoords=("data", "axes fraction"),

@@ -15,10 +15,12 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike, NDArray
 
 from steadfit.audit.suspects import suspects
-from steadfit.reports.crops import Box, label_values, view
+from steadfit.reports.crops import Box, in_view, label_values, view
 from steadfit.reports.overlays import as_rgb
 from steadfit.reports.style import GIVEN, PREDICTED, house_style, legend_above, new_figure, no_data
 from steadfit.reports.values import short
+
+JOIN = [withStroke(linewidth=2.0, foreground="#555555")]  # a white line is lost outside the image otherwise
 
 
 @house_style()
@@ -37,7 +39,8 @@ def suspects_gallery(
 ) -> Figure:
     """A grid of images, one suspect label each: given as a red cross, predicted as a green ring.
 
-    Large images are cut to the surroundings of the two. For scalars, given and predicted stand below the image.
+    Large images are cut to the surroundings of the two, and an arrow points to a given label that is out of view. For
+    scalars, given and predicted stand below the image.
 
     Args:
         images: M images, (H, W, 3) RGB or (H, W) grey, uint8.
@@ -61,7 +64,7 @@ def suspects_gallery(
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     scalar = given.shape[1] == 1
-    figure = new_figure(1.75 * columns + 0.2, (2.3 if scalar else 2.15) * rows + 0.5)
+    figure, outside = new_figure(1.75 * columns + 0.2, (2.3 if scalar else 2.15) * rows + 0.5), False
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for i, axes in enumerate(panels):
         axes.set(xticks=[], yticks=[], facecolor="#ECEEF0", frame_on=i < len(images))
@@ -74,8 +77,8 @@ def suspects_gallery(
             if scalar:
                 _below(axes, float(given[i, 0]), float(predicted[i, 0]))
             else:
-                _mark(axes, given[i], predicted[i], None if others is None else others[i])
-    legend_above(figure, _legend(unit if scalar else None, others is not None))
+                outside |= not _mark(axes, given[i], predicted[i], box, None if others is None else others[i])
+    legend_above(figure, _legend(unit if scalar else None, others is not None, outside))
     return figure
 
 
@@ -143,14 +146,22 @@ def _show(axes: Axes, image: NDArray[Any], box: Box, interpolation: str) -> None
     axes.set(xlim=box[:2], ylim=(box[3], box[2]), aspect="equal")
 
 
-def _mark(axes: Axes, given: NDArray[Any], predicted: NDArray[Any], others: ArrayLike | None) -> None:
+def _mark(axes: Axes, given: NDArray[Any], predicted: NDArray[Any], box: Box, others: ArrayLike | None) -> bool:
+    """Draw both labels; returns whether the given one is in view."""
     if others is not None:
         rest = np.asarray(others, dtype=float).reshape(-1, 2)
         axes.scatter(rest[:, 0], rest[:, 1], s=9, c="white", alpha=0.65, edgecolors="#333333", linewidths=0.4)
     around = [withStroke(linewidth=3.2, foreground="white")]
-    axes.plot(*zip(given, predicted, strict=True), color="white", lw=1.0, path_effects=None)
+    where, inside = in_view(given, predicted, box)
+    axes.plot(*zip(where, predicted, strict=True), color="white", lw=1.0, path_effects=JOIN)
     axes.plot(*predicted, "o", ms=10, mfc="none", mec=PREDICTED, mew=1.8, path_effects=around)
-    axes.plot(*given, "x", ms=7.5, mec=GIVEN, mew=2.0, path_effects=around)
+    if inside:
+        axes.plot(*where, "x", ms=7.5, mec=GIVEN, mew=2.0, path_effects=around, clip_on=False)
+    else:
+        x, y = np.asarray(given) - where
+        turn = math.degrees(math.atan2(-y, x)) - 90  # a triangle of turn 0 points up, and rows count downwards
+        axes.plot(*where, marker=(3, 0, turn), ms=10, mfc=GIVEN, mec="white", mew=1.0)
+    return inside
 
 
 def _title(axes: Axes, name: str, point: str, trust: float) -> None:
@@ -173,7 +184,7 @@ def _below(axes: Axes, given: float, predicted: float) -> None:
     axes.text(0.57, -0.04, short(predicted), ha="left", color="#007A4D", **style)
 
 
-def _legend(unit: str | None, others: bool) -> list[Line2D]:
+def _legend(unit: str | None, others: bool, outside: bool) -> list[Line2D]:
     if unit is not None:
         return [
             Line2D([], [], ls="", label="given", marker="s", color=GIVEN),
@@ -183,6 +194,8 @@ def _legend(unit: str | None, others: bool) -> list[Line2D]:
         Line2D([], [], ls="", marker="x", ms=8, mec=GIVEN, mew=2.0, label="given"),
         Line2D([], [], ls="", marker="o", ms=10, mfc="none", mec=PREDICTED, mew=1.8, label="predicted"),
     ]
+    if outside:
+        handles.insert(1, Line2D([], [], ls="", marker=(3, 0, -90), ms=9, mfc=GIVEN, mec="white", label="given, far outside"))
     if others:
         handles.append(Line2D([], [], ls="", marker="o", ms=4, mfc="white", mec="#333333", label="other given labels"))
     return handles

@@ -23,7 +23,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Headline:
-    """Which entry of the metrics becomes a card, and how; ``{unit}`` in the text is replaced."""
+    """Which entry of the metrics becomes a card, and how; ``{rows}`` in the text is replaced."""
 
     keys: tuple[str, ...]
     title: str
@@ -34,12 +34,13 @@ class Headline:
 
 CARDS = (
     Headline(
-        ("mean_error", "error", "mean", "mae"), "mean error", short,
-        "Mean distance between predictions and the labels of the evaluation split.",
+        ("point_error", "mean_error", "error", "mean", "mae"), "mean error", short,
+        "Mean distance between predictions and {rows}.",
         unit=True,
     ),
     Headline(
-        ("failure_rate",), "failure rate", percent, "Share of evaluated images whose error is above the threshold."
+        ("failure_rate",), "failure rate", percent,
+        "Share of {rows} whose error is above the threshold, 5 % of the normalising length.",
     ),
     Headline(("suspects_count", "n_suspects"), "suspect labels", lambda v: count(int(v)), "Labels to look at again."),
     Headline(
@@ -55,12 +56,19 @@ CARDS = (
     Headline(("seconds", "time"), "time", seconds, "Training time."),
 )  # fmt: skip
 
+ROWS = {
+    "test": "the test labels",
+    "val": "the validation labels (there are no test rows; these may be wrong themselves)",
+    "train": "the training labels",
+}
+DOUBT = "(There are no test rows: this is against the validation labels, which may be wrong themselves.)"
+
 CAPTIONS = {
-    "training_curves": "Validation error after every epoch, and below it the share of labels that are distrusted. The "
-    "shaded epochs are the warm-up, in which every label counts fully.",
-    "failure_bars": "Failure rate and mean error on the test images, with 95 % intervals over the images.",
-    "suspects_gallery": "One suspect per image: where the annotation is (red cross) and where the network "
-    "puts the point (green ring). If the ring is right, the annotation is wrong.",
+    "training_curves": "Median error on the validation labels after every epoch, and below it the share of these "
+    "labels that are suspect. The shaded epochs are the warm-up, in which no label is distrusted yet.",
+    "failure_bars": "Failure rate (of the test labels) and mean error (of the test images), with 95 % intervals.",
+    "suspects_gallery": "One suspect per image: where the annotation is (red cross; an arrow where it is far outside) "
+    "and where the network puts the point (green ring). If the ring is right, the annotation is wrong.",
     "error_cdf": "Share of test images whose error is below the value on the axis; higher and further left is better.",
     "trust_histogram": "Distance between annotation and prediction for every label, on a logarithmic axis. Wrong "
     "labels that lie among the right ones cannot be told from them.",
@@ -71,19 +79,21 @@ CAPTIONS = {
 
 def cards(metrics: Mapping[str, Any], unit: str) -> list[Card]:
     """The cards for which the metrics have a number, in fixed order."""
+    metrics, rows = with_share(metrics), evaluated(metrics)
     found = ((headline, find(metrics, *headline.keys)) for headline in CARDS)
     return [
         Card(headline.title, f"{headline.show(value)} {unit}" if headline.unit else headline.show(value),
-             headline.meaning)
+             headline.meaning.format(rows=rows))
         for headline, value in found
         if not math.isnan(value)
     ]  # fmt: skip
 
 
 def find(metrics: Mapping[str, Any], *keys: str) -> float:
-    """The first of the keys that has a number: at the top, else in a nested group, ``test`` before the others."""
+    """The first of the keys that has a number: at the top, else in a group, ``test`` and ``val`` before the others."""
     nested = {name: group for name, group in metrics.items() if isinstance(group, Mapping)}
-    groups = [metrics, *sorted(nested.values(), key=lambda group: group is not nested.get("test"))]
+    order = {name: place for place, name in enumerate(ROWS)}
+    groups = [metrics, *(nested[name] for name in sorted(nested, key=lambda name: order.get(name, len(order))))]
     for group in groups:
         for key in keys:
             if isinstance(group.get(key), int | float) and not math.isnan(number(group, key)):
@@ -91,14 +101,26 @@ def find(metrics: Mapping[str, Any], *keys: str) -> float:
     return float("nan")
 
 
+def with_share(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The metrics with the share of suspects at the top, where their number and that of the labels are given."""
+    labels, suspects = find(metrics, "labels"), find(metrics, "suspects")
+    return {**metrics, "suspects": suspects / labels} if labels > 0 else metrics
+
+
+def evaluated(metrics: Mapping[str, Any]) -> str:
+    """The labels that the errors of :func:`cards` are measured by."""
+    return next((words for name, words in ROWS.items() if metrics.get(name)), "the labels it is judged by")
+
+
 def run_lead(metrics: Mapping[str, Any], unit: str) -> str:
     """The report's first sentence."""
-    error, share = find(metrics, *CARDS[0].keys), find(metrics, "suspects", "suspect_share")
+    error, share = find(metrics, *CARDS[0].keys), find(with_share(metrics), "suspects", "suspect_share")
     parts = []
     if not math.isnan(error):
         parts.append(f"Predictions are off by {short(error)} {unit} on average.")
+        parts += [DOUBT] if "test" not in metrics and "val" in metrics else []
     if not math.isnan(share):
-        parts.append(f"{percent(share)} of the labels are suspect; the worst are listed below.")
+        parts.append(f"{percent(share)} of the training labels are suspect; the worst are listed below.")
     return " ".join(parts) or "The run has finished."
 
 
@@ -117,6 +139,8 @@ def compare_lead(results: Results, unit: str, against: str = "the best") -> str:
         lead += f" The next is {drawn[second].label} with {short(mean[second])} {unit}"
         worse = "significantly" if "*" in star_text(results[second]) else "but not significantly"
         lead += f", {worse} worse." if against == "the best" else "."
+    if "l2" in rest and best != "l2" and (len(rest) == 1 or second != "l2"):
+        lead += f" Trusting every label (L2) gives {short(mean['l2'])} {unit}."
     oracles = [name for name in results if name.startswith("oracle") and not math.isnan(mean[name])]
     if oracles:
         lead += f" Knowing the wrong labels and leaving them out (oracle) gives {short(mean[oracles[0]])} {unit}."

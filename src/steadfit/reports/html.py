@@ -88,6 +88,7 @@ def write_compare_report(
     unit: str = "px",
     captions: Mapping[str, str] | None = None,
     against: str = "the best",
+    failure: str = "",
 ) -> Path:
     """Write ``report.html`` of a comparison: which method is best, the table, the figures.
 
@@ -100,16 +101,24 @@ def write_compare_report(
         unit: unit of the errors.
         captions: title to a sentence under the figure.
         against: what the stars are relative to.
+        failure: what a failure is, in words.
 
     Returns:
         The path of the report.
     """
     frame, best = comparison_frame(results, unit=unit), best_method(results)
     note = (
-        "Errors are over the test images, ± half of a 95 % interval; * p < .05, ** p < .01, *** p < .001 "
-        f"(Wilcoxon signed-rank on per-image errors, Holm's correction) against {against}. Precision: how many of the "
-        "suspects are truly wrong. Recall: how many of the wrong labels are among the suspects."
+        "Mean error: the distance of prediction and label, averaged over the test images, ± half of a 95 % interval; "
+        f"* p < .05, ** p < .01, *** p < .001 (Wilcoxon signed-rank on per-image errors, Holm's correction) against "
+        f"{against}{' (its own stars: better than every other one)' if against == 'the best' else ''}. "
     )
+    note += f"Failures: test labels with an {failure}. " if failure else ""
+    note += "RMSE: of single coordinates. Suspects: share of the training labels. "
+    if "precision" in frame:
+        note += (
+            "Precision: how many of the suspects are truly wrong. Recall: how many of the wrong labels are among the "
+            "suspects; those that are hardly wrong cannot be found."
+        )
     return _render(
         "compare.html",
         Path(folder) / "report.html",
@@ -207,4 +216,5 @@ def _cell(name: str, value: Any) -> str:
 def _subtitle(config: Mapping[str, Any]) -> str:
     known = flat(config)
     keys = ("data", "noise", "seed", "epochs")
-    return ", ".join(f"{key} {as_text(known[key])}" for key in keys if known.get(key) is not None)
+    found = {key: known.get(key, known.get(f"settings.{key}")) for key in keys}
+    return ", ".join(f"{key} {as_text(value)}" for key, value in found.items() if value is not None)

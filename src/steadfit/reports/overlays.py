@@ -178,3 +178,16 @@ def cross(canvas: Image, point: NDArray[np.float64], arm: float, colour: Colour,
     for tilt in (1.0, -1.0):
         step = np.array([arm, arm * tilt])
         line(canvas, point - step, point + step, colour, width)
+
+
+def arrow(canvas: Image, tip: NDArray[np.float64], direction: NDArray[np.float64], length: float, colour: Colour) -> None:
+    """An arrow's head with a white edge, in place; ``direction`` need not have length 1."""
+    norm = float(np.linalg.norm(direction))
+    if not (np.isfinite(norm) and norm > 0):
+        return
+    ahead = length * direction / norm
+    aside = np.array([-ahead[1], ahead[0]]) * 0.6
+    corners = np.stack([tip + 0.6 * ahead, tip - 0.6 * ahead + aside, tip - 0.6 * ahead - aside])
+    outline = [np.round(corners * (1 << SHIFT)).astype(np.int32)]
+    cv2.polylines(canvas, outline, True, WHITE, 3, cv2.LINE_AA, SHIFT)
+    cv2.fillPoly(canvas, outline, colour, cv2.LINE_AA, SHIFT)

@@ -56,7 +56,8 @@ def report_run(
     pictures = load is not None and "image" in table and len(listed) > 0
     if load is not None and pictures:
         figures["suspects_gallery"] = gallery(table, load, unit=unit)
-    truth = float(table["wrong"].mean()) if "wrong" in table and len(table) else None
+    judged = table[table["split"] == "val"] if "split" in table else table
+    truth = float(judged["wrong"].mean()) if "wrong" in table and len(judged) else None
     figures["training_curves"] = training_curves({method: history}, unit=unit, truth=truth)
     if len(table):
         figures["trust_histogram"] = trust_histogram(table, unit=unit)
@@ -119,6 +120,7 @@ def report_comparison(
         title=title,
         unit=unit,
         against=against,
+        failure=failure,
     )
 
 

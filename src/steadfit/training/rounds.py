@@ -61,9 +61,12 @@ class Algorithm1(L.Callback):
                 self.waited = 0  # the model's own loss has its full patience
             self.refit.refit_now(trainer, pl_module)
         if self.waited >= self.patience > 0 and (weighted or not bool(tracker.warming_up)):
-            (self._next_round if weighted else self._finish)(trainer, pl_module)
+            if weighted:
+                self._next_round(trainer, pl_module)
+            else:
+                self._finish(trainer, pl_module, self.best_weights)
         if trainer.current_epoch + 1 >= (trainer.max_epochs or 0) and not self.stopped:
-            self._finish(trainer, pl_module)
+            self._finish(trainer, pl_module, self.previous_weights if self._grown() else self.best_weights)
 
     def _note(self, module: RegressionModule, loss: float) -> None:
         """Keep the best weights of this round."""
@@ -78,15 +81,14 @@ class Algorithm1(L.Callback):
 
     def _next_round(self, trainer: L.Trainer, module: RegressionModule) -> None:
         if self._grown():
-            return self._finish(trainer, module)
+            return self._finish(trainer, module, self.previous_weights)
         module.restore_predictor(self.best_weights)
         if self.round == 0:
             self.warmup_weights = self.best_weights
         self.previous, self.previous_weights = self.best, self.best_weights
         self.refit.refit_now(trainer, module)
         if bool(module.label_noise.fallen_back):
-            self.best_weights = self.warmup_weights
-            return self._finish(trainer, module)
+            return self._finish(trainer, module, self.warmup_weights)
         start = self._start_loss(trainer, module)
         if self.round == 0:
             self.previous = start  # the warm-up's loss has other weights: compare with its network under this mixture
@@ -98,11 +100,9 @@ class Algorithm1(L.Callback):
         module.held_out[:] = list(outputs_of(module, cast(Iterable[Any], trainer.val_dataloaders)))
         return module.held_out_loss()
 
-    def _finish(self, trainer: L.Trainer, module: RegressionModule) -> None:
+    def _finish(self, trainer: L.Trainer, module: RegressionModule, weights: Weights) -> None:
         """The best round's weights, and what the noise model says of them."""
-        if self._grown():
-            self.best_weights = self.previous_weights
-        module.restore_predictor(self.best_weights)
+        module.restore_predictor(weights)
         if not bool(module.label_noise.fallen_back):
             self.refit.refit_now(trainer, module)
             if bool(module.label_noise.fallen_back) and self.warmup_weights:

@@ -1,0 +1,299 @@
+"""RefitNoise in a LightningModule of a user's own, in one process and in two."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from steadfit.lightning import LabelNoise, RefitNoise
+from steadfit.noise import L1, L2, GaussianUniformNoise, HuberNoise, NoiseModel, TukeyNoise
+from steadfit.training.refit import _plain_loader, in_order, outputs_of
+
+N, K, D = 64, 2, 2
+pytestmark = [  # notices of Lightning and its dependencies about the trainers that these tests make themselves
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning:lightning.*"),
+]
+
+
+def make_data(n: int = N) -> tuple[TensorDataset, Tensor]:
+    """(x, y, index); a quarter of the points is wrong."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(n, 4, generator=generator)
+    y = (x @ torch.randn(4, K * D, generator=generator)).view(n, K, D) + 0.05 * torch.randn(
+        n, K, D, generator=generator
+    )
+    wrong = torch.rand(n, K, generator=generator) < 0.25
+    y = torch.where(wrong[..., None], 60 * torch.rand(n, K, D, generator=generator) - 30, y)
+    return TensorDataset(x, y, torch.arange(n)), wrong
+
+
+class Mine(L.LightningModule):
+    """The docstring's module; ``whole`` returns what residuals="epoch" needs."""
+
+    def __init__(self, noise: NoiseModel | None = None, n: int = N, whole: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.network, self.whole = nn.Linear(4, K * D), whole
+        self.label_noise = LabelNoise(noise or GaussianUniformNoise(), n_samples=n, points=K, dims=D)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.network(x)
+        return result
+
+    def training_step(self, batch: Any, _: int) -> Any:
+        x, y, index = batch
+        output = self(x)
+        loss = self.label_noise(output, y, index)
+        return {"loss": loss, "index": index, "output": output, "target": y} if self.whole else loss
+
+    def noise_outputs(self, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
+        x, y, index = batch
+        return index, self(x), y
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.Adam(self.parameters(), lr=0.05)
+
+
+def loader(data: Dataset[Any], **options: Any) -> DataLoader[Any]:
+    return DataLoader(
+        data, **{"batch_size": 16, "shuffle": True, "generator": torch.Generator().manual_seed(1)} | options
+    )
+
+
+def train(
+    module: L.LightningModule, refit: RefitNoise, epochs: int = 12, data: Any = None, **options: Any
+) -> L.Trainer:
+    extra = options.pop("callbacks", [])
+    trainer = L.Trainer(
+        max_epochs=epochs, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, callbacks=[refit, *extra], **options,
+    )  # fmt: skip
+    trainer.fit(module, loader(make_data()[0]) if data is None else data)
+    return trainer
+
+
+@pytest.mark.parametrize("residuals", ["pass", "epoch"])
+def test_a_module_of_ones_own_finds_the_wrong_labels(residuals: str) -> None:
+    module = Mine(whole=residuals == "epoch")
+    train(module, RefitNoise(warmup_epochs=8, residuals=residuals), epochs=30)
+    (x, y, _), wrong = make_data()[0].tensors, make_data()[1]
+    tracker = module.label_noise
+    assert not bool(tracker.warming_up)
+    outlier = tracker.noise.is_outlier(module(x).detach(), y, tracker.state)
+    far = wrong & ((y - module(x).detach().view_as(y)).norm(dim=-1) > 5)
+    assert outlier[far].all()
+    assert float((outlier & ~wrong).double().mean()) < 0.05
+    assert float(tracker.label_weight[far].max()) < 0.05
+
+
+class Watch(L.Callback):
+    """Warm-up and scale after every epoch; stands after RefitNoise."""
+
+    def __init__(self) -> None:
+        self.warming: list[bool] = []
+        self.scale: list[float] = []
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Mine)
+        self.warming.append(bool(pl_module.label_noise.warming_up))
+        self.scale.append(float(pl_module.label_noise.state.get("scale", torch.zeros(1)).sum()))
+
+
+def test_when_the_refits_are() -> None:
+    watch = Watch()
+    train(Mine(HuberNoise()), RefitNoise(warmup_epochs=2, every_n_epochs=3), epochs=7, callbacks=[watch])
+    assert watch.warming == [True, False, False, False, False, False, False]
+    changed = [a != b for a, b in zip([4.0, *watch.scale], watch.scale, strict=False)]
+    assert changed == [False, True, False, False, True, False, False]
+
+
+def test_a_wide_start_has_a_scale_from_the_beginning() -> None:
+    watch, seen = Watch(), []
+
+    class Start(L.Callback):
+        def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            seen.append(float(pl_module.label_noise.state["scale"].sum()))  # type: ignore[union-attr]
+
+    train(Mine(TukeyNoise(warmup="wide")), RefitNoise(warmup_epochs=3), epochs=4, callbacks=[watch, Start()])
+    assert seen[0] != 4.0
+    assert watch.warming == [True, True, False, False]
+    assert len({*seen[:1], *watch.scale}) == 5  # refitted after every epoch, the warm-up's too
+
+
+def test_l1_needs_one_refit_whenever_it_ends() -> None:
+    for refit, epochs, options in (
+        (RefitNoise(warmup_epochs=2), 5, {}),
+        (RefitNoise(warmup_epochs=2, every_n_epochs=3), 4, {}),  # the last epoch is no refit's turn
+        (RefitNoise(warmup_epochs=2), 50, {"max_steps": 12}),
+    ):
+        watch, module = Watch(), Mine(L1())
+        train(module, refit, epochs, callbacks=[watch], **options)
+        assert watch.warming[:2] == [True, False]
+        assert watch.scale[:2] == [4.0, 4.0]
+        assert float(module.label_noise.state["scale"].sum()) != 4.0
+
+
+def test_l2_is_never_refitted() -> None:
+    module = Mine(L2())
+    train(module, RefitNoise(), epochs=2)
+    assert module.label_noise.state == {}
+
+
+def test_the_modes_of_all_parts_are_kept() -> None:
+    """A frozen batch norm in evaluation mode stays there; dropout trains on."""
+    module = Mine()
+    module.frozen, module.drop = nn.BatchNorm1d(4).eval(), nn.Dropout()
+    seen = []
+
+    def noise_outputs(batch: Any) -> Any:
+        seen.append(module.drop.training)
+        return Mine.noise_outputs(module, batch)
+
+    module.noise_outputs = noise_outputs  # type: ignore[method-assign]
+    module.drop.train()
+    list(outputs_of(module, loader(make_data()[0])))
+    assert seen == [False] * 4
+    assert module.drop.training
+    assert not module.frozen.training
+    assert module.training
+
+
+def test_missing_members_are_told() -> None:
+    class Without(L.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = nn.Linear(4, 4)
+
+        def training_step(self, batch: Any, _: int) -> Any:
+            return self.network(batch[0]).sum()
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    with pytest.raises(TypeError, match="RefitNoise: expected Without to have 'label_noise', got none"):
+        train(Without(), RefitNoise())
+    module = Without()
+    module.label_noise = LabelNoise(L1(), n_samples=N, points=K, dims=D)
+    with pytest.raises(TypeError, match="RefitNoise: expected Without to have 'noise_outputs', got none"):
+        train(module, RefitNoise())
+
+
+def test_residuals_of_the_epoch_need_what_the_step_returns() -> None:
+    with pytest.raises(TypeError, match=r"expected Mine.training_step to return a dict with loss, index, output"):
+        train(Mine(), RefitNoise(residuals="epoch"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"residuals": "some"}, "expected residuals to be one of 'pass', 'epoch', got 'some'"),
+        ({"warmup_epochs": 0}, "expected warmup_epochs and every_n_epochs >= 1, got 0, 1"),
+        ({"every_n_epochs": 0}, "expected warmup_epochs and every_n_epochs >= 1, got 1, 0"),
+    ],
+)
+def test_options_are_checked(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RefitNoise(**options)
+
+
+def test_the_index_must_fit_the_tracker() -> None:
+    with pytest.raises(ValueError, match="expected sample indices below 40, got 63"):
+        train(Mine(n=40), RefitNoise(), data=loader(make_data()[0], shuffle=False, batch_size=64), epochs=1)
+
+
+def test_outputs_in_the_order_of_the_index() -> None:
+    parts = [
+        (torch.tensor([2, 0]), torch.tensor([[2.0], [0.0]]), torch.tensor([[[2.0]], [[0.0]]])),
+        (torch.tensor([3]), torch.tensor([[3.0]]), torch.tensor([[[3.0]]])),
+    ]
+    output, target = in_order(parts, 4)
+    assert output.flatten().tolist() == [0.0, 0.0, 2.0, 3.0]
+    assert target.flatten()[[0, 2, 3]].tolist() == [0.0, 2.0, 3.0]
+    assert target[1].isnan().all()  # not seen: takes no part
+
+
+def test_other_loaders() -> None:
+    data, _ = make_data()
+
+    def plain() -> Iterator[Any]:
+        yield from DataLoader(data, batch_size=10)
+
+    class Again:
+        def __iter__(self) -> Iterator[Any]:
+            return plain()
+
+    given, own = Mine(), Mine()
+    train(given, RefitNoise(warmup_epochs=2, loader=Again()), epochs=4)
+    train(own, RefitNoise(warmup_epochs=2), epochs=4)
+    assert torch.allclose(given.label_noise.label_weight, own.label_noise.label_weight, atol=1e-3)
+    sampler = torch.utils.data.BatchSampler(torch.utils.data.SequentialSampler(data), 16, False)
+    batched: DataLoader[Any] = DataLoader(data, sampler=sampler, batch_size=None)
+    with pytest.raises(TypeError, match=r"expected a DataLoader with a batch size, got a batch sampler. Pass loader="):
+        train(Mine(), RefitNoise(), data=batched)
+    with pytest.raises(TypeError, match=r"expected one DataLoader, got list. Pass loader="):
+        _plain_loader(SimpleNamespace(train_dataloader=[own]))  # type: ignore[arg-type]
+
+
+def test_the_noise_models_state_is_in_the_checkpoint(tmp_path: Path) -> None:
+    module = Mine()
+    trainer = train(module, RefitNoise(warmup_epochs=2), epochs=3)
+    trainer.save_checkpoint(tmp_path / "mine.ckpt")
+    content = torch.load(tmp_path / "mine.ckpt", weights_only=True)
+    other = Mine()
+    other.load_state_dict(content["state_dict"])
+    assert torch.equal(other.label_noise.label_weight, module.label_noise.label_weight)
+    assert torch.equal(other.label_noise.state["covariance"], module.label_noise.state["covariance"])
+    assert not bool(other.label_noise.warming_up)
+
+
+DDP = """
+import sys, warnings, torch, lightning as L
+warnings.simplefilter("ignore")
+sys.path.insert(0, sys.argv[1])
+from test_training_refit import Mine, RefitNoise, loader, make_data
+from torch.utils.data import DistributedSampler
+torch.set_num_threads(1)
+data, _ = make_data(40)
+found = []
+for devices in (2, 1):
+    module = Mine(n=40)
+    trainer = L.Trainer(max_epochs=4, accelerator="cpu", devices=devices, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, callbacks=[RefitNoise(warmup_epochs=2)],
+        strategy="ddp_fork" if devices == 2 else "auto")
+    # Lightning gives each of several ranks its share of this sampler's order
+    order = {1: {"shuffle": False, "sampler": DistributedSampler(data, num_replicas=1, rank=0, seed=0)}, 2: {}}
+    trainer.fit(module, loader(data, batch_size=16 // devices, **order[devices]))
+    found.append(module.state_dict())
+for name in found[0]:
+    torch.testing.assert_close(found[0][name], found[1][name], rtol=1e-4, atol=1e-5)
+assert float(found[0]["label_noise.label_weight"].min()) < 0.5
+print("the same")
+"""
+
+
+@pytest.mark.skipif(not torch.distributed.is_available() or os.name != "posix", reason="needs gloo and fork")
+def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
+    script = tmp_path / "two.py"
+    script.write_text(DDP)
+    result = subprocess.run(
+        [sys.executable, str(script), str(Path(__file__).parent)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "the same" in result.stdout

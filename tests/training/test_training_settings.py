@@ -1,0 +1,58 @@
+"""Settings and protocols."""
+
+from __future__ import annotations
+
+import pytest
+
+from steadfit.errors import ConfigError
+from steadfit.noise import GaussianUniformNoise, TukeyNoise
+from steadfit.training import PROTOCOLS, Settings
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"noise": "l3"}, "expected noise to be one of .*, got 'l3'"),
+        ({"protocol": "best"}, "expected protocol to be one of 'steady', 'paper', got 'best'"),
+        ({"residuals": "none"}, "expected residuals to be one of 'pass', 'epoch', got 'none'"),
+        ({"unit": "image", "noise": "l2"}, "expected unit to be one of 'sample', 'point', 'coordinate', got 'image'"),
+        ({"cache": "yes"}, "expected cache to be one of 'auto', 'on', 'off', got 'yes'"),
+        ({"channels": 2}, "expected channels to be one of 1, 3, got 2"),
+        ({"epochs": 0}, "expected epochs >= 1, got 0"),
+        ({"batch_size": 0}, "expected batch_size >= 1, got 0"),
+        ({"size": -4}, "expected size >= 1, got -4"),
+        ({"lr": 0.0}, "expected lr > 0 and finite, got 0.0"),
+        ({"weight_decay": -1.0}, "expected weight_decay >= 0, got -1.0"),
+        ({"patience": -1}, "expected patience >= 0, got -1"),
+        ({"workers": -1}, "expected workers >= 0, got -1"),
+        ({"seed": -1}, "expected seed >= 0, got -1"),
+        ({"protocol": "paper", "patience": 0}, "expected patience >= 1 with protocol 'paper', got 0"),
+    ],
+)
+def test_settings_are_checked(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Settings(**options)  # type: ignore[arg-type]
+
+
+def test_there_and_back() -> None:
+    settings = Settings(noise="tukey", lr=1e-4, patience=3, seed=5)
+    assert Settings.from_dict(settings.to_dict()) == settings
+    with pytest.raises(ConfigError, match="expected known keys, got epoch, nois"):
+        Settings.from_dict({"nois": "gum", "epoch": 3})
+
+
+def test_the_protocols_noise_models() -> None:
+    assert Settings().noise_model() == GaussianUniformNoise()
+    assert Settings(unit="sample").noise_model() == GaussianUniformNoise(unit="sample")
+    assert Settings(protocol="paper").noise_model() == GaussianUniformNoise(
+        warmup="l2", inner="squared", volume="moments", inflation=1.0
+    )
+    assert Settings(protocol="paper", noise="tukey").noise_model() == TukeyNoise(warmup="l2")
+
+
+def test_overrides() -> None:
+    assert Settings().plan() == PROTOCOLS["steady"]
+    plan = Settings(protocol="paper", lr=1e-2, patience=7).plan()
+    assert (plan.lr, plan.patience, plan.rounds) == (1e-2, 7, True)
+    assert PROTOCOLS["paper"].patience == 5
+    assert Settings().plan().patience == 0  # early stopping is off by default
