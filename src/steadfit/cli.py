@@ -2,22 +2,86 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from typer import Argument, Option
+from typer.core import TyperGroup
 
-from steadfit.errors import ConfigError, DataError, RunError, SteadfitError
+from steadfit.errors import ConfigError, ConvergenceWarning, DataError, DataWarning, RunError, SteadfitError
 
-EXIT_CODES = """Exit codes: 0 done; 2 wrong usage or contradicting options; 3 the data cannot be used (one message names
-file, line and column); 4 the run folder does not fit; 130 interrupted; 1 anything else. Errors go to standard error."""
+EXIT_CODES = (
+    "Exit codes: 0 done; 2 wrong usage or contradicting options; 3 the data cannot be used (one message names file, line "
+    "and column); 4 the run folder does not fit; 130 interrupted; 1 anything else. Errors go to standard error."
+)
+
+
+class Commands(TyperGroup):
+    """What a user can mend becomes one message on standard error and an exit code; everything else a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with _readable_warnings():
+            try:
+                return super().invoke(ctx)
+            except SteadfitError as error:
+                codes = {ConfigError: 2, DataError: 3, RunError: 4}
+                _stop(f"error: {error}", next((code for kind, code in codes.items() if isinstance(error, kind)), 1))
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                _stop(f"error: {error.filename or 'system'}: {error.strerror or error}", 1)
+            except KeyboardInterrupt:
+                _interrupted(ctx)
+            except SystemExit as error:  # what Lightning makes of Ctrl-C
+                if isinstance(error.__context__, KeyboardInterrupt):
+                    _interrupted(ctx)
+                raise
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(code) from None
+
+
+def _interrupted(ctx: Any) -> NoReturn:
+    hints = {
+        "fit": "Continue with --resume.",
+        "compare": "Continue with --resume.",
+        "demo": "The same command continues.",
+    }
+    _stop(f"interrupted. {hints.get(ctx.invoked_subcommand, '')}".strip(), 130)
+
+
+@contextmanager
+def _readable_warnings() -> Iterator[None]:
+    """Warnings about the user's data, each once and in words; those of other packages only with ``python -W``."""
+    told: set[str] = set()
+
+    def show(message: Warning | str, *_args: Any, **_kw: Any) -> None:
+        if str(message) not in told:
+            told.add(str(message))
+            typer.echo(f"warning: {message}", err=True)
+
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+        for category in (DataWarning, ConvergenceWarning):
+            warnings.simplefilter("always", category)
+        warnings.showwarning = show
+        yield
+
 
 app = typer.Typer(
+    cls=Commands,
     help="Train regression networks on labels that are partly wrong, and find out which labels are wrong.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
@@ -26,294 +90,256 @@ app = typer.Typer(
 )
 console = Console()
 
-
-class Noise(str, Enum):
-    """The noise models."""
-
-    l2 = "l2"
-    l1 = "l1"
-    huber = "huber"
-    tukey = "tukey"
-    gum = "gum"
-
-
-class Unit(str, Enum):
-    sample = "sample"
-    point = "point"
-    coordinate = "coordinate"
-
-
-class ProtocolName(str, Enum):
-    steady = "steady"
-    paper = "paper"
-
-
-class Kind(str, Enum):
-    ngo = "ngo"
-    l_ugo = "l_ugo"
-    g_ugo = "g_ugo"
-    swap = "swap"
-    gaussian = "gaussian"
-    symmetric = "symmetric"
-
-
-class Split(str, Enum):
-    train = "train"
-    val = "val"
-    test = "test"
-    all = "all"
-
+# The words are repeated here, for --help must not import torch; a test compares them with the library's.
+Noise = Enum("Noise", {name: name for name in ("l2", "l1", "huber", "tukey", "gum")}, type=str)
+Unit = Enum("Unit", {name: name for name in ("sample", "point", "coordinate")}, type=str)
+ProtocolName = Enum("ProtocolName", {name: name for name in ("steady", "paper")}, type=str)
+Residuals = Enum("Residuals", {"pass_": "pass", "epoch": "epoch"}, type=str)
+Kind = Enum("Kind", {name: name for name in ("ngo", "l_ugo", "g_ugo", "swap", "gaussian", "symmetric")}, type=str)
+Split = Enum("Split", {name: name for name in ("train", "val", "test", "all")}, type=str)
+Device = Enum("Device", {name: name for name in ("auto", "cpu", "cuda", "mps")}, type=str)
+Visibility = Enum("Visibility", {name: name for name in ("occluded", "missing")}, type=str)
 
 DATA, TRAINING = "What the columns mean (overrides dataset.yaml)", "Training"
+MEANING: dict[str, Any] = {"rich_help_panel": DATA, "show_default": False}
+TRAIN: dict[str, Any] = {"rich_help_panel": TRAINING}
+
 Table = Annotated[Path, Argument(help="CSV or Parquet table, or a folder with annotations.csv.", show_default=False)]
+RunFolder = Annotated[Path, Argument(help="A run folder.", show_default=False)]
 Out = Annotated[Path, Option("--out", "-o", help="Folder for everything that is written.")]
-Seed = Annotated[int, Option(help="Of initial weights, order, mirroring and drawn splits.", min=0)]
-Device = Annotated[str, Option(help="auto, cpu, cuda or mps.")]
-Points = Annotated[str | None, Option(help="Names of the points: left_eye,right_eye,…", rich_help_panel=DATA)]
-Targets = Annotated[str | None, Option(help="Scalar target columns instead of points: age,yaw", rich_help_panel=DATA)]
-Features = Annotated[
-    str | None, Option(help="Feature columns of a table without images.", rich_help_panel=DATA)
-]
-Pairs = Annotated[
-    str | None, Option(help="Left/right points that mirroring swaps: 0-1,3-4 or names.", rich_help_panel=DATA)
-]
-Normalizer = Annotated[
-    str | None,
-    Option(help="Normalising length of failures: a number, a column, or two points 0-1.", rich_help_panel=DATA),
-]
-Units = Annotated[str | None, Option(help="Unit of the targets [default: px].", rich_help_panel=DATA)]
-Visibility = Annotated[
-    str | None, Option(help="What v = 0 means: occluded (annotated) or missing.", rich_help_panel=DATA)
-]
+Seed = Annotated[int, Option(help="Of initial weights, order, mirroring and drawn splits.", min=0, max=2**32 - 1)]
+Hardware = Annotated[Device, Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
 SkipBad = Annotated[bool, Option("--skip-bad", help="Leave bad rows out, and list them, instead of stopping.")]
-Epochs = Annotated[int, Option(help="Passes over the training set.", min=1, rich_help_panel=TRAINING)]
-BatchSize = Annotated[int, Option(help="Samples a step.", min=2, rich_help_panel=TRAINING)]
-Rate = Annotated[float | None, Option(help="Largest step size [default: the protocol's].", rich_help_panel=TRAINING)]
-Size = Annotated[int, Option(help="Side of the network's input in px.", min=16, rich_help_panel=TRAINING)]
-Color = Annotated[bool, Option("--color/--grey", help="Colour or grey input.", rich_help_panel=TRAINING)]
-Mirror = Annotated[bool, Option(help="Mirror half of the training images (needs pairs).", rich_help_panel=TRAINING)]
-UnitOption = Annotated[
-    Unit, Option(help="gum: what is right or wrong as a whole.", rich_help_panel=TRAINING)
+Truth = Annotated[
+    Path | None, Option(help="truth.csv of 'steadfit corrupt': scores the suspects.", exists=True, dir_okay=False)
 ]
-ProtocolOption = Annotated[
-    ProtocolName,
-    Option(
-        help="steady: L1 warm-up, EM after every epoch. paper: DeepGUM's Algorithm 1 (L2 first, rounds).",
-        rich_help_panel=TRAINING,
-    ),
+Length = Annotated[
+    str | None, Option(help="Normalising length of failures: a number, a column, or two points 0-1.", **MEANING)
 ]
-Residuals = Annotated[
-    str,
-    Option(
-        help="Residuals for the refit: pass (a forward pass over the training set) or epoch (those seen in training).",
-        rich_help_panel=TRAINING,
-    ),
-]
-Patience = Annotated[
-    int | None,
-    Option(help="Stop after so many epochs without a lower validation loss; 0: never.", min=0, rich_help_panel=TRAINING),
-]
-Workers = Annotated[int, Option(help="Processes that read images.", min=0, rich_help_panel=TRAINING)]
-Truth = Annotated[Path | None, Option(help="truth.csv of 'steadfit corrupt': scores the suspects.", exists=True)]
+
+
+def columns(
+    points: Annotated[str | None, Option(help="Names of the points: left_eye,right_eye,…", **MEANING)] = None,
+    targets: Annotated[str | None, Option(help="Scalar target columns instead of points: age,yaw", **MEANING)] = None,
+    features: Annotated[str | None, Option(help="Feature columns of a table without images.", **MEANING)] = None,
+    pairs: Annotated[
+        str | None, Option(help="Left/right points that mirroring swaps: 0-1,3-4 or names.", **MEANING)
+    ] = None,
+    normalizer: Length = None,
+    units: Annotated[str | None, Option(help="Unit of the targets; px without it.", **MEANING)] = None,
+    visibility: Annotated[
+        Visibility | None,
+        Option(help="What v = 0 with coordinates means: annotated though occluded, or missing.", **MEANING),
+    ] = None,
+) -> dict[str, Any]:
+    """What the columns mean."""
+    named = {"points": points, "targets": targets, "features": features, "pairs": pairs, "normalizer": normalizer}
+    return named | {"units": units, "visibility": None if visibility is None else visibility.value}
+
+
+def training(
+    epochs: Annotated[int, Option(help="Passes over the training set.", min=1, **TRAIN)] = 30,
+    batch_size: Annotated[int, Option(help="Samples a step.", min=2, **TRAIN)] = 64,
+    lr: Annotated[float | None, Option(help="Largest step size; the protocol's own without it.", **TRAIN)] = None,
+    size: Annotated[int, Option(help="Side of the network's input in px.", min=16, **TRAIN)] = 48,
+    color: Annotated[bool, Option("--color/--grey", help="Colour or grey input.", **TRAIN)] = False,
+    mirror: Annotated[bool, Option(help="Mirror half of the training images (needs pairs).", **TRAIN)] = True,
+    unit: Annotated[Unit, Option(help="gum: what is right or wrong as a whole.", **TRAIN)] = Unit.point,
+    protocol: Annotated[
+        ProtocolName,
+        Option(help="steady: L1 warm-up, EM after every epoch. paper: DeepGUM's Algorithm 1 (L2, rounds).", **TRAIN),
+    ] = ProtocolName.steady,
+    residuals: Annotated[
+        Residuals,
+        Option(help="What refits see: a forward pass over the training set, or what the epoch saw.", **TRAIN),
+    ] = Residuals.pass_,
+    patience: Annotated[
+        int | None,
+        Option(help="Stop after so many epochs without a lower validation loss; 0: never.", min=0, **TRAIN),
+    ] = None,
+    workers: Annotated[int, Option(help="Processes that read images.", min=0, **TRAIN)] = 0,
+) -> dict[str, Any]:
+    """The settings that all commands which train have in common."""
+    values = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "size": size, "channels": 3 if color else 1}
+    values |= {"mirror": mirror, "unit": unit.value, "protocol": protocol.value, "residuals": residuals.value}
+    return values | {"patience": patience, "workers": workers}
+
+
+def options_of(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The command's argument of each name becomes the options of that function, which makes the argument of them."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        inner = {name: inspect.signature(group, eval_str=True).parameters for name, group in groups.items()}
+        outer = inspect.signature(command, eval_str=True).parameters.values()
+        flat = [option for own in outer for option in (inner[own.name].values() if own.name in groups else [own])]
+
+        @functools.wraps(command)
+        def run(**values: Any) -> None:
+            made = {name: group(**{key: values.pop(key) for key in inner[name]}) for name, group in groups.items()}
+            command(**values, **made)
+
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        run.__signature__ = inspect.Signature([one.replace(kind=keyword) for one in flat])  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in flat}
+        return run
+
+    return decorate
+
+
+Columns, Training = dict[str, Any], dict[str, Any]  # what the two groups make
 
 
 @app.command()
 def demo(
-    out: Out = Path("demo"), seed: Seed = 0, epochs: Epochs = 12, device: Device = "auto"
+    out: Out = Path("demo"),
+    seed: Seed = 0,
+    epochs: Annotated[int, Option(help="Passes over the training set.", min=1)] = 12,
+    device: Hardware = Device.auto,
+    n_train: Annotated[int, Option(help="Training images to draw.", min=40, hidden=True)] = 4000,
 ) -> None:
     """See it work: drawn faces, 30 % of the labels wrong, four noise models (about three minutes)."""
     from steadfit import recipes
 
-    recipes.demo(out, seed=seed, epochs=epochs, device=device, console=console)
+    recipes.demo(out, seed=seed, epochs=epochs, n_train=n_train, device=device.value, console=console)
 
 
 @app.command()
+@options_of(schema=columns, settings=training)
 def fit(
     table: Table,
+    schema: Columns,
+    settings: Training,
     noise: Annotated[Noise, Option(help="The noise model: what training believes about label errors.")] = Noise.gum,
     out: Out = Path("run"),
     resume: Annotated[bool, Option("--resume", help="Continue a stopped run to the same result.")] = False,
     skip_bad: SkipBad = False,
     seed: Seed = 0,
-    device: Device = "auto",
+    device: Hardware = Device.auto,
     truth: Truth = None,
-    points: Points = None,
-    targets: Targets = None,
-    features: Features = None,
-    pairs: Pairs = None,
-    normalizer: Normalizer = None,
-    units: Units = None,
-    visibility: Visibility = None,
-    epochs: Epochs = 30,
-    batch_size: BatchSize = 64,
-    lr: Rate = None,
-    size: Size = 48,
-    color: Color = False,
-    mirror: Mirror = True,
-    unit: UnitOption = Unit.point,
-    protocol: ProtocolOption = ProtocolName.steady,
-    residuals: Residuals = "pass",
-    patience: Patience = None,
-    workers: Workers = 0,
 ) -> None:
     """Train in spite of wrong labels, and list the labels that are suspect.
 
-    The run folder gets the model, metrics.json, history.csv, trust.parquet (every label), suspects.csv (worst first) and
-    report.html. Open it in Python with steadfit.load(folder).predict(images).
+    The run folder gets the model, metrics.json, history.csv, trust.parquet
+    (every label), suspects.csv (worst first) and report.html.
+    In Python: steadfit.load(folder).predict(images)
     """
     from steadfit import recipes
 
-    settings = _settings(
-        noise=noise.value, unit=unit.value, protocol=protocol.value, epochs=epochs, batch_size=batch_size, lr=lr,
-        size=size, channels=3 if color else 1, mirror=mirror, seed=seed, residuals=residuals, patience=patience,
-        workers=workers,
-    )  # fmt: skip
-    options = _options(points, targets, features, pairs, normalizer, units, visibility)
-    annotations = recipes.open_table(table, options, console=console, skip_bad=skip_bad, seed=seed)
-    recipes.fit_run(
-        annotations, settings, out, resume=resume, device=device, console=console, truth=_truth(truth, annotations)
-    )
+    chosen = _settings(noise=noise.value, seed=seed, **settings)
+    recipes.check_start([out], resume=resume, device=device.value)
+    annotations = recipes.open_table(table, schema, console=console, skip_bad=skip_bad, seed=seed)
+    wrong = None if truth is None else recipes.read_truth(truth, annotations)
+    recipes.fit_run(annotations, chosen, out, resume=resume, device=device.value, console=console, truth=wrong)
 
 
 @app.command()
+@options_of(schema=columns, settings=training)
 def compare(
     table: Table,
+    schema: Columns,
+    settings: Training,
     methods: Annotated[str, Option(help="Noise models, separated by commas.")] = "l2,huber,tukey,gum",
     out: Out = Path("comparison"),
     resume: Annotated[bool, Option("--resume", help="Continue a stopped comparison.")] = False,
     skip_bad: SkipBad = False,
     seed: Seed = 0,
-    device: Device = "auto",
+    device: Hardware = Device.auto,
     truth: Truth = None,
-    points: Points = None,
-    targets: Targets = None,
-    features: Features = None,
-    pairs: Pairs = None,
-    normalizer: Normalizer = None,
-    units: Units = None,
-    visibility: Visibility = None,
-    epochs: Epochs = 30,
-    batch_size: BatchSize = 64,
-    lr: Rate = None,
-    size: Size = 48,
-    color: Color = False,
-    mirror: Mirror = True,
-    unit: UnitOption = Unit.point,
-    protocol: ProtocolOption = ProtocolName.steady,
-    workers: Workers = 0,
 ) -> None:
     """Train several noise models on one table and compare them on its test rows, with Wilcoxon stars."""
     from steadfit import recipes
 
-    settings = _settings(
-        unit=unit.value, protocol=protocol.value, epochs=epochs, batch_size=batch_size, lr=lr, size=size,
-        channels=3 if color else 1, mirror=mirror, seed=seed, workers=workers,
-    )  # fmt: skip
-    names = [name.strip() for name in methods.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in {model.value for model in Noise}]:
-        raise ConfigError(f"compare: expected noise models of {', '.join(m.value for m in Noise)}, got {unknown[0]!r}.")
-    options = _options(points, targets, features, pairs, normalizer, units, visibility)
+    names, chosen = _words(methods), _settings(seed=seed, **settings)
+    recipes.check_methods(names)
+    recipes.check_start([out / "runs" / name for name in names], resume=resume, device=device.value)
     annotations = recipes.open_table(
-        table, options, console=console, skip_bad=skip_bad, seed=seed, need_splits=("train", "val", "test")
+        table, schema, console=console, skip_bad=skip_bad, seed=seed, need_splits=("train", "val", "test")
     )
-    recipes.compare(
-        annotations, names, settings, out, truth=_truth(truth, annotations), resume=resume, device=device, console=console
-    )
+    wrong = None if truth is None else recipes.read_truth(truth, annotations)
+    recipes.compare(annotations, names, chosen, out, truth=wrong, resume=resume, device=device.value, console=console)
 
 
 @app.command()
 def predict(
-    run: Annotated[Path, Argument(help="A run folder.", show_default=False)],
+    run: RunFolder,
     inputs: Annotated[Path, Argument(help="An image, a folder of images, or a table.", show_default=False)],
     out: Out = Path("predictions"),
     overlays: Annotated[int, Option(help="Draw the first so many images; -1 for all.", min=-1)] = 24,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Predict with a trained run: a CSV, and pictures with the points drawn in."""
     from steadfit import recipes
 
-    written = recipes.predict_to(run, inputs, out, overlays=overlays, console=console)
-    console.print(f"Predictions: {written}", soft_wrap=True, highlight=False)
+    written = recipes.predict_to(run, inputs, out, overlays=overlays, skip_bad=skip_bad, console=console)
+    _say(f"Predictions: {written}")
 
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, Argument(help="A run folder.", show_default=False)],
+    run: RunFolder,
     table: Table,
     split: Annotated[Split, Option(help="Which rows.")] = Split.test,
     threshold: Annotated[float, Option(help="Failure: an error above this share of the normalising length.")] = 0.05,
-    out: Annotated[Path | None, Option("--out", "-o", help="Write the figures there, as JSON.")] = None,
+    normalizer: Length = None,
+    skip_bad: SkipBad = False,
+    out: Annotated[Path | None, Option("--out", "-o", help="Write the numbers there, as JSON.")] = None,
 ) -> None:
     """Measure a trained run on a table: MAE, RMSE, point error, failure rate."""
     from steadfit import recipes
 
-    for name, value in recipes.evaluate_run(run, table, split=split.value, threshold=threshold, out=out).items():
-        console.print(f"{name:>14}  {value:.6g}", highlight=False)
+    recipes.evaluate_run(
+        run, table, split=split.value, threshold=threshold, normalizer=normalizer, skip_bad=skip_bad, out=out,
+        console=console,
+    )  # fmt: skip
 
 
 @app.command()
+@options_of(schema=columns)
 def corrupt(
     table: Table,
-    kind: Annotated[Kind, Option(help="How labels are made wrong.")],
-    share: Annotated[float, Option(help="Share of wrong labels, 0 to 1.", min=0, max=1)],
+    schema: Columns,
+    kind: Annotated[Kind, Option(help="How labels are made wrong.", show_default=False)],
+    share: Annotated[float, Option(help="Share of wrong labels, 0 to 1.", min=0, max=1, show_default=False)],
     out: Out = Path("corrupted"),
     seed: Seed = 0,
     splits: Annotated[str, Option(help="Parts of the table to corrupt.")] = "train,val",
-    width: Annotated[float | None, Option(help="ngo, l_ugo, g_ugo: crop width [default: each image's].")] = None,
+    width: Annotated[float | None, Option(help="ngo, l_ugo, g_ugo: crop width; each image's own without it.")] = None,
     std: Annotated[float | None, Option(help="gaussian: standard deviation of the errors.")] = None,
-    points: Points = None,
-    targets: Targets = None,
-    features: Features = None,
-    pairs: Pairs = None,
-    normalizer: Normalizer = None,
-    units: Units = None,
-    visibility: Visibility = None,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Write a copy of a data set with labels made wrong on purpose, and the truth beside it (truth.csv)."""
     from steadfit import recipes
 
-    options = _options(points, targets, features, pairs, normalizer, units, visibility)
-    annotations = recipes.open_table(table, options, console=console, seed=seed)
-    parts = [part.strip() for part in splits.split(",")]
+    annotations = recipes.open_table(
+        table, schema, console=console, seed=seed, skip_bad=skip_bad, need_splits=("train",)
+    )
+    parts = _words(splits)
     written, wrong = recipes.corrupt_dataset(
         annotations, out, kind=kind.value, share=share, seed=seed, splits=parts, width=width, std=std
     )
-    console.print(f"{written}: {wrong:.1%} of the labels in {' and '.join(parts)} are wrong.", soft_wrap=True)
+    _say(f"{written}: {wrong:.1%} of the labels in {' and '.join(parts)} are wrong.")
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _say(text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def _settings(**values: Any) -> Any:
     from steadfit.training import Settings
 
-    return Settings(**values)
-
-
-def _options(
-    points: str | None, targets: str | None, features: str | None, pairs: str | None, normalizer: str | None,
-    units: str | None, visibility: str | None,
-) -> dict[str, Any]:  # fmt: skip
-    return {
-        "points": points, "targets": targets, "features": features, "pairs": pairs, "normalizer": normalizer,
-        "units": units, "visibility": visibility,
-    }  # fmt: skip
-
-
-def _truth(path: Path | None, annotations: Any) -> Any:
-    from steadfit.recipes.fitting import read_truth
-
-    return None if path is None else read_truth(path, annotations)
+    try:
+        return Settings(**values)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(str(error).removeprefix("Settings: ")) from None
 
 
 def main() -> None:
-    """Run the command line; errors of the user's become one message and an exit code."""
-    codes = {ConfigError: 2, DataError: 3, RunError: 4}
-    warnings.showwarning = lambda message, *_args, **_kw: typer.echo(f"warning: {message}", err=True)
-    try:
-        app()
-    except SteadfitError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(next((code for kind, code in codes.items() if isinstance(error, kind)), 1))
-    except KeyboardInterrupt:
-        typer.echo("interrupted; continue with --resume.", err=True)
-        sys.exit(130)
+    """Run the command line."""
+    app(prog_name="steadfit")
 
 
 if __name__ == "__main__":

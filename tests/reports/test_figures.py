@@ -163,7 +163,9 @@ def test_gallery_cuts_large_images_and_shows_labels_outside() -> None:
     assert [text.get_text() for text in figure.legends[0].texts] == ["given", "given, far outside", "predicted"]
 
 
-@pytest.mark.parametrize("given", [(70.0, 30.0), (-31.0, 5.0), (20.0, 95.0), (-900.0, 900.0), (20.0, 1e7), (63.5, -0.5)])
+@pytest.mark.parametrize(
+    "given", [(70.0, 30.0), (-31.0, 5.0), (20.0, 95.0), (-900.0, 900.0), (20.0, 1e7), (63.5, -0.5)]
+)
 def test_every_given_label_is_seen(given: tuple[float, float]) -> None:
     image, predicted = np.zeros((64, 64, 3), dtype=np.uint8), np.array([20.0, 40.0])
     box = view(image, np.array(given), predicted)

@@ -138,7 +138,9 @@ def test_what_a_run_folder_holds_is_told_right() -> None:
     assert shown["mean error"].value == "1.50 px"
     assert shown["mean error"].meaning == "Mean distance between predictions and the test labels."
     assert (shown["suspect share"].value, shown["failure rate"].value) == ("25.0 %", "25.0 %")
-    assert run_lead(metrics, "px").startswith("Predictions are off by 1.50 px on average. 25.0 % of the training labels")
+    assert run_lead(metrics, "px").startswith(
+        "Predictions are off by 1.50 px on average. 25.0 % of the training labels"
+    )
     del metrics["test"]
     assert "There are no test rows" in run_lead(metrics, "px")
     assert "validation labels" in cards(metrics, "px")[0].meaning

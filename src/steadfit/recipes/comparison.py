@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,12 @@ from steadfit.data import Annotations
 from steadfit.data.files import atomic_path, write_json
 from steadfit.errors import ConfigError
 from steadfit.metrics import best_stars, compare_errors, outlier_scores, per_image_error
-from steadfit.recipes.fitting import Flags, fit_run, image_loader, labels_of
+from steadfit.noise import NOISE_MODELS
+from steadfit.recipes.fitting import Flags, check_start, fit_and_judge, image_loader, labels_of, trained
+from steadfit.reports.methods import marks
 from steadfit.reports.pages import report_comparison
-from steadfit.reports.tables import comparison_frame, comparison_table
-from steadfit.training import Judgement, Run, Settings
+from steadfit.reports.tables import best_method, comparison_table
+from steadfit.training import Judgement, Settings
 from steadfit.training.outcome import errors
 
 Result = dict[str, Any]
@@ -40,8 +41,8 @@ def compare(
 ) -> dict[str, Result]:
     """Train every noise model under the same settings and compare them on the test rows.
 
-    Writes ``runs/<method>/`` (run folders), ``comparison.csv``, ``comparison.json``, ``errors.parquet`` (one row an
-    image, one column a method), figures and ``report.html``.
+    Writes ``runs/<method>/`` (run folders), ``comparison.csv`` and ``comparison.json`` (the same numbers, one row or
+    entry a method), ``errors.parquet`` (one row a test image, one column a method), figures and ``report.html``.
 
     Args: methods: names of noise models, at least two. truth: (N, K), which labels are known to be wrong. Others as
         :func:`steadfit.recipes.fit_run`.
@@ -49,27 +50,34 @@ def compare(
     Returns: for every method its per-image errors, their mean, failure rate, RMSE, the scores of its suspects where the
         truth is known, Holm's p against the best method, stars.
 
-    Raises: ConfigError for fewer than two methods or the same twice.
+    Raises: ConfigError for fewer than two methods or the same twice; RunError for a run that is there already.
     """
-    if len(methods) < 2 or len(set(methods)) != len(methods):
-        raise ConfigError(f"compare: expected two or more different noise models, got {', '.join(methods) or 'none'}.")
-    out, results, runs = Path(out), {}, {}
+    check_methods(methods)
+    out, results, judgements, histories = Path(out), {}, {}, {}
+    check_start((out / "runs" / method for method in methods), resume=resume, device=device)
     for method in methods:
-        start = time.perf_counter()
-        chosen = dataclasses.replace(settings, noise=method)
-        folder = out / "runs" / method
-        runs[method] = fit_run(
+        chosen, folder = dataclasses.replace(settings, noise=method), out / "runs" / method
+        _, judgements[method] = fit_and_judge(
             annotations, chosen, folder, resume=resume, device=device, console=console, truth=truth
         )
-        judgement = runs[method].judge(annotations)
-        results[method] = score(annotations, judgement, truth) | {"seconds": time.perf_counter() - start}
-        results[method]["judgement"] = judgement
+        histories[method] = pd.read_csv(folder / "history.csv")
+        results[method] = score(annotations, judgements[method], truth)
+        results[method]["seconds"] = float(histories[method]["seconds"].sum())
     _significance(results)
-    _write(out, annotations, results, runs, settings, truth, title)
+    _write_numbers(out, results)
+    _write_report(out, annotations, results, judgements, histories, settings, truth, title)
     if console is not None:
         console.print(comparison_table(results, unit=annotations.schema.units, title=title or ""))
         console.print(f"Pictures and tables: {out / 'report.html'}", soft_wrap=True, highlight=False)
     return results
+
+
+def check_methods(methods: Sequence[str]) -> None:
+    """Raises ConfigError for fewer than two noise models, the same twice, or one that there is not."""
+    if unknown := [name for name in methods if name not in NOISE_MODELS]:
+        raise ConfigError(f"compare: expected noise models of {', '.join(NOISE_MODELS)}, got {unknown[0]!r}.")
+    if len(methods) < 2 or len(set(methods)) != len(methods):
+        raise ConfigError(f"compare: expected two or more different noise models, got {', '.join(methods) or 'none'}.")
 
 
 def score(annotations: Annotations, judgement: Judgement, truth: Flags | None) -> Result:
@@ -103,34 +111,46 @@ def _significance(results: dict[str, Result]) -> None:
         results[comparison.method] |= {"stars": comparison.stars, "p_holm": comparison.adjusted}
 
 
-def _write(
+def _write_numbers(out: Path, results: dict[str, Result]) -> None:
+    with atomic_path(out / "errors.parquet") as path:
+        pd.DataFrame({m: r["error"] for m, r in results.items()}).to_parquet(path, index=False)
+    names = marks(results)
+    numbers = {m: {"name": names[m].label} | {k: v for k, v in r.items() if k != "error"} for m, r in results.items()}
+    with atomic_path(out / "comparison.csv") as path:
+        pd.DataFrame.from_dict(numbers, orient="index").to_csv(path, index_label="method", float_format="%.6g")
+    write_json(numbers, out / "comparison.json")
+
+
+def _write_report(
     out: Path,
     annotations: Annotations,
     results: dict[str, Result],
-    runs: dict[str, Run],
+    judgements: dict[str, Judgement],
+    histories: dict[str, pd.DataFrame],
     settings: Settings,
     truth: Flags | None,
     title: str | None,
 ) -> None:
-    units, judgements = annotations.schema.units, {m: r.pop("judgement") for m, r in results.items()}
-    with atomic_path(out / "errors.parquet") as path:
-        pd.DataFrame({m: r["error"] for m, r in results.items()}).to_parquet(path, index=False)
-    with atomic_path(out / "comparison.csv") as path:
-        comparison_frame(results, unit=units).to_csv(path)
-    numbers = {m: {k: v for k, v in r.items() if k != "error"} for m, r in results.items()}
-    write_json(numbers, out / "comparison.json")
-    best = "gum" if "gum" in runs else next(iter(runs))
+    shown = "gum" if "gum" in results else best_method(results) or next(iter(results))
     load, length = image_loader(annotations), annotations.length
     report_comparison(
         out,
         config={"data": annotations.path.name} | settings.to_dict() | {"noise": ", ".join(results)},
         results=results,
-        histories={method: pd.read_csv(run.folder / "history.csv") for method, run in runs.items()},
-        gallery_of=None if load is None else (labels_of(annotations, judgements[best], truth), load),
+        histories=histories,
+        gallery_of=None if load is None else (trained(labels_of(annotations, judgements[shown], truth)), load),
+        gallery_title=f"The worst suspects of {marks(results)[shown].label}",
         title=title,
-        unit=units,
+        unit=annotations.schema.units,
         threshold=None if length is None else 0.05,
         length=None if length is None else float(np.mean(length[annotations.rows("test")])),
-        failure="error above 5 % of the normalising length",
-        truth=None if truth is None else float(truth[annotations.rows("train")].mean()),
+        failure="" if length is None else "error above 5 % of the normalising length",
+        truth=None if truth is None else _share(truth, annotations),
     )
+
+
+def _share(truth: Flags, annotations: Annotations) -> float:
+    """Of the annotated validation labels, those that the histories' suspects are among."""
+    rows = annotations.rows("val")
+    labelled = ~np.isnan(annotations.target[rows]).any(axis=-1)
+    return float(truth[rows][labelled].mean())

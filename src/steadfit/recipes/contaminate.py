@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from steadfit import corrupt
-from steadfit.data import Annotations
+from steadfit.data import Annotations, Schema
 from steadfit.data.files import atomic_path, write_text
+from steadfit.data.splits import SPLITS
 from steadfit.errors import ConfigError, RunError
 
 KINDS = ("ngo", "l_ugo", "g_ugo", "swap", "gaussian", "symmetric")
@@ -32,8 +34,9 @@ def corrupt_dataset(
 ) -> tuple[Path, float]:
     """Write a data set whose labels are partly wrong.
 
-    ``out`` gets ``annotations.csv``, ``truth.csv`` (line, split, and ``wrong_<name>`` for every target), the
-    ``dataset.yaml``, and the images, linked where the file system can and copied where not.
+    ``out`` gets ``annotations.csv``, ``truth.csv`` (line, split, and ``wrong_<name>`` for every target), a
+    ``dataset.yaml`` with what is known of the columns (options included), and the images, linked where the file system
+    can and copied where not.
 
     Args:
         kind: of :mod:`steadfit.corrupt`. share: of the labels (``g_ugo``, ``swap``: of the rows), in [0, 1].
@@ -43,20 +46,26 @@ def corrupt_dataset(
 
     Returns: the written table and the share of labels that are wrong in these splits.
 
-    Raises: ConfigError for options that the kind needs and has not; RunError where ``out`` holds files already.
+    Raises: ConfigError for options that the kind needs and has not, or that have no meaning; RunError where ``out``
+        holds files already.
     """
     out = Path(out)
-    if out.exists() and any(out.iterdir()):
-        raise RunError(f"{out}: the folder is not empty. Choose another one with --out.")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise RunError(f"{out}: expected a new or empty folder, got one with files. Choose another one with --out.")
+    if unknown := [name for name in splits if name not in SPLITS]:
+        raise ConfigError(f"corrupt: expected splits of {', '.join(SPLITS)}, got {unknown[0]!r}.")
     rows = np.flatnonzero(np.isin(annotations.split, list(splits)))
-    moved, mask = _corrupted(annotations.take(rows), kind, share, seed, width, std)
+    if not len(rows):
+        raise ConfigError(f"corrupt: expected rows in {' or '.join(splits)}, got none.")
+    try:
+        moved, mask = _corrupted(annotations.take(rows), kind, share, seed, width, std)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"corrupt: {str(error).removeprefix('corrupt ')}") from None
     target, wrong = annotations.target.copy(), np.zeros(annotations.target.shape[:2], dtype=bool)
     target[rows], wrong[rows] = moved, mask
     if annotations.images is not None:
         _bring_images(annotations, out)
-    yaml = annotations.root / "dataset.yaml"
-    if yaml.is_file():
-        write_text(yaml.read_text(encoding="utf-8"), out / "dataset.yaml")
+    write_text(_description(annotations.schema), out / "dataset.yaml")
     table, truth = annotations.with_target(target).to_frame(), _truth_frame(annotations, wrong)
     for frame, name in ((truth, "truth.csv"), (table, "annotations.csv")):
         with atomic_path(out / name) as path:
@@ -87,6 +96,13 @@ def _width(part: Annotations, kind: str, width: float | None) -> Any:
     if part.size is None:
         raise ConfigError(f"corrupt {kind}: expected the width over which labels are moved. Give --width.")
     return part.size[:, 0]
+
+
+def _description(schema: Schema) -> str:
+    """A dataset.yaml of everything that is not as it would be without one."""
+    usual = Schema().to_dict()
+    about = {key: value for key, value in schema.to_dict().items() if value != usual[key]}
+    return yaml.safe_dump(about, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
 
 def _truth_frame(annotations: Annotations, wrong: Any) -> pd.DataFrame:

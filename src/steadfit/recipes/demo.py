@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -9,7 +10,8 @@ from rich.console import Console
 from steadfit.data.synthetic import write_dataset
 from steadfit.recipes.comparison import Result, compare
 from steadfit.recipes.contaminate import corrupt_dataset
-from steadfit.recipes.fitting import open_table, read_truth
+from steadfit.recipes.fitting import check_start, open_table, read_truth
+from steadfit.reports.values import percent
 from steadfit.training import Settings
 
 METHODS = ("l2", "huber", "tukey", "gum")
@@ -30,15 +32,10 @@ def demo(
     Writes ``clean/`` and ``wrong30/`` (data sets, with the truth beside the wrong one), ``comparison/`` with the runs,
     tables, pictures and ``report.html``.
     """
-    out, say = Path(out), (lambda *_a, **_k: None) if console is None else console.print
-    wrong = out / "wrong30"
-    if not (wrong / "annotations.csv").exists():
-        say(f"Drawing {n_train + n_train // 10 + n_train // 4} faces with 7 landmarks each …")
-        clean = write_dataset(
-            out / "clean", n_train=n_train, n_val=n_train // 10, n_test=n_train // 4, size=64, seed=seed
-        )
-        _, share = corrupt_dataset(open_table(clean), wrong, kind="l_ugo", share=SHARE, seed=seed)
-        say(f"{share:.0%} of the training labels are moved to a wrong place; the test labels are right.")
+    out, wrong = Path(out), Path(out) / "wrong30"
+    check_start([], resume=True, device=device)
+    if not wrong.exists():
+        _draw(out, wrong, n_train, seed, console)
     annotations = open_table(wrong, console=console, need_splits=("train", "val", "test"))
     settings = Settings(epochs=epochs, seed=seed)
     return compare(
@@ -50,5 +47,19 @@ def demo(
         resume=True,
         device=device,
         console=console,
-        title=f"Four noise models, {SHARE:.0%} of the training labels wrong",
+        title=f"Four noise models, {percent(SHARE, 0)} of the training labels wrong",
     )
+
+
+def _draw(out: Path, wrong: Path, n_train: int, seed: int, console: Console | None) -> None:
+    """The right data set and the wrong one, which gets its name when it is complete."""
+    counts = {"n_train": n_train, "n_val": n_train // 10, "n_test": n_train // 4}
+    if console is not None:
+        console.print(f"Drawing {sum(counts.values())} faces with 7 landmarks each …", highlight=False)
+    clean = write_dataset(out / "clean", **counts, size=64, seed=seed)
+    with tempfile.TemporaryDirectory(prefix=".wrong30-", dir=out) as folder:
+        _, share = corrupt_dataset(open_table(clean), Path(folder) / "data", kind="l_ugo", share=SHARE, seed=seed)
+        (Path(folder) / "data").rename(wrong)
+    if console is not None:
+        text = f"{percent(share, 0)} of the training and validation labels are now wrong; the test labels are right."
+        console.print(text, highlight=False)

@@ -72,9 +72,7 @@ def _load(
         def advance(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        return load_annotations(
-            path, schema, skip_bad=skip_bad, seed=seed, need_splits=need_splits, progress=advance
-        )
+        return load_annotations(path, schema, skip_bad=skip_bad, seed=seed, need_splits=need_splits, progress=advance)
 
 
 def check_start(folders: Iterable[str | Path], *, resume: bool, device: str) -> None:
@@ -159,12 +157,12 @@ def fit_and_judge(
     table = labels_of(annotations, judgement, truth)
     with atomic_path(run.folder / "trust.parquet") as path:
         table.to_parquet(path, index=False)
-    write_suspects(_trained(table), run.folder / "suspects.csv")
+    write_suspects(trained(table), run.folder / "suspects.csv")
     if annotations.skipped:
         with atomic_path(run.folder / "skipped.csv") as path:
             pd.DataFrame([vars(problem) for problem in annotations.skipped]).to_csv(path, index=False)
     if report:
-        write_report(run, annotations, table)
+        write_report(run, annotations, trained(table))
     if console is not None:
         _tell(run, table, judgement, annotations, console)
     return run, judgement
@@ -207,14 +205,14 @@ def write_report(run: Run, annotations: Annotations, table: pd.DataFrame) -> Non
     )
 
 
-def _trained(table: pd.DataFrame) -> pd.DataFrame:
+def trained(table: pd.DataFrame) -> pd.DataFrame:
     """The labels that are to be mended: those of the training and validation rows."""
     return table[table["split"] != "test"]
 
 
 def _tell(run: Run, table: pd.DataFrame, judgement: Judgement, annotations: Annotations, console: Console) -> None:
     listed = fit_summary(
-        _trained(table),
+        trained(table),
         error_rate=judgement.error_rate,
         path=run.folder / "suspects.csv",
         unit=annotations.schema.units,

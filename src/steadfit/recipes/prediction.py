@@ -75,7 +75,9 @@ def _predict_table(run: Run, table: Path, skip_bad: bool) -> tuple[Prediction, l
 
 def _predict_images(run: Run, inputs: Path, skip_bad: bool) -> tuple[Prediction, list[str], list[Path]]:
     if not run.regressor.inputs.images:
-        raise DataError(f"{inputs}: expected a CSV or Parquet table, which this run was trained on, got something else.")
+        raise DataError(
+            f"{inputs}: expected a CSV or Parquet table, which this run was trained on, got something else."
+        )
     paths = [Path(str(path)) for path in as_images(inputs)]
     if skip_bad:
         paths = _readable(paths)
@@ -142,7 +144,9 @@ def evaluate_run(
 def _show(found: dict[str, float], units: str, console: Console) -> None:
     for name, value in found.items():
         unit = "" if name in ("rows", "failure_rate") else f" {units}"
-        console.print(f"{name:>12}  {value if name == 'rows' else short(value, 5)}{unit}", highlight=False, markup=False)
+        console.print(
+            f"{name:>12}  {value if name == 'rows' else short(value, 5)}{unit}", highlight=False, markup=False
+        )
     if "failure_rate" not in found:
         console.print("No failure rate: give the normalising length with --normalizer.", highlight=False)
 

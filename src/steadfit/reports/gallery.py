@@ -195,7 +195,9 @@ def _legend(unit: str | None, others: bool, outside: bool) -> list[Line2D]:
         Line2D([], [], ls="", marker="o", ms=10, mfc="none", mec=PREDICTED, mew=1.8, label="predicted"),
     ]
     if outside:
-        handles.insert(1, Line2D([], [], ls="", marker=(3, 0, -90), ms=9, mfc=GIVEN, mec="white", label="given, far outside"))
+        handles.insert(
+            1, Line2D([], [], ls="", marker=(3, 0, -90), ms=9, mfc=GIVEN, mec="white", label="given, far outside")
+        )
     if others:
         handles.append(Line2D([], [], ls="", marker="o", ms=4, mfc="white", mec="#333333", label="other given labels"))
     return handles

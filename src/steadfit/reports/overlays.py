@@ -180,7 +180,9 @@ def cross(canvas: Image, point: NDArray[np.float64], arm: float, colour: Colour,
         line(canvas, point - step, point + step, colour, width)
 
 
-def arrow(canvas: Image, tip: NDArray[np.float64], direction: NDArray[np.float64], length: float, colour: Colour) -> None:
+def arrow(
+    canvas: Image, tip: NDArray[np.float64], direction: NDArray[np.float64], length: float, colour: Colour
+) -> None:
     """An arrow's head with a white edge, in place; ``direction`` need not have length 1."""
     norm = float(np.linalg.norm(direction))
     if not (np.isfinite(norm) and norm > 0):

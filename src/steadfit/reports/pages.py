@@ -80,6 +80,7 @@ def report_comparison(
     results: Results,
     histories: Mapping[str, pd.DataFrame],
     gallery_of: tuple[pd.DataFrame, Load] | None = None,
+    gallery_title: str | None = None,
     title: str | None = None,
     unit: str = "px",
     threshold: float | None = None,
@@ -96,6 +97,7 @@ def report_comparison(
         results: method to its numbers.
         histories: method to its history.
         gallery_of: a labels table and its image loader, for a gallery of one method's suspects.
+        gallery_title: the heading of that gallery.
         title: heading of the report.
         unit: unit of the errors.
         threshold: errors above it are failures; in parts of ``length`` if given, else in ``unit``.
@@ -116,7 +118,7 @@ def report_comparison(
         folder,
         config=config,
         results=results,
-        figures=_save(folder, figures),
+        figures=_save(folder, figures, {"suspects_gallery": gallery_title} if gallery_title else {}),
         title=title,
         unit=unit,
         against=against,
@@ -133,5 +135,8 @@ TITLES = {
 }
 
 
-def _save(folder: str | os.PathLike[str], figures: Mapping[str, Figure]) -> dict[str, Path]:
-    return {TITLES[name]: save(figure, Path(folder) / "figures" / f"{name}.png") for name, figure in figures.items()}
+def _save(
+    folder: str | os.PathLike[str], figures: Mapping[str, Figure], titles: Mapping[str, str] | None = None
+) -> dict[str, Path]:
+    named = {**TITLES, **(titles or {})}
+    return {named[name]: save(figure, Path(folder) / "figures" / f"{name}.png") for name, figure in figures.items()}

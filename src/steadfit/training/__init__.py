@@ -7,10 +7,12 @@ from steadfit.training.refit import RefitNoise
 from steadfit.training.rounds import Algorithm1
 from steadfit.training.run import Prediction, Run, load
 from steadfit.training.settings import PROTOCOLS, Protocol, Settings
+from steadfit.training.stopping import EarlyStop
 
 __all__ = [
     "PROTOCOLS",
     "Algorithm1",
+    "EarlyStop",
     "Judgement",
     "Prediction",
     "Protocol",
