@@ -8,9 +8,9 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeAlias
 
 import typer
 from rich.console import Console
@@ -20,8 +20,8 @@ from typer.core import TyperGroup
 from steadfit.errors import ConfigError, ConvergenceWarning, DataError, DataWarning, RunError, SteadfitError
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 2 wrong usage or contradicting options; 3 the data cannot be used (one message names file, line "
-    "and column); 4 the run folder does not fit; 130 interrupted; 1 anything else. Errors go to standard error."
+    "Exit codes: 0 done; 2 wrong usage or contradicting options; 3 the data cannot be used (one message names file, "
+    "line and column); 4 the run folder does not fit; 130 interrupted; 1 anything else. Errors go to standard error."
 )
 
 
@@ -91,14 +91,14 @@ app = typer.Typer(
 console = Console()
 
 # The words are repeated here, for --help must not import torch; a test compares them with the library's.
-Noise = Enum("Noise", {name: name for name in ("l2", "l1", "huber", "tukey", "gum")}, type=str)
-Unit = Enum("Unit", {name: name for name in ("sample", "point", "coordinate")}, type=str)
-ProtocolName = Enum("ProtocolName", {name: name for name in ("steady", "paper")}, type=str)
-Residuals = Enum("Residuals", {"pass_": "pass", "epoch": "epoch"}, type=str)
-Kind = Enum("Kind", {name: name for name in ("ngo", "l_ugo", "g_ugo", "swap", "gaussian", "symmetric")}, type=str)
-Split = Enum("Split", {name: name for name in ("train", "val", "test", "all")}, type=str)
-Device = Enum("Device", {name: name for name in ("auto", "cpu", "cuda", "mps")}, type=str)
-Visibility = Enum("Visibility", {name: name for name in ("occluded", "missing")}, type=str)
+Noise = StrEnum("Noise", ["l2", "l1", "huber", "tukey", "gum"])
+Unit = StrEnum("Unit", ["sample", "point", "coordinate"])
+ProtocolName = StrEnum("ProtocolName", ["steady", "paper"])
+Residuals = StrEnum("Residuals", ["pass", "epoch"])
+Kind = StrEnum("Kind", ["ngo", "l_ugo", "g_ugo", "swap", "gaussian", "symmetric"])
+Split = StrEnum("Split", ["train", "val", "test", "all"])
+Device = StrEnum("Device", ["auto", "cpu", "cuda", "mps"])
+Visibility = StrEnum("Visibility", ["occluded", "missing"])
 
 DATA, TRAINING = "What the columns mean (overrides dataset.yaml)", "Training"
 MEANING: dict[str, Any] = {"rich_help_panel": DATA, "show_default": False}
@@ -152,7 +152,7 @@ def training(
     residuals: Annotated[
         Residuals,
         Option(help="What refits see: a forward pass over the training set, or what the epoch saw.", **TRAIN),
-    ] = Residuals.pass_,
+    ] = Residuals["pass"],
     patience: Annotated[
         int | None,
         Option(help="Stop after so many epochs without a lower validation loss; 0: never.", min=0, **TRAIN),
@@ -160,7 +160,13 @@ def training(
     workers: Annotated[int, Option(help="Processes that read images.", min=0, **TRAIN)] = 0,
 ) -> dict[str, Any]:
     """The settings that all commands which train have in common."""
-    values = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "size": size, "channels": 3 if color else 1}
+    values: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "size": size,
+        "channels": 3 if color else 1,
+    }
     values |= {"mirror": mirror, "unit": unit.value, "protocol": protocol.value, "residuals": residuals.value}
     return values | {"patience": patience, "workers": workers}
 
@@ -186,7 +192,8 @@ def options_of(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], 
     return decorate
 
 
-Columns, Training = dict[str, Any], dict[str, Any]  # what the two groups make
+Columns: TypeAlias = dict[str, Any]
+Training: TypeAlias = dict[str, Any]
 
 
 @app.command()

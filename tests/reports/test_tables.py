@@ -60,15 +60,15 @@ def test_fit_summary(labels: pd.DataFrame) -> None:
     lines = fit_summary(labels, error_rate=0.172, path="run/suspects.csv", unit="mm")
     assert lines[0] == "3 of 18 labels are suspect (16.7 %), in 3 of 6 images."
     assert "mm (suspects)" in lines[1]
-    assert lines[2] == "Estimated error rate: 17.2 % of the labels."
-    assert lines[3] == "The truth is known: 16.7 % of the labels are wrong; precision 100 %, recall 100 %."
+    assert lines[2] == "Estimated error rate: 17.2 % of the training labels."
+    assert lines[3] == "The truth is known: 16.7 % of the training labels are wrong; precision 100 %, recall 100 %."
     assert lines[4] == "The list, worst first: run/suspects.csv"
 
 
 def test_fit_summary_without_suspects_or_labels(labels: pd.DataFrame) -> None:
     lines = fit_summary(labels.assign(suspect=False), error_rate=float("nan"))
     assert lines[0] == "0 of 18 labels are suspect (0 %), in 0 of 6 images."
-    assert lines[1] == f"Estimated error rate: {DASH} of the labels."
+    assert lines[1] == f"Estimated error rate: {DASH} of the training labels."
     assert f"precision {DASH}, recall 0 %" in lines[2]
     assert fit_summary(labels.head(0), error_rate=0.0) == ["There are no labels to judge."]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 LOG_2PI = math.log(2 * math.pi)
 SMALLEST_DEVIATION = 1e-8
-LARGEST_FLOOR = 0.1
+LARGEST_FLOOR = 0.03
 
 
 def second_moment(value: Tensor, weight: Tensor, observed: Tensor | None, kind: str, unit: Tensor) -> Tensor:

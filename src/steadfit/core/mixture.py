@@ -106,7 +106,7 @@ class GaussianUniform:
         - Missing: a group without any observed coordinate takes no part and has responsibility NaN; with some it is
           judged by the marginal Gaussian and the marginal box (a volume given as a number is a box whose sides are in
           proportion to the largest |r| of each coordinate). Moments come from the available pairs, and the
-          eigenvalues of their correlation matrix are at least 0.1 (or the largest share of samples that lack a pair,
+          eigenvalues of their correlation matrix are at least 0.03 (or the largest share of samples that lack a pair,
           if that is less), since pairs can contradict each other and EM is drawn to singular matrices. A group that
           nobody annotated has share 1 - eps.
         - ``"moments"``: a side of the box is at least sqrt(12) inlier standard deviations, the outliers' spread being

@@ -17,7 +17,7 @@ from steadfit.data.files import atomic_path, write_json
 from steadfit.errors import ConfigError
 from steadfit.metrics import best_stars, compare_errors, outlier_scores, per_image_error
 from steadfit.noise import NOISE_MODELS
-from steadfit.recipes.fitting import Flags, check_start, fit_and_judge, image_loader, labels_of, trained
+from steadfit.recipes.fitting import Flags, check_start, fit_and_judge, image_loader, labels_of, left_out, trained
 from steadfit.reports.methods import marks
 from steadfit.reports.pages import report_comparison
 from steadfit.reports.tables import best_method, comparison_table
@@ -58,7 +58,7 @@ def compare(
     for method in methods:
         chosen, folder = dataclasses.replace(settings, noise=method), out / "runs" / method
         _, judgements[method] = fit_and_judge(
-            annotations, chosen, folder, resume=resume, device=device, console=console, truth=truth
+            annotations, chosen, folder, resume=resume, device=device, console=console, truth=truth, brief=True
         )
         histories[method] = pd.read_csv(folder / "history.csv")
         results[method] = score(annotations, judgements[method], truth)
@@ -67,6 +67,8 @@ def compare(
     _write_numbers(out, results)
     _write_report(out, annotations, results, judgements, histories, settings, truth, title)
     if console is not None:
+        for line in left_out(annotations, out / "runs" / methods[0] / "skipped.csv"):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         console.print(comparison_table(results, unit=annotations.schema.units, title=title or ""))
         console.print(f"Pictures and tables: {out / 'report.html'}", soft_wrap=True, highlight=False)
     return results

@@ -78,7 +78,8 @@ def _corrupted(
     part: Annotations, kind: str, share: float, seed: int, width: float | None, std: float | None
 ) -> tuple[Any, Any]:
     if kind in ("ngo", "l_ugo", "g_ugo"):
-        return getattr(corrupt, kind)(part.target, share, width=_width(part, kind, width), seed=seed)
+        displaced = {"ngo": corrupt.ngo, "l_ugo": corrupt.l_ugo, "g_ugo": corrupt.g_ugo}[kind]
+        return displaced(part.target, share, width=_width(part, kind, width), seed=seed)
     if kind == "swap":
         if not part.schema.pairs:
             raise ConfigError("corrupt swap: expected left/right pairs, got none. Give --pairs 0-1,3-4.")

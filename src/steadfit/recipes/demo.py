@@ -27,7 +27,7 @@ def demo(
     console: Console | None = None,
     device: str = "auto",
 ) -> dict[str, Result]:
-    """Draw a data set, make 30 % of its training and validation labels wrong, compare four noise models on right labels.
+    """Draw a data set, make 30 % of its training and validation labels wrong, and compare four noise models.
 
     Writes ``clean/`` and ``wrong30/`` (data sets, with the truth beside the wrong one), ``comparison/`` with the runs,
     tables, pictures and ``report.html``.
@@ -62,4 +62,4 @@ def _draw(out: Path, wrong: Path, n_train: int, seed: int, console: Console | No
         (Path(folder) / "data").rename(wrong)
     if console is not None:
         text = f"{percent(share, 0)} of the training and validation labels are now wrong; the test labels are right."
-        console.print(text, highlight=False)
+        console.print(text, highlight=False, soft_wrap=True)

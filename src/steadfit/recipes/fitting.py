@@ -147,8 +147,9 @@ def fit_and_judge(
     console: Console | None,
     truth: Flags | None,
     report: bool = True,
+    brief: bool = False,
 ) -> tuple[Run, Judgement]:
-    """:func:`fit_run`, and what the run says of every label."""
+    """:func:`fit_run`, and what the run says of every label; ``brief`` says it in one line."""
     check_start([out], resume=resume, device=device)
     if len(annotations.rows("train")) < 2:
         raise DataError(f"{annotations.path}: expected at least two training rows, got one.")
@@ -164,7 +165,7 @@ def fit_and_judge(
     if report:
         write_report(run, annotations, trained(table))
     if console is not None:
-        _tell(run, table, judgement, annotations, console)
+        _tell(run, table, judgement, annotations, console, brief)
     return run, judgement
 
 
@@ -210,23 +211,27 @@ def trained(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["split"] != "test"]
 
 
-def _tell(run: Run, table: pd.DataFrame, judgement: Judgement, annotations: Annotations, console: Console) -> None:
+def _tell(
+    run: Run, table: pd.DataFrame, judgement: Judgement, annotations: Annotations, console: Console, brief: bool
+) -> None:
     listed = fit_summary(
         trained(table),
         error_rate=judgement.error_rate,
         path=run.folder / "suspects.csv",
         unit=annotations.schema.units,
     )
-    listed += _left_out(annotations, run.folder / "skipped.csv")
+    listed = [f"{run.settings.noise}: {listed[0]}"] if brief else listed
+    listed += [] if brief else left_out(annotations, run.folder / "skipped.csv")
     if judgement.fallen_back:
         listed.append("The mixture took every label for an outlier: the result is the network of the warm-up.")
-    if (run.folder / "report.html").exists():
+    if (run.folder / "report.html").exists() and not brief:
         listed.append(f"Report: {run.folder / 'report.html'}")
     for line in listed:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _left_out(annotations: Annotations, path: Path) -> list[str]:
+def left_out(annotations: Annotations, path: Path) -> list[str]:
+    """Lines about the rows that were skipped, which ``path`` lists."""
     problems = annotations.skipped
     rows = len({problem.line for problem in problems})
     if not rows:

@@ -23,7 +23,7 @@ MARGIN = 0.3  # image sides: what is shown of the way to such a label
 def thumbnails(
     suspects: pd.DataFrame, load: Callable[[str], Image], *, count: int = 50, side: int = 152
 ) -> list[bytes]:
-    """JPEG pictures of the first suspects: given label as a red cross (out of view: an arrow), predicted as a green ring.
+    """JPEG pictures of the first suspects: given label as a red cross or arrow, predicted one as a green ring.
 
     Args:
         suspects: the table of `steadfit.audit.suspects`, with ``image``.

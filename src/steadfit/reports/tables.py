@@ -131,7 +131,7 @@ def fit_summary(
     if suspect.any():
         median = {flag: float(table.loc[suspect == flag, "residual"].median()) for flag in (True, False)}
         lines.append(f"Median residual: {short(median[True])} {unit} (suspects), {short(median[False])} {unit} (kept).")
-    lines.append(f"Estimated error rate: {percent(error_rate)} of the labels.")
+    lines.append(f"Estimated error rate: {percent(error_rate)} of the training labels.")
     lines += _truth(table, suspect)
     if path is not None:
         lines.append(f"The list, worst first: {os.fspath(path)}")
@@ -141,13 +141,14 @@ def fit_summary(
 def _truth(table: pd.DataFrame, suspect: pd.Series[bool]) -> list[str]:
     if "wrong" not in table:
         return []
-    wrong = table["wrong"].astype(bool)
+    train = table["split"] == "train"  # as in metrics.json
+    suspect, wrong = suspect[train], table.loc[train, "wrong"].astype(bool)
     hits = int((suspect & wrong).sum())
     precision = hits / suspect.sum() if suspect.any() else float("nan")
     recall = hits / wrong.sum() if wrong.any() else float("nan")
     return [
-        f"The truth is known: {percent(float(wrong.mean()))} of the labels are wrong; precision {percent(precision)}, "
-        f"recall {percent(recall)}."
+        f"The truth is known: {percent(float(wrong.mean()))} of the training labels are wrong; "
+        f"precision {percent(precision)}, recall {percent(recall)}."
     ]
 
 

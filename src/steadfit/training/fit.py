@@ -21,10 +21,9 @@ from torch import Tensor, nn
 from steadfit.data import Annotations, LabelledDataset, Standardizer
 from steadfit.data.files import atomic_path
 from steadfit.errors import ConfigError, RunError
-from steadfit.networks import MLP, CompactConvNet
 from steadfit.noise import NoiseModel
 from steadfit.training.history import History
-from steadfit.training.module import InputScaling, RegressionModule, Regressor
+from steadfit.training.module import InputScaling, RegressionModule, Regressor, default_network
 from steadfit.training.progress import Announce
 from steadfit.training.refit import RefitNoise
 from steadfit.training.rounds import Algorithm1
@@ -162,14 +161,6 @@ def build_module(
         weight_decay=settings.weight_decay,
         seed=settings.seed,
     )
-
-
-def default_network(inputs: InputScaling, settings: Settings, n_outputs: int) -> nn.Module:
-    """A compact ConvNet for images, an MLP for features."""
-    channels = len(inputs.mean)
-    if inputs.images:
-        return CompactConvNet(channels, n_outputs, size=(settings.size, settings.size))
-    return MLP(channels, n_outputs)
 
 
 def input_scaling(train: LabelledDataset) -> InputScaling:

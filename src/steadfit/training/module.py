@@ -13,8 +13,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from steadfit.data import Standardizer, mirror
 from steadfit.data.dataset import Batch
+from steadfit.networks import MLP, CompactConvNet
 from steadfit.noise import LabelNoise, NoiseModel
-from steadfit.training.settings import Protocol
+from steadfit.training.settings import Protocol, Settings
 
 
 class InputScaling(nn.Module):
@@ -59,6 +60,14 @@ class Regressor(nn.Module):
         return location * self.scale + self.center
 
 
+def default_network(inputs: InputScaling, settings: Settings, n_outputs: int) -> nn.Module:
+    """A compact ConvNet for images, an MLP for features."""
+    channels = len(inputs.mean)
+    if inputs.images:
+        return CompactConvNet(channels, n_outputs, size=(settings.size, settings.size))
+    return MLP(channels, n_outputs)
+
+
 class RegressionModule(L.LightningModule):
     """Trains a :class:`Regressor` under a noise model.
 
@@ -93,6 +102,12 @@ class RegressionModule(L.LightningModule):
     @property
     def dims(self) -> int:
         return int(self.regressor.center.shape[1])
+
+    def on_fit_start(self) -> None:
+        if self.averaged is not None:  # never over more than a tenth of the steps: small sets have few
+            window = max(int(self.trainer.estimated_stepping_batches) / 10, 2)
+            decay = min(self.protocol.averaging, 1 - 1 / window)
+            self.averaged.multi_avg_fn = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
     def predictor(self) -> Regressor:
         """The network that predicts."""

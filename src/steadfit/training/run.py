@@ -29,7 +29,7 @@ from steadfit.data.files import atomic_path, write_json, write_text
 from steadfit.data.images import letterbox, read_image
 from steadfit.errors import DataError, RunError
 from steadfit.noise import NoiseModel, State
-from steadfit.training.module import InputScaling, RegressionModule, Regressor
+from steadfit.training.module import InputScaling, RegressionModule, Regressor, default_network
 from steadfit.training.outcome import Judgement, summarize, trust_of
 from steadfit.training.settings import Settings
 
@@ -163,8 +163,6 @@ def load(
 
     Raises: RunError where the folder holds no finished run, or needs your network or noise model.
     """
-    from steadfit.training.fit import default_network
-
     folder = Path(run_folder)
     settings, config = read_config(folder)
     if not (folder / MODEL).is_file():

@@ -25,7 +25,7 @@ class Protocol:
         warmup_share: the warm-up's share of all epochs (``rounds=False``).
         schedule: ``"one-cycle"`` (linear rise over 15 % of the steps, cosine to zero) or ``"constant"``.
         averaging: decay per step of the exponential average of the weights that predicts, is validated and gives the
-            residuals; 0 for none.
+            residuals (less in a short run, so that it spans a tenth of the steps at most); 0 for none.
         lr: the (largest) step size of AdamW.
         patience: epochs without a better validation loss before training (``rounds=True``: the round) stops; 0 never
             stops early (``rounds=True`` needs >= 1). With patience the best epoch's weights are the result.
