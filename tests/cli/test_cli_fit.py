@@ -57,7 +57,9 @@ def test_the_suspects_are_the_distrusted_training_labels(trained: tuple[Path, Re
     table, listed = pd.read_parquet(trained[0] / "trust.parquet"), read_suspects(trained[0] / "suspects.csv")
     wanted = table[table["suspect"] & (table["split"] != "test")]
     assert len(listed) == len(wanted) > 5
-    assert set(zip(listed["line"], listed["point"], strict=True)) == set(zip(wanted["line"], wanted["point"], strict=True))
+    assert set(zip(listed["line"], listed["point"], strict=True)) == set(
+        zip(wanted["line"], wanted["point"], strict=True)
+    )
     assert listed["trust"].is_monotonic_increasing
     assert listed["rank"].tolist() == list(range(1, len(listed) + 1))
 
@@ -188,7 +190,9 @@ def test_attribute_columns_are_no_targets(own_faces: Path, steadfit: Steadfit, t
 
 def test_features_from_parquet(features: Callable[..., Path], steadfit: Steadfit, tmp_path: Path) -> None:
     table, out = features(tmp_path / "t.parquet"), tmp_path / "run"
-    result = steadfit("fit", table, "--targets", "age", "--units", "years", "--epochs", 40, "--batch-size", 16, "-o", out)
+    result = steadfit(
+        "fit", table, "--targets", "age", "--units", "years", "--epochs", 40, "--batch-size", 16, "-o", out
+    )
     assert result.exit_code == 0, result.output
     assert files(out) == FILES - {"figures/suspects_gallery.png"}
     listed = read_suspects(out / "suspects.csv")
@@ -244,7 +248,10 @@ def test_a_gpu_that_is_not_there(
         ("", "expected the truth.csv of 'steadfit corrupt', got No columns"),
         (lambda text: "\n".join(text.splitlines()[:-1]), "got none for line 61"),
         (lambda text: text + text.splitlines()[-1] + "\n", "got line 61 again"),
-        (lambda text: text.replace("2,train,0", "2,train,7", 1).replace("2,train,1", "2,train,7", 1), "got 7 for line 2"),
+        (
+            lambda text: text.replace("2,train,0", "2,train,7", 1).replace("2,train,1", "2,train,7", 1),
+            "got 7 for line 2",
+        ),
     ],
 )
 def test_a_truth_that_does_not_fit(
@@ -259,7 +266,9 @@ def test_a_truth_that_does_not_fit(
 def test_a_bad_dataset_yaml(own_faces: Path, steadfit: Steadfit, fails: Fails, tmp_path: Path) -> None:
     about = own_faces / "dataset.yaml"
     about.write_text("pair: [[0, 1]]\n")
-    error = fails(steadfit("fit", own_faces, "-o", tmp_path / "run"), 3, f"{about}: ", "'pair'", "Did you mean 'pairs'?")
+    error = fails(
+        steadfit("fit", own_faces, "-o", tmp_path / "run"), 3, f"{about}: ", "'pair'", "Did you mean 'pairs'?"
+    )
     assert len(error.splitlines()) == 1
     about.write_text("pairs: [[0, 9]]\n")
     fails(steadfit("fit", own_faces, "-o", tmp_path / "run"), 3, str(own_faces), "(0, 9)")

@@ -145,7 +145,7 @@ def _write_report(
         title=title,
         unit=annotations.schema.units,
         threshold=None if length is None else 0.05,
-        length=None if length is None else float(np.mean(length[annotations.rows("test")])),
+        length=None if length is None else float(np.nanmean(length[annotations.rows("test")])),
         failure="" if length is None else "error above 5 % of the normalising length",
         truth=None if truth is None else _share(truth, annotations),
     )

@@ -136,7 +136,7 @@ def failure_bars(results: Results, *, unit: str = "px", failure: str = "", again
     left, right = figure.subplots(1, 2, sharey=True)
     for row, (method, result) in enumerate(results.items()):
         rate, share = number(result, "failure_rate"), rate_interval(result)
-        _bar(left, row, rate, share, drawn[method].colour, percent(rate))
+        _bar(left, row, rate, share, drawn[method].colour, percent(rate), most=1.0)
         mean, half = number(result, "mean"), mean_interval(result)
         _bar(right, row, mean, half, drawn[method].colour, f"{short(mean)} {star_text(result)}".strip())
     left.set(title="failure rate", xlabel=failure, yticks=range(len(results)))
@@ -147,6 +147,8 @@ def failure_bars(results: Results, *, unit: str = "px", failure: str = "", again
     for axes in (left, right):
         axes.margins(x=0.24)
         axes.set_xlim(left=0.0)
+    left.set_xticks([tick for tick in left.get_xticks() if tick <= min(left.get_xlim()[1], 1.0)])
+    for axes in (left, right):
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
     if any(star_text(result) for result in results.values()):
@@ -154,15 +156,16 @@ def failure_bars(results: Results, *, unit: str = "px", failure: str = "", again
     return figure
 
 
-def _bar(axes: Axes, row: int, value: float, half: float, colour: str, text: str) -> None:
+def _bar(axes: Axes, row: int, value: float, half: float, colour: str, text: str, most: float = float("inf")) -> None:
     if not np.isfinite(value):
         axes.text(0.0, row, f" {DASH}", va="center", color="#666666")
         return
     axes.barh(row, value, height=0.66, color=colour)
     half = half if np.isfinite(half) else 0.0
+    above = min(half, max(most - value, 0.0))
     if half > 0:
-        axes.errorbar(value, row, xerr=half, color="#444444", lw=1.2, capsize=2.5, zorder=3)
-    axes.annotate(text, (value + half, row), (5, 0), textcoords="offset points", va="center")
+        axes.errorbar(value, row, xerr=[[min(half, value)], [above]], color="#444444", lw=1.2, capsize=2.5, zorder=3)
+    axes.annotate(text, (value + above, row), (5, 0), textcoords="offset points", va="center")
 
 
 @house_style()

@@ -20,7 +20,7 @@ from steadfit.reports.overlays import as_rgb
 from steadfit.reports.style import GIVEN, PREDICTED, house_style, legend_above, new_figure, no_data
 from steadfit.reports.values import short
 
-JOIN = [withStroke(linewidth=2.0, foreground="#555555")]  # a white line is lost outside the image otherwise
+JOIN = [withStroke(linewidth=2.0, foreground="#80868B")]  # a white line is lost outside the image otherwise
 
 
 @house_style()
@@ -160,7 +160,7 @@ def _mark(axes: Axes, given: NDArray[Any], predicted: NDArray[Any], box: Box, ot
     else:
         x, y = np.asarray(given) - where
         turn = math.degrees(math.atan2(-y, x)) - 90  # a triangle of turn 0 points up, and rows count downwards
-        axes.plot(*where, marker=(3, 0, turn), ms=10, mfc=GIVEN, mec="white", mew=1.0)
+        axes.plot(*where, marker=(3, 0, turn), ms=12, mfc=GIVEN, mec="white", mew=1.0)
     return inside
 
 
@@ -196,7 +196,7 @@ def _legend(unit: str | None, others: bool, outside: bool) -> list[Line2D]:
     ]
     if outside:
         handles.insert(
-            1, Line2D([], [], ls="", marker=(3, 0, -90), ms=9, mfc=GIVEN, mec="white", label="given, far outside")
+            1, Line2D([], [], ls="", marker=(3, 0, -90), ms=11, mfc=GIVEN, mec="white", label="given, far outside")
         )
     if others:
         handles.append(Line2D([], [], ls="", marker="o", ms=4, mfc="white", mec="#333333", label="other given labels"))

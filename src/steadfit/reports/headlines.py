@@ -40,7 +40,7 @@ CARDS = (
     ),
     Headline(
         ("failure_rate",), "failure rate", percent,
-        "Share of {rows} whose error is above the threshold, 5 % of the normalising length.",
+        "Share of {rows} whose error is above the threshold, 5\N{NO-BREAK SPACE}% of the normalising length.",
     ),
     Headline(("suspects_count", "n_suspects"), "suspect labels", lambda v: count(int(v)), "Labels to look at again."),
     Headline(
@@ -139,7 +139,7 @@ def compare_lead(results: Results, unit: str, against: str = "the best") -> str:
         lead += f" The next is {drawn[second].label} with {short(mean[second])} {unit}"
         worse = "significantly" if "*" in star_text(results[second]) else "but not significantly"
         lead += f", {worse} worse." if against == "the best" else "."
-    if "l2" in rest and best != "l2" and (len(rest) == 1 or second != "l2"):
+    if "l2" in rest and second != "l2":
         lead += f" Trusting every label (L2) gives {short(mean['l2'])} {unit}."
     oracles = [name for name in results if name.startswith("oracle") and not math.isnan(mean[name])]
     if oracles:

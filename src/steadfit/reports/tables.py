@@ -68,6 +68,7 @@ def comparison_table(results: Results, *, unit: str = "px", title: str = "", aga
     if "precision" in frame:
         frame = frame.drop(columns="suspects", errors="ignore")
     caption = f"± is a 95 % interval; * p < .05, ** p < .01, *** p < .001 against {against}"
+    caption += " (its own stars: against every other)" if against == "the best" else ""
     table = Table(
         title=Text(title) if title else None, caption=Text(caption), title_justify="left", caption_justify="left",
         box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False,

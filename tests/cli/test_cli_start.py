@@ -1,0 +1,103 @@
+"""The program itself: quick help, the words of the options, exit codes through a shell."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from steadfit import cli
+from steadfit.errors import ConfigError, DataError, DataWarning, RunError, SteadfitError
+from steadfit.noise import NOISE_MODELS
+from steadfit.noise.gum import UNITS
+from steadfit.recipes import KINDS
+from steadfit.training import PROTOCOLS
+
+HEAVY = ("torch", "lightning", "pandas", "cv2", "matplotlib", "scipy", "numpy", "steadfit.recipes")
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=100, check=False)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    done = python(
+        "-c", "import sys; from typer.testing import CliRunner; from steadfit.cli import app;"
+        "assert CliRunner().invoke(app, ['fit', '--help']).exit_code == 0;"
+        f"print([name for name in {HEAVY} if name in sys.modules])",
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_exit_codes_through_a_shell(tmp_path: Path) -> None:
+    done = python("-m", "steadfit", "fit", str(tmp_path / "no.csv"))
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert done.stderr == f"error: {tmp_path / 'no.csv'}: expected a CSV or Parquet table, got no such file.\n"
+    done = python("-m", "steadfit", "fit")
+    assert done.returncode == 2
+    assert "steadfit fit --help" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["demo", "fit", "compare", "predict", "evaluate", "corrupt"])
+def test_every_command_explains_itself(command: str) -> None:
+    result = CliRunner().invoke(cli.app, [command, "--help"], prog_name="steadfit", env={"COLUMNS": "100"})
+    assert result.exit_code == 0
+    assert f"Usage: steadfit {command}" in result.stdout
+    assert "--out" in result.stdout
+    assert "--n-train" not in result.stdout
+    if command in ("fit", "compare"):
+        for option in ("--pairs", "--normalizer", "--epochs", "--residuals", "--seed", "--device", "--truth"):
+            assert option in result.stdout
+        assert "What the columns mean" in result.stdout
+
+
+def test_the_words_are_the_library_s() -> None:
+    assert [one.value for one in cli.Noise] == list(NOISE_MODELS)
+    assert [one.value for one in cli.Unit] == list(UNITS)
+    assert [one.value for one in cli.ProtocolName] == list(PROTOCOLS)
+    assert [one.value for one in cli.Kind] == list(KINDS)
+
+
+def outcome(error: BaseException) -> tuple[int, str]:
+    app = typer.Typer(cls=cli.Commands, pretty_exceptions_enable=False)
+
+    @app.command()
+    def fit() -> None:
+        for _ in range(2):
+            warnings.warn("rows left out", DataWarning, stacklevel=1)
+            warnings.warn("internal", UserWarning, stacklevel=1)
+        raise error
+
+    @app.command()
+    def other() -> None: ...
+
+    result = CliRunner().invoke(app, ["fit"])
+    return result.exit_code, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (ConfigError("a"), 2, "error: a"),
+        (DataError("a"), 3, "error: a"),
+        (RunError("a"), 4, "error: a"),
+        (SteadfitError("a"), 1, "error: a"),
+        (PermissionError(13, "Permission denied", "/x"), 1, "error: /x: Permission denied"),
+        (KeyboardInterrupt(), 130, "interrupted. Continue with --resume."),
+    ],
+)
+def test_errors_become_a_line_and_a_code(error: BaseException, code: int, text: str) -> None:
+    assert outcome(error) == (code, f"warning: rows left out\n{text}\n")
+
+
+def test_mistakes_of_ours_keep_their_traceback() -> None:
+    app = typer.Typer(cls=cli.Commands, pretty_exceptions_enable=False)
+    app.command("fit")(lambda: 1 / 0)
+    app.command("other")(lambda: None)
+    assert isinstance(CliRunner().invoke(app, ["fit"]).exception, ZeroDivisionError)
