@@ -42,7 +42,15 @@ RESULTS = Path(__file__).parent / "results"
 CROP, FACE = 96.0, 96 / 1.3
 GROSS = 0.05 * FACE
 EPOCHS, PAPER_EPOCHS = 20, 30
-CONDITIONS = [("l-UGO", 0.0), ("l-UGO", 0.4), ("l-UGO", 0.6), ("l-UGO", 0.8), ("g-UGO", 0.4), ("g-UGO", 0.6), ("NGO", 0.4)]
+CONDITIONS = [
+    ("l-UGO", 0.0),
+    ("l-UGO", 0.4),
+    ("l-UGO", 0.6),
+    ("l-UGO", 0.8),
+    ("g-UGO", 0.4),
+    ("g-UGO", 0.6),
+    ("NGO", 0.4),
+]
 CORRUPTIONS = {"l-UGO": corrupt.l_ugo, "g-UGO": corrupt.g_ugo, "NGO": corrupt.ngo}
 
 

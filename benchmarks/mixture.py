@@ -173,9 +173,8 @@ def markdown(timings: list[Timing], shares: list[Flagged], about: dict[str, str]
         "",
         "## Clean Gaussian labels flagged, %",
         "",
-        f'N = {FLAG_SAMPLES:,}; a label is flagged below a responsibility of 1/2. "expected" is the check that came '
-        "with",
-        'the project\'s notes on DeepGUM. "moments" is the paper\'s eq. 5, "range" the default.',
+        f'N = {FLAG_SAMPLES:,}; a label is flagged below a responsibility of 1/2. "expected" is an independent',
+        'computation with one seed. "moments" is the paper\'s eq. 5, "range" the default.',
         "",
         "| volume | D | mean | lowest to highest seed | expected | not converged in 5,000 iterations |",
         "|:--|--:|--:|:--|--:|--:|",

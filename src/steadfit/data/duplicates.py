@@ -50,9 +50,9 @@ def warn_duplicates(
         f"\n  {' = '.join(paths)}{' (in several splits)' if crosses else ''}"
         for paths, crosses in zip(groups, across, strict=True)
     )
+    which = "1 group of images has" if len(groups) == 1 else f"{len(groups)} groups of images have"
     warnings.warn(
-        f"{path}: {len(groups)} groups of images have the same bytes under several paths, "
-        f"{sum(across)} of them across splits:{listed}",
+        f"{path}: {which} the same bytes under several paths, {sum(across)} of them across splits:{listed}",
         DataWarning,
         stacklevel=3,
     )

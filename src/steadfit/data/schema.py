@@ -182,7 +182,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise DataError(f"{path}{line}: expected YAML, got {getattr(error, 'problem', error)}.") from None
+        raise DataError(
+            f"{path}{line}: expected YAML, got a syntax error: {getattr(error, 'problem', error)}."
+        ) from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise DataError(f"{path}: expected keys and values such as 'points: [left_eye, right_eye]', got {values!r}.")
     return values

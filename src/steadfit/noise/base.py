@@ -75,7 +75,7 @@ class NoiseModel(ABC):
 
     Args:
         warmup: the loss of the first epochs, before anything is known about the residuals: ``"l1"`` (keeps its head
-            up to far higher contamination), ``"l2"`` (papers 1 and 2), or, for models with a scale, ``"wide"``: the
+            up to far higher contamination), ``"l2"`` (paper 2), or, for models with a scale, ``"wide"``: the
             model's own loss with 7 times the scale (the authors of paper 1).
     """
 

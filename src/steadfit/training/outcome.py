@@ -38,7 +38,8 @@ def trust_of(noise: NoiseModel, state: State, output: Tensor, target: Tensor) ->
 
 
 def errors(predicted: Floats, annotations: Annotations, threshold: float = FAILURE) -> dict[str, float]:
-    """MAE, RMSE and mean point error in the user's units and, with a normalising length, the failure rate."""
+    """MAE, RMSE and mean point error in the user's units and, with a normalising length, the failure rate
+    over the rows that have one."""
     prediction, target = torch.from_numpy(predicted), torch.from_numpy(annotations.target)
     measures: dict[str, Any] = {"mae": MeanAbsoluteError(), "rmse": RootMeanSquareError()}
     if annotations.schema.dims > 1:
@@ -47,8 +48,9 @@ def errors(predicted: Floats, annotations: Annotations, threshold: float = FAILU
         measure.update(prediction, target)
     found = {name: float(measure.compute()) for name, measure in measures.items()}
     if annotations.length is not None:
-        failure = FailureRate(threshold)
-        failure.update(prediction, target, torch.from_numpy(annotations.length))
+        failure, length = FailureRate(threshold), torch.from_numpy(annotations.length)
+        known = ~length.isnan()  # the two points whose distance it is may be missing
+        failure.update(prediction[known], target[known], length[known])
         found["failure_rate"] = float(failure.compute())
     return found
 

@@ -23,7 +23,7 @@ class Protocol:
             number of epochs, the noise model refitted after every one once the warm-up is over.
         warmup: the warm-up loss, see :class:`steadfit.noise.NoiseModel`; None keeps the noise model's own.
         warmup_share: the warm-up's share of all epochs (``rounds=False``).
-        schedule: ``"one-cycle"`` (linear rise over 15 % of the steps, cosine to zero) or ``"constant"``.
+        schedule: ``"one-cycle"`` (cosine rise over 15 % of the steps, cosine to zero) or ``"constant"``.
         averaging: decay per step of the exponential average of the weights that predicts, is validated and gives the
             residuals (less in a short run, so that it spans a tenth of the steps at most); 0 for none.
         lr: the (largest) step size of AdamW.
