@@ -3,9 +3,9 @@
 ``import steadfit`` needs torch and numpy only and imports nothing heavier; every name below is loaded when it is
 first used.
 
->>> import steadfit
->>> float(steadfit.penalties.Tukey(c=4.6851).weight(__import__("torch").tensor(0.0)))
-1.0
+>>> import steadfit, torch
+>>> round(float(steadfit.mad(torch.tensor([1.0, 2.0, 3.0]))), 4)
+1.4826
 """
 
 from __future__ import annotations
@@ -23,7 +23,19 @@ _HOME = {
 }
 _MODULES = ("corrupt", "errors", "lightning", "losses", "noise", "penalties")
 
-__all__ = [*_HOME, *_MODULES, "__version__"]
+__all__ = [
+    "GaussianUniform",
+    "GaussianUniformResult",
+    "__version__",
+    "corrupt",
+    "errors",
+    "lightning",
+    "load",
+    "losses",
+    "mad",
+    "noise",
+    "penalties",
+]
 
 if TYPE_CHECKING:
     from steadfit import corrupt, errors, lightning, losses, noise, penalties

@@ -171,7 +171,7 @@ class GaussianUniform:
                 f"{watch.step:.1e} (tol {self.tol:.1e}). Raise max_iter or tol; with little contamination pi "
                 "approaches 1 slowly and the responsibilities are settled long before it.",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=3,  # past the decorator
             )
         return self._result(data, state, torch.stack(bounds), watch.done, single)
 
