@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
 
 from steadfit import __version__, corrupt
 from steadfit.data import Annotations, LabelledDataset, Schema, load_annotations
@@ -197,7 +198,7 @@ def report(cache: Path, started: float) -> None:
         "",
         to_markdown(_variants(frame)),
         "",
-        "## Against the oracle of the same seed: ratio, mean over seeds [lowest, highest]",
+        "## Against the oracle of the same seed: ratio, mean over seeds [lowest, highest], 95 % t-interval over seeds",
         "",
         to_markdown(_ratios(known)),
         "",
@@ -214,7 +215,8 @@ def report(cache: Path, started: float) -> None:
         *_stars(errors),
     ]
     write_text("\n".join(lines) + "\n", RESULTS / "contamination.md")
-    save(contamination_figure(known, failure="failure rate on clean test labels"), RESULTS / "contamination.png")
+    figure = contamination_figure(_drawn(known), failure="failures on clean test labels")
+    save(figure, RESULTS / "contamination.png")
     print("\n".join(lines))
 
 
@@ -236,10 +238,30 @@ def _spread(values: pd.Series, factor: float, digits: int) -> str:
     return mean if len(values) == 1 else f"{mean} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
+def _interval(ratio: pd.Series) -> str:
+    """95 % t-interval of the mean of log ratios over seeds, as ratios."""
+    if len(ratio) < 2:
+        return "one seed"
+    logs = np.log(ratio)
+    half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
+    return f"{np.exp(logs.mean() - half):.2f} to {np.exp(logs.mean() + half):.2f}"
+
+
 def _pivot(frame: pd.DataFrame, column: str, factor: float, digits: int) -> pd.DataFrame:
     groups = frame.assign(condition=_labels(frame)).groupby(["method", "condition"])[column]
     table = groups.apply(lambda v: _spread(v, factor, digits)).unstack("condition")
     return table[_ordered(frame)].reset_index()
+
+
+def _drawn(known: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the figure: kinds in the paper's order, precision and recall only of methods that judge labels."""
+    order = {kind: rank for rank, kind in enumerate(CORRUPTIONS)}
+    drawn = known.sort_values("kind", key=lambda kinds: kinds.map(order), kind="stable")
+    drawn = drawn.assign(method=drawn["method"].replace({"gum-point": "gum"}))
+    judged = ~drawn["method"].isin(["oracle", "l2"]) & (drawn["share"] > 0)
+    for column in ("precision", "recall"):
+        drawn[column] = drawn[column].astype(float).where(judged)
+    return drawn
 
 
 def _variants(frame: pd.DataFrame) -> pd.DataFrame:
@@ -270,8 +292,9 @@ def _ratios(frame: pd.DataFrame) -> pd.DataFrame:
     for (method, kind, share), part in both.groupby(["method", "kind", "share"]):
         row = {"method": method, "condition": _label(kind, share)}
         for column in ("mean_error", "failure_rate"):
-            row[column] = _spread(part[column] / part[f"{column}_oracle"], 1, 3)
-            row[f"{column}: ratio of means"] = f"{part[column].mean() / part[f'{column}_oracle'].mean():.3f}"
+            ratio = part[column] / part[f"{column}_oracle"]
+            row[column] = _spread(ratio, 1, 3)
+            row[f"{column}, 95 %"] = _interval(ratio)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -301,8 +324,8 @@ def _stars(errors: dict) -> list[str]:
             if (k, s, seed) == (kind, share, 0) and m not in {"oracle", *VARIANTS}
         }
         if len(here) > 1:
-            best, stars = best_stars(here)
-            lines.append(f"- {_label(kind, share)}: {best}{stars}")
+            best, mark = best_stars(here)
+            lines.append(f"- {_label(kind, share)}: {best}{mark}")
     return lines
 
 

@@ -57,7 +57,7 @@ def contamination_figure(frame: pd.DataFrame, *, recall: str = "recall", failure
         Line2D([], [], color="#555555", label="precision"),
         Line2D([], [], color="#555555", ls=":", marker="o", mfc="white", label=recall.replace("_", " ")),
     ]
-    legend_above(figure, [*method_handles(drawn, markers=True), *quality], columns=5 if len(kinds) < 3 else 9)
+    legend_above(figure, [*method_handles(drawn, markers=True), *quality], columns=5)
     return figure
 
 
