@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
 torch.set_num_threads(1)  # tensors here are small: threads would only wait for each other
-from hypothesis import HealthCheck, settings
 
 settings.register_profile(
     "steadfit",
