@@ -183,7 +183,7 @@ def report(cache: Path) -> None:
         "",
         f"`python benchmarks/contamination.py`: {len(found)} runs, {EPOCHS} epochs each (the paper's protocol: at most "
         f"{PAPER_EPOCHS}); seeds 0-2 for GUM and the oracle, 0-1 for the others, 0 for `gum-paper`. Two one-thread "
-        f"processes take {_minutes(main):.0f} min for the comparison and {_minutes(frame) - _minutes(main):.0f} min for "
+        f"processes take {_minutes(main):.0f} min for the comparison, {_minutes(frame) - _minutes(main):.0f} min for "
         "the variants and the paper's protocol (as timed, beside other work on two cores). "
         f"steadfit {__version__}, torch {torch.__version__}, Python {platform.python_version()}.",
         "",
