@@ -41,7 +41,7 @@ TABLES: dict[str, tuple[dict[str, Any], bool, list[list[list[Any]]]]] = {
     "tukey": (STEADY | {"noise": "tukey"}, True, [[["batch", 0, 3]], [["batch", 1, 0], ["batch", 4, 2]]]),
     "epoch": (STEADY | {"residuals": "epoch"}, False, [[["batch", 2, 3], [LAST, 1, "after"]]]),
     "patient": (
-        STEADY | {"patience": 1, "epochs": 12, "noise": "l2", "lr": 0.05},
+        STEADY | {"patience": 3, "epochs": 12, "noise": "l2", "lr": 0.05},
         False,
         [[["batch", 2, 0]], [[MODEL, 1, "before"]], [["batch", 1, 1], ["history.csv", 1, "after"]]],
     ),
