@@ -200,7 +200,7 @@ Training: TypeAlias = dict[str, Any]
 def demo(
     out: Out = Path("demo"),
     seed: Seed = 0,
-    epochs: Annotated[int, Option(help="Passes over the training set.", min=1)] = 12,
+    epochs: Annotated[int, Option(help="Passes over the training set.", min=1)] = 20,
     device: Hardware = Device.auto,
     n_train: Annotated[int, Option(help="Training images to draw.", min=40, hidden=True)] = 4000,
 ) -> None:

@@ -22,7 +22,7 @@ def demo(
     out: str | Path,
     *,
     seed: int = 0,
-    epochs: int = 12,
+    epochs: int = 20,
     n_train: int = 4000,
     console: Console | None = None,
     device: str = "auto",
