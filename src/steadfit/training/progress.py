@@ -46,7 +46,7 @@ class Announce(L.Callback):
         row = self.history.rows[-1]
         text = f"epoch {row['epoch']}/{trainer.max_epochs} {row['phase']}, "
         text += f"median validation error {row['val_error']:.3g} {self.units}"
-        return text if row["phase"] == "warm-up" else f"{text}, {row['suspects']:.1%} suspect"
+        return text if row["phase"] == "warm-up" else f"{text}, {row['suspects']:.1%} of its labels suspect"
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._stop()
