@@ -40,7 +40,7 @@ class Announce(L.Callback):
         if self._bar is not None:
             self._bar.update(self._task, note=self._note(trainer))
         else:
-            self.console.print(f"{self.label}: {self._note(trainer)}", highlight=False)
+            self.console.print(f"{self.label}: {self._note(trainer)}", highlight=False, soft_wrap=True)
 
     def _note(self, trainer: L.Trainer) -> str:
         row = self.history.rows[-1]
