@@ -15,14 +15,14 @@ from rich.console import Console
 from steadfit.data import Annotations
 from steadfit.data.files import atomic_path, write_json
 from steadfit.errors import ConfigError
-from steadfit.metrics import best_stars, compare_errors, outlier_scores, per_image_error
+from steadfit.metrics import best_stars, compare_errors, per_image_error
 from steadfit.noise import NOISE_MODELS
 from steadfit.recipes.fitting import Flags, check_start, fit_and_judge, image_loader, labels_of, left_out, trained
 from steadfit.reports.methods import marks
 from steadfit.reports.pages import report_comparison
 from steadfit.reports.tables import best_method, comparison_table
 from steadfit.training import Judgement, Settings
-from steadfit.training.outcome import errors
+from steadfit.training.outcome import FAILURE, detection, errors
 
 Result = dict[str, Any]
 
@@ -97,10 +97,7 @@ def score(annotations: Annotations, judgement: Judgement, truth: Flags | None) -
     }
     result["mean"] = float(np.nanmean(result["error"]))
     if truth is not None:
-        scores = outlier_scores(
-            judgement.suspect[train][labelled], truth[train][labelled], judgement.trust[train][labelled]
-        )
-        result |= {name: getattr(scores, name) for name in ("precision", "recall", "f1", "average_precision")}
+        result |= {k: v for k, v in detection(judgement, annotations, truth).items() if k != "wrong"}
     return result
 
 
@@ -144,7 +141,7 @@ def _write_report(
         gallery_title=f"The worst suspects of {marks(results)[shown].label}",
         title=title,
         unit=annotations.schema.units,
-        threshold=None if length is None else 0.05,
+        threshold=None if length is None else FAILURE,
         length=None if length is None else float(np.nanmean(length[annotations.rows("test")])),
         failure="" if length is None else "error above 5 % of the normalising length",
         truth=None if truth is None else _share(truth, annotations),

@@ -72,10 +72,14 @@ def summarize(judgement: Judgement, annotations: Annotations, wrong: Flags | Non
         "fallen_back": judgement.fallen_back,
     }
     if wrong is not None:
-        scores = outlier_scores(
-            judgement.suspect[train][labelled], wrong[train][labelled], judgement.trust[train][labelled]
-        )
-        content["truth"] = {
-            name: getattr(scores, name) for name in ("precision", "recall", "f1", "average_precision", "wrong")
-        }
+        content["truth"] = detection(judgement, annotations, wrong)
     return content
+
+
+def detection(judgement: Judgement, annotations: Annotations, wrong: Flags) -> dict[str, float]:
+    """How well the suspects among the training labels are the wrong ones; ``wrong`` (N, K) is the truth."""
+    rows = annotations.rows("train")
+    labelled = ~np.isnan(judgement.trust[rows])
+    suspect, truth, trust = (array[rows][labelled] for array in (judgement.suspect, wrong, judgement.trust))
+    scores = outlier_scores(suspect, truth, trust)
+    return {name: getattr(scores, name) for name in ("precision", "recall", "f1", "average_precision", "wrong")}

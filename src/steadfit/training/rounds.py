@@ -11,11 +11,12 @@ from torch import Tensor
 
 from steadfit.training.module import RegressionModule
 from steadfit.training.refit import RefitNoise, outputs_of
+from steadfit.training.stopping import Stopping
 
 Weights = dict[str, Tensor]
 
 
-class Algorithm1(L.Callback):
+class Algorithm1(Stopping):
     """Warm up until early stop; repeat { EM; train until early stop } until the weighted validation loss grows.
 
     Phase 0 minimises the warm-up loss until the validation loss has not fallen for ``patience`` epochs, and goes back
@@ -33,6 +34,8 @@ class Algorithm1(L.Callback):
     References: Lathuiliere et al., ECCV 2018, Algorithm 1 and section 4.
     """
 
+    STATE = ("round", "waited", "best", "previous", "best_weights", "previous_weights", "warmup_weights", "stopped")
+
     def __init__(self, refit: RefitNoise, *, patience: int, penalty_warmup: int = 3) -> None:
         self.refit, self.patience, self.penalty_warmup = refit, patience, penalty_warmup
         self.round, self.waited, self.best, self.previous = 0, 0, math.inf, math.inf
@@ -40,16 +43,6 @@ class Algorithm1(L.Callback):
         self.previous_weights: Weights = {}
         self.warmup_weights: Weights = {}
         self.stopped = False
-
-    def state_dict(self) -> dict[str, Any]:
-        names = ("round", "waited", "best", "previous", "best_weights", "previous_weights", "warmup_weights", "stopped")
-        return {name: getattr(self, name) for name in names}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        vars(self).update(state_dict)
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        trainer.should_stop = trainer.should_stop or self.stopped  # resumed after its last epoch: nothing is left to do
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, RegressionModule)

@@ -1,9 +1,9 @@
-"""Early stopping of a run without rounds, back to its best epoch."""
+"""Ends of a training that survive a resume, and early stopping of a run without rounds, back to its best epoch."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 from torch import Tensor
@@ -12,7 +12,23 @@ from steadfit.training.module import RegressionModule
 from steadfit.training.refit import RefitNoise
 
 
-class EarlyStop(L.Callback):
+class Stopping(L.Callback):
+    """A callback that may end the training: what ``STATE`` names is in the checkpoint, and the end stays the end."""
+
+    STATE: ClassVar[tuple[str, ...]]
+    stopped: bool
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.STATE}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        vars(self).update(state_dict)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.stopped  # resumed after its last epoch: nothing is left to do
+
+
+class EarlyStop(Stopping):
     """Ends the training when the validation loss, weighted by the present mixture, has not fallen for ``patience``
     epochs; the result, then and after the last epoch, is the predictor of the best epoch, with a noise model refitted
     to it.
@@ -21,6 +37,8 @@ class EarlyStop(L.Callback):
     its state is in the checkpoint.
     """
 
+    STATE = ("waited", "best", "phase", "weights", "stopped")
+
     def __init__(self, refit: RefitNoise, *, patience: int) -> None:
         if patience < 1:
             raise ValueError(f"EarlyStop: expected patience >= 1, got {patience}.")
@@ -28,15 +46,6 @@ class EarlyStop(L.Callback):
         self.waited, self.best, self.phase = 0, math.inf, -1
         self.weights: dict[str, Tensor] = {}
         self.stopped = False
-
-    def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("waited", "best", "phase", "weights", "stopped")}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        vars(self).update(state_dict)
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        trainer.should_stop = trainer.should_stop or self.stopped  # resumed after its last epoch: nothing is left to do
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, RegressionModule)
