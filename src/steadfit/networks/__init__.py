@@ -1,6 +1,25 @@
 """Networks in short files; any ``nn.Module`` that puts out ``noise.n_outputs(points, dims)`` numbers will do too."""
 
+from steadfit.networks.choice import NETWORKS, build_network, head_parameters, output_layer
 from steadfit.networks.compact import CompactConvNet
+from steadfit.networks.heads import HEADS, AveragePool, DepthwiseHead
 from steadfit.networks.mlp import MLP
+from steadfit.networks.resnet import ResNet
+from steadfit.networks.weights import IMAGENET_DEVIATION, IMAGENET_MEAN, LoadedWeights, load_weights
 
-__all__ = ["MLP", "CompactConvNet"]
+__all__ = [
+    "HEADS",
+    "IMAGENET_DEVIATION",
+    "IMAGENET_MEAN",
+    "MLP",
+    "NETWORKS",
+    "AveragePool",
+    "CompactConvNet",
+    "DepthwiseHead",
+    "LoadedWeights",
+    "ResNet",
+    "build_network",
+    "head_parameters",
+    "load_weights",
+    "output_layer",
+]
