@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from steadfit.data.dataset import Frame, LabelledDataset
+from steadfit.data.augment import Warp
+from steadfit.data.boxes import box_of_points
+from steadfit.data.dataset import LabelledDataset
+from steadfit.data.frame import Frame, frame_map
 from steadfit.data.images import letterbox, read_image, scan
 from steadfit.data.mirror import mirror, permute_labels
 from steadfit.data.problems import Problem
+from steadfit.data.sampling import sample, warp_frames
 from steadfit.data.schema import Schema, parse_pairs
 from steadfit.data.standardize import Standardizer
 from steadfit.data.table import Annotations, load_annotations
+from steadfit.data.warp import inverse, jacobian, map_covariance, map_points, map_precision, mirror_frame
 
 __all__ = [
     "Annotations",
@@ -17,11 +22,22 @@ __all__ = [
     "Problem",
     "Schema",
     "Standardizer",
+    "Warp",
+    "box_of_points",
+    "frame_map",
+    "inverse",
+    "jacobian",
     "letterbox",
     "load_annotations",
+    "map_covariance",
+    "map_points",
+    "map_precision",
     "mirror",
+    "mirror_frame",
     "parse_pairs",
     "permute_labels",
     "read_image",
+    "sample",
     "scan",
+    "warp_frames",
 ]

@@ -39,6 +39,8 @@ def resolve(raw: RawTable, schema: Schema, *, labels: bool = True) -> Schema:
             "Name the target columns with --targets, or in a dataset.yaml beside the table."
         )
     _check_columns(raw, schema, labels)
+    if schema.box is not None and schema.image not in raw.cells:
+        raise DataError(f"{raw.path}: expected images for the box {schema.box!r}, got no column {schema.image!r}.")
     if schema.image in raw.cells:
         if schema.features:
             raise DataError(
@@ -143,6 +145,7 @@ def _check_columns(raw: RawTable, schema: Schema, labels: bool) -> None:
     named = [*(schema.columns if labels else ()), *schema.features]
     named += [schema.normalizer] if isinstance(schema.normalizer, str) else []
     named += [schema.split] if schema.split != "split" else []
+    named += schema.box_columns
     needs_images = schema.dims == 2 and not schema.features
     named += [schema.image] if schema.image and (schema.image != "image" or needs_images) else []
     absent = [name for name in named if name not in raw.cells]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,52 +14,22 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from steadfit import _checks
-from steadfit.data.cache import FrameCache, fits_in_memory, to_tensor
-from steadfit.data.images import frame_size, letterbox, letterbox_map, read_image
+from steadfit.data.augment import Warp
+from steadfit.data.cache import FileCache, FrameCache, fits_in_memory, to_tensor, total_size
+from steadfit.data.frame import Frame, frames_of
+from steadfit.data.images import Image, decode_image, frame_size, letterbox, read_image
+from steadfit.data.mirror import permute_labels
+from steadfit.data.sampling import sample
 from steadfit.data.table import Annotations, row_numbers
+from steadfit.data.warp import map_points
 from steadfit.errors import DataError
+
+__all__ = ["Frame", "LabelledDataset"]
 
 Batch = dict[str, Tensor]
 Transform = Callable[
     [npt.NDArray[np.uint8], npt.NDArray[np.float32]], tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]
 ]
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The map of every sample from the user's units to the network's frame.
-
-    frame = user * scale + shift
-
-    Args:
-        scale: (N, D) float64, > 0.
-        shift: (N, D) float64.
-    """
-
-    scale: Tensor
-    shift: Tensor
-
-    def to_frame(self, target: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Targets (n, K, D) in the user's units to the frame; float64, NaN stays NaN.
-
-        Args:
-            target: (n, K, D).
-            rows: (n,) the samples they belong to; None for all of them in order.
-        """
-        scale, shift = self._of(target, rows)
-        return target.double() * scale + shift
-
-    def to_user(self, value: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Targets or predictions (n, K, D) in the frame back to the user's units; float64."""
-        scale, shift = self._of(value, rows)
-        return (value.double() - shift) / scale
-
-    def _of(self, value: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor]:
-        scale, shift = (self.scale, self.shift) if rows is None else (self.scale[rows.cpu()], self.shift[rows.cpu()])
-        if value.dim() != 3 or (value.shape[0], value.shape[2]) != tuple(scale.shape):
-            n, dims = scale.shape
-            raise ValueError(f"Frame: expected values of shape ({n}, K, {dims}), got {tuple(value.shape)}.")
-        return scale[:, None].to(value.device), shift[:, None].to(value.device)
 
 
 class LabelledDataset(Dataset[Batch]):
@@ -68,16 +38,29 @@ class LabelledDataset(Dataset[Batch]):
     A batch is ``{"index": (B,) int64 positions in this dataset, "input": uint8 (B, C, H, W) or float32 (B, F),
     "target": float32 (B, K, D) in the frame}``.
 
+    With ``augment`` every sample is warped at random when it is drawn, in one sampling of the stored image, and the
+    batch has two more entries: ``"warp": float64 (B, 3, 3)``, the map from the frame to the warped frame, in which
+    ``"target"`` is given, and ``"mirrored": bool (B,)``, the samples whose left and right points have changed places
+    by ``Schema.permutation``. Nothing is mirrored without pairs. Points that leave the frame keep their labels.
+    Scalar targets are not touched.
+
     Args:
         annotations: the table.
         rows: the rows that are samples, None for all.
         size: side, or (height, width), of the frame in px.
         channels: 3 for RGB, 1 for grey.
-        cache: keep decoded frames in memory; ``"auto"`` if they fit in a quarter of the free memory and 4 GiB.
+        cache: keep decoded frames (with ``augment``: the encoded files) in memory; ``"auto"`` if they fit in a quarter
+            of the free memory and 4 GiB.
         transform: applied to every sample when it is drawn, for training only: takes the frame (H, W, C) and the
-            targets (K, D) in it, and returns both.
+            targets (K, D) in it, and returns both. It comes after ``augment``.
+        augment: the distribution of random warps, None for none.
+        seed: of the warps, >= 0; the warp of a sample is a function of seed, epoch (``set_epoch``) and position.
+        sampling: how an image comes into the frame: ``"letterbox"``, area means where it shrinks; ``"warp"``, by the
+            one sampling that ``augment`` uses as well; ``"auto"``, ``"warp"`` with ``augment`` or boxes. Validate and
+            predict with the sampling of the training. The frame's geometry is the same either way.
 
     Raises:
+        ValueError: ``augment`` without images, or a letterbox with boxes or ``augment``.
         DataError: an image has changed since the table was checked.
     """
 
@@ -90,6 +73,9 @@ class LabelledDataset(Dataset[Batch]):
         channels: int = 1,
         cache: bool | Literal["auto"] = "auto",
         transform: Transform | None = None,
+        augment: Warp | None = None,
+        seed: int = 0,
+        sampling: Literal["auto", "letterbox", "warp"] = "auto",
     ) -> None:
         _checks.one_of("LabelledDataset", "channels", channels, (1, 3))
         _checks.one_of("LabelledDataset", "cache", cache, (True, False, "auto"))
@@ -98,19 +84,40 @@ class LabelledDataset(Dataset[Batch]):
         self.size = frame_size(size)
         self.channels = channels
         self.transform = transform
-        self.frame = _frame(annotations, self.rows, self.size)
+        self.augment = augment
+        self.seed = seed
+        self.sampling = _sampling(annotations, augment, sampling)
+        self.frame, self._pixels = frames_of(annotations, self.rows, self.size)
         self.target = self.frame.to_frame(torch.from_numpy(annotations.target[self.rows])).float()
         self._features = _features(annotations, self.rows)
-        self._cache = self._make_cache(cache)
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        self._wanted = cache
+        self._cache = self._make_cache()
 
     def relabelled(self, annotations: Annotations) -> LabelledDataset:
-        """The same rows and the same decoded images under the labels of another version of the table."""
+        """The same rows, images and frames under the labels of another version of the table."""
         if annotations.images != self.annotations.images or annotations.schema != self.annotations.schema:
             raise ValueError("LabelledDataset.relabelled: expected the same images and schema, got another table.")
         other = copy.copy(self)
         other.annotations = annotations
         other.target = self.frame.to_frame(torch.from_numpy(annotations.target[self.rows])).float()
         return other
+
+    def without_augment(self) -> LabelledDataset:
+        """The same samples unwarped, sampled as the warped ones are, with a cache of its own."""
+        if self.augment is None:
+            return self
+        other = copy.copy(self)
+        other.augment = None
+        other._cache = other._make_cache()
+        return other
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose warps are drawn next, in this process and in the workers.
+
+        The sampler of a shuffled ``loader`` calls it in its own ``set_epoch``.
+        """
+        self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -124,7 +131,10 @@ class LabelledDataset(Dataset[Batch]):
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """A batch."""
         index = torch.as_tensor(indices, dtype=torch.int64)
-        batch = {"index": index, "input": self._inputs(index), "target": self.target[index]}
+        if self.augment is None:
+            batch = {"index": index, "input": self._inputs(index), "target": self.target[index]}
+        else:
+            batch = {"index": index, **self._warped(index, self.augment)}
         return batch if self.transform is None else _transformed(batch, self.transform)
 
     def loader(
@@ -135,7 +145,8 @@ class LabelledDataset(Dataset[Batch]):
         Args:
             batch_size: B.
             shuffle_seed: the order is a function of this seed and the epoch (``loader.sampler.set_epoch``, which
-                Lightning calls), so that a resumed training sees the same batches; None for the table's order.
+                Lightning calls), so that a resumed training sees the same batches; None for the table's order, in
+                which the epoch of random warps is set by ``set_epoch`` of this dataset.
             workers: processes that read images; 0 reads in this one.
             drop_last: leave out a last batch that is not full.
         """
@@ -144,7 +155,7 @@ class LabelledDataset(Dataset[Batch]):
         return DataLoader(
             self,
             batch_size=batch_size,
-            sampler=None if shuffle_seed is None else _sampler(self, shuffle_seed),
+            sampler=None if shuffle_seed is None else _Sampler(self, shuffle_seed),
             num_workers=workers,
             drop_last=drop_last,
             collate_fn=_identity,
@@ -154,39 +165,89 @@ class LabelledDataset(Dataset[Batch]):
     def _inputs(self, index: Tensor) -> Tensor:
         if self._features is not None:
             return self._features[index]
-        if self._cache is not None:
+        if isinstance(self._cache, FrameCache):
             return self._cache[index]
         return torch.stack([self._read(position) for position in index.tolist()])
 
-    def _make_cache(self, cache: bool | Literal["auto"]) -> FrameCache | None:
+    def _warped(self, index: Tensor, augment: Warp) -> Batch:
+        """Images and targets of one batch, warped; matrices (B, 3, 3)."""
+        schema = self.annotations.schema
+        warp, mirrored = augment.sample(
+            index, self.size, seed=self.seed, epoch=int(self._epoch), mirror=bool(schema.pairs)
+        )
+        images = (self._decode(position) for position in index.tolist())
+        frames = sample(images, warp @ self._pixels.matrix(index), self.size, self.channels)
+        target = self.target[index]
+        if schema.dims == 2:
+            target = permute_labels(map_points(warp, target), mirrored, schema.permutation)
+        return {"input": frames, "target": target, "mirrored": mirrored, "warp": warp}
+
+    def _make_cache(self) -> FrameCache | FileCache | None:
+        if self._features is not None:
+            return None
+        if self.augment is not None:
+            paths = [self._path(position) for position in range(len(self))]
+            wanted = fits_in_memory(total_size(paths)) if self._wanted == "auto" else self._wanted
+            return FileCache(paths, keep=wanted)
         shape = (self.channels, *self.size)
-        wanted = fits_in_memory(len(self) * int(np.prod(shape))) if cache == "auto" else cache
-        return FrameCache(len(self), shape, self._read) if wanted and self._features is None else None
+        wanted = fits_in_memory(len(self) * int(np.prod(shape))) if self._wanted == "auto" else self._wanted
+        return FrameCache(len(self), shape, self._read) if wanted else None
 
     def _read(self, position: int) -> Tensor:
         """The frame (C, H, W) of one sample, from its file."""
-        row = int(self.rows[position])
-        images, sizes = self.annotations.images, self.annotations.size
+        image = self._checked(read_image(self._path(position), self.channels), position)
+        if self.sampling == "letterbox":
+            return to_tensor(letterbox(image, self.size)[0])
+        return sample([image], self._pixels.matrix(torch.tensor([position])), self.size, self.channels)[0]
+
+    def _decode(self, position: int) -> Image:
+        """The stored image (H, W, C) of one sample, from the bytes in memory."""
+        assert isinstance(self._cache, FileCache)
+        image = decode_image(self._cache[position], self.channels, self._cache.paths[position])
+        return self._checked(image, position)
+
+    def _path(self, position: int) -> Path:
+        images = self.annotations.images
         assert images is not None  # a table of features never gets here
+        return self.annotations.root / images[int(self.rows[position])]
+
+    def _checked(self, image: Image, position: int) -> Image:
+        """The image, if it has the size that the table was checked with."""
+        sizes = self.annotations.size
         assert sizes is not None
-        path = self.annotations.root / images[row]
-        image = read_image(path, self.channels)
         height, width = image.shape[:2]
-        if (width, height) != tuple(sizes[row]):
+        expected = sizes[self.rows[position]]
+        if width != expected[0] or height != expected[1]:
             raise DataError(
-                f"{path}: expected {sizes[row, 0]:.0f} x {sizes[row, 1]:.0f} px as when the table was checked, "
-                f"got {width} x {height} px. Load the annotations again."
+                f"{self._path(position)}: expected {expected[0]:.0f} x {expected[1]:.0f} px as when the table was "
+                f"checked, got {width} x {height} px. Load the annotations again."
             )
-        return to_tensor(letterbox(image, self.size)[0])
+        return image
 
 
-def _frame(annotations: Annotations, rows: npt.NDArray[np.int64], size: tuple[int, int]) -> Frame:
-    """The letterbox of points in images, the identity for everything else."""
-    if annotations.size is None or annotations.schema.dims != 2:
-        shape = (len(rows), annotations.target.shape[2])
-        return Frame(torch.ones(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64))
-    scale, shift = letterbox_map(annotations.size[rows], size)
-    return Frame(torch.from_numpy(scale), torch.from_numpy(shift))
+class _Sampler(DistributedSampler[Any]):
+    """Shuffles by seed and epoch, and tells the dataset the epoch; in a process group each rank draws its own share."""
+
+    def __init__(self, dataset: LabelledDataset, seed: int) -> None:
+        group = torch.distributed.is_available() and torch.distributed.is_initialized()
+        ranks, rank = (torch.distributed.get_world_size(), torch.distributed.get_rank()) if group else (1, 0)
+        super().__init__(dataset, num_replicas=ranks, rank=rank, shuffle=True, seed=seed)
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(epoch)
+        assert isinstance(self.dataset, LabelledDataset)
+        self.dataset.set_epoch(epoch)
+
+
+def _sampling(annotations: Annotations, augment: Warp | None, sampling: str) -> str:
+    """``"letterbox"`` or ``"warp"``."""
+    _checks.one_of("LabelledDataset", "sampling", sampling, ("auto", "letterbox", "warp"))
+    if augment is not None and annotations.images is None:
+        raise ValueError("LabelledDataset: expected images to warp, got a table of features. Leave out augment.")
+    warps = augment is not None or annotations.box is not None
+    if warps and sampling == "letterbox":
+        raise ValueError("LabelledDataset: expected sampling 'warp' or 'auto' with augment or boxes, got 'letterbox'.")
+    return "warp" if warps or sampling == "warp" else "letterbox"
 
 
 def _features(annotations: Annotations, rows: npt.NDArray[np.int64]) -> Tensor | None:
@@ -208,13 +269,6 @@ def _transform_one(pixels: Tensor, target: Tensor, transform: Transform) -> tupl
             f"{tuple(target.shape)} back, got {image.dtype} {image.shape} and {points.shape}."
         )
     return to_tensor(image), torch.from_numpy(np.asarray(points, dtype=np.float32))
-
-
-def _sampler(dataset: LabelledDataset, seed: int) -> DistributedSampler[Any]:
-    """Shuffles by seed and epoch; in a process group each rank draws its own share."""
-    group = torch.distributed.is_available() and torch.distributed.is_initialized()
-    ranks, rank = (torch.distributed.get_world_size(), torch.distributed.get_rank()) if group else (1, 0)
-    return DistributedSampler(dataset, num_replicas=ranks, rank=rank, shuffle=True, seed=seed)
 
 
 def _identity(batch: Any) -> Any:

@@ -60,10 +60,23 @@ def read_image(path: str | Path, channels: int) -> Image:
     """
     if channels not in _FLAGS:
         raise ValueError(f"read_image: expected channels to be 1 or 3, got {channels}.")
+    return decode_image(read_file(path), channels, path)
+
+
+def read_file(path: str | Path) -> bytes:
+    """The bytes of an image file.
+
+    Raises:
+        DataError: the file is missing or cannot be read.
+    """
     try:
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"{path}: expected a readable image, got {error.strerror or error}.") from None
+
+
+def decode_image(data: bytes | npt.NDArray[np.uint8], channels: int, path: str | Path) -> Image:
+    """``read_image`` for the file's bytes; the path is for the message."""
     pixels = _decode(data, channels)
     if pixels is None:
         raise DataError(f"{path}: expected an image, got {len(data)} bytes that OpenCV cannot decode.")
@@ -141,8 +154,8 @@ def _with_channels(pixels: npt.NDArray[np.generic]) -> Image:
     return np.ascontiguousarray(pixels, dtype=np.uint8)
 
 
-def _decode(data: bytes, channels: int) -> Image | None:
-    if not data:
+def _decode(data: bytes | npt.NDArray[np.uint8], channels: int) -> Image | None:
+    if not len(data):
         return None
     try:
         pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), _FLAGS[channels])

@@ -65,6 +65,10 @@ def coerce(key: str, value: Any, points: Sequence[str]) -> Any:
         return _pairs(key, value, points)
     if key == "normalizer":
         return _normalizer(value, points)
+    if key == "box":
+        return _box(value)
+    if key == "box_margin":
+        return _number(key, value)
     if not isinstance(value, str):
         raise wrong(f"{key} to be a word, got {value!r}")
     return value
@@ -108,6 +112,20 @@ def _normalizer(value: Any, points: Sequence[str]) -> float | str | tuple[int, i
         return _parse_pair(value, points)
     except DataError:
         return value
+
+
+def _box(value: Any) -> str | tuple[str, ...]:
+    names = names_of("box", value)
+    return names[0] if names == ("points",) else names
+
+
+def _number(key: str, value: Any) -> float:
+    try:
+        if not isinstance(value, bool):
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise wrong(f"{key} to be a number, got {value!r}")
 
 
 def wrong(fact: str, remedy: str = "") -> DataError:

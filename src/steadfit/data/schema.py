@@ -37,6 +37,9 @@ class Schema:
         visibility: what v = 0 with coordinates given means, ``"occluded"`` (annotated) or ``"missing"``.
         image: the column of image paths; an empty name for a table read without its images.
         split: the column of ``train``, ``val`` and ``test``.
+        box: the part of an image that the network sees: four columns for left, top, width and height in px of the
+            stored image, ``"points"`` for a box around the annotated points, None for the whole image.
+        box_margin: for ``"points"``, what is added on each side, as a share of the box's longer side.
 
     Raises:
         DataError: pairs or limbs out of range, a point in two pairs, a name twice, points together with targets.
@@ -56,6 +59,8 @@ class Schema:
     visibility: str = "occluded"
     image: str = "image"
     split: str = "split"
+    box: str | tuple[str, ...] | None = None
+    box_margin: float = 0.25
 
     def __post_init__(self) -> None:
         if self.points and self.targets:
@@ -68,6 +73,7 @@ class Schema:
             _check_indices(key, getattr(self, key), len(self.points))
         _check_disjoint(self.pairs)
         _check_normalizer(self.normalizer, len(self.points))
+        _check_box(self)
 
     @property
     def n_targets(self) -> int:
@@ -88,6 +94,11 @@ class Schema:
     def columns(self) -> tuple[str, ...]:
         """The K * D target columns in order: ``x0, y0, x1, ...`` or the scalar columns."""
         return self.targets or tuple(f"{axis}{k}" for k in range(len(self.points)) for axis in "xy")
+
+    @property
+    def box_columns(self) -> tuple[str, ...]:
+        """The four columns of the box; none where it is not read from columns."""
+        return self.box if isinstance(self.box, tuple) else ()
 
     @property
     def permutation(self) -> tuple[int, ...]:
@@ -172,6 +183,16 @@ def _check_normalizer(value: float | str | tuple[int, int] | None, count: int) -
         _check_indices("normalizer", [value], count)
     elif isinstance(value, float | int) and not (math.isfinite(value) and value > 0):
         raise wrong(f"normalizer > 0 and finite, got {value}")
+
+
+def _check_box(schema: Schema) -> None:
+    box, margin = schema.box, schema.box_margin
+    if box is not None and box != "points" and not (isinstance(box, tuple) and len(set(box)) == 4):
+        raise wrong(f"box to be 'points' or four columns (left, top, width, height), got {box!r}")
+    if box == "points" and schema.targets:
+        raise wrong(f"points for a box around them, got {len(schema.targets)} scalar targets")
+    if not (math.isfinite(margin) and margin >= 0):
+        raise wrong(f"box_margin >= 0 and finite, got {margin}")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

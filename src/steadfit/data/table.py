@@ -14,6 +14,7 @@ import pandas as pd
 
 from steadfit import _checks
 from steadfit.data import columns
+from steadfit.data.boxes import read_box
 from steadfit.data.duplicates import same_bytes, same_paths, warn_duplicates
 from steadfit.data.images import Progress, scan
 from steadfit.data.problems import Problem, settle
@@ -25,7 +26,7 @@ __all__ = ["Annotations", "Problem", "load_annotations"]
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
-_BY_ROW = ("features", "target", "visible", "split", "line", "size", "length")
+_BY_ROW = ("features", "target", "visible", "split", "line", "size", "length", "box")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Annotations:
         line: (N,) line in the file (the header is line 1); for Parquet the number of the row, from 1.
         size: (N, 2) width and height of the images in px.
         length: (N,) normalising length in the units.
+        box: (N, 4) left, top, width and height in px of the part of each image that the network sees, None for the
+            whole image. Left and top are those of the first pixel's centre: (0, 0, W, H) is a whole W x H image.
         skipped: what was wrong in the rows that ``skip_bad`` left out.
         duplicates: groups of different paths with the same bytes.
     """
@@ -59,6 +62,7 @@ class Annotations:
     line: Rows
     size: Floats | None
     length: Floats | None
+    box: Floats | None = None
     skipped: tuple[Problem, ...] = ()
     duplicates: tuple[tuple[str, ...], ...] = ()
 
@@ -80,7 +84,7 @@ class Annotations:
         return dataclasses.replace(self, images=images, **kept)
 
     def with_target(self, target: npt.ArrayLike) -> Annotations:
-        """The same rows with other labels (N, K, D); the normalising length stays that of the old labels."""
+        """The same rows with other labels (N, K, D); normalising length and boxes stay those of the old labels."""
         value = np.array(target, dtype=np.float64)
         if value.shape != self.target.shape:
             raise ValueError(
@@ -91,7 +95,8 @@ class Annotations:
     def to_frame(self) -> pd.DataFrame:
         """A table that ``load_annotations`` reads back with the same values.
 
-        Image or feature columns, split, target columns, v columns, and the normalising length where it is a column.
+        Image or feature columns, split, target columns, v columns, and normalising length and boxes where they are
+        columns. Boxes around points are made again from the points when the table is read.
         """
         data: dict[str, object] = {} if self.images is None else {self.schema.image: list(self.images)}
         if self.features is not None:
@@ -102,6 +107,8 @@ class Annotations:
             data |= {f"v{k}": self.visible[:, k].astype(np.int64) for k in range(self.visible.shape[1])}
         if isinstance(self.schema.normalizer, str):
             data[self.schema.normalizer] = self.length
+        if self.box is not None:
+            data |= dict(zip(self.schema.box_columns, self.box.T, strict=False))
         return pd.DataFrame(data)
 
 
@@ -179,7 +186,8 @@ def _read(raw: RawTable, schema: Schema, progress: Progress | None) -> tuple[Ann
     length, found_length = columns.read_length(raw, schema, target)
     split, found_split = read_split(raw, schema.split) if schema.split in raw.cells else (_all_train(raw), [])
     images, size, digests, found_images = _read_images(raw, schema, progress)
-    problems += [*raw.problems, *found_visible, *found_features, *found_length, *found_split, *found_images]
+    box, found_box = read_box(raw, schema, target, size)
+    problems += [*raw.problems, *found_visible, *found_features, *found_length, *found_split, *found_images, *found_box]
     annotations = Annotations(
         path=raw.path,
         root=raw.path.parent,
@@ -192,6 +200,7 @@ def _read(raw: RawTable, schema: Schema, progress: Progress | None) -> tuple[Ann
         line=raw.line,
         size=size,
         length=length,
+        box=box,
     )
     return annotations, digests, problems
 
