@@ -74,20 +74,32 @@ class Penalty(ABC):
         radial.check_dim("covariance_factor", dim)
         return math.exp(self._log_moment(dim + 1) - self._log_moment(dim - 1)) / dim
 
+    def expected_rho(self, dim: int) -> float:
+        """E rho(||y||): the entropy is log c_d plus that."""
+        radial.check_dim("expected_rho", dim)
+        return self._expected_rho(dim)
+
     def mass(self, radius: Tensor | float, dim: int) -> Tensor:
         """P(||y|| <= radius), float64 inside; radius >= 0, inf allowed. Shape of ``radius``."""
         radial.check_dim("mass", dim)
         return radial.in_float64(lambda r: self._mass(r, dim), radius, "mass", "radius", 0, math.inf)
 
     def radius(self, mass: Tensor | float, dim: int) -> Tensor:
-        """The radius with that mass: the inverse of :meth:`mass`, by bisection in float64. 0 at 0, inf at 1."""
+        """The radius with that mass: the inverse of :meth:`mass`, in float64. 0 at 0, inf at 1."""
         radial.check_dim("radius", dim)
-        return radial.in_float64(
-            lambda m: radial.invert(lambda r: self._mass(r, dim), m), mass, "radius", "mass", 0.0, 1.0
+        return radial.in_float64(lambda m: self._radius(m, dim), mass, "radius", "mass", 0.0, 1.0)
+
+    def _radius(self, mass: Tensor, dim: int) -> Tensor:
+        whole = self._log_moment(dim - 1)
+        return radial.invert(
+            lambda r: self._mass(r, dim), lambda r: torch.exp((dim - 1) * r.log() - self.rho(r) - whole), mass
         )
 
     def _log_moment(self, n: int) -> float:
         """log of the integral of r^n exp(-rho(r)) over r > 0."""
+        self._improper()
+
+    def _expected_rho(self, dim: int) -> float:
         self._improper()
 
     def _mass(self, r: Tensor, dim: int) -> Tensor:
@@ -120,6 +132,9 @@ class Squared(Penalty):
     def _log_moment(self, n: int) -> float:
         return radial.log_gauss(n)
 
+    def _expected_rho(self, dim: int) -> float:
+        return dim / 2
+
     def _mass(self, r: Tensor, dim: int) -> Tensor:
         return radial.gauss_mass(r, dim)
 
@@ -147,6 +162,9 @@ class Absolute(Penalty):
     def _log_moment(self, n: int) -> float:
         return math.lgamma(n + 1)
 
+    def _expected_rho(self, dim: int) -> float:
+        return float(dim)
+
     def _mass(self, r: Tensor, dim: int) -> Tensor:
         return radial.laplace_mass(r, dim)
 
@@ -167,9 +185,8 @@ class Huber(Penalty):
         _checks.positive("Huber", "delta", self.delta)
 
     def rho(self, r: Tensor) -> Tensor:
-        size = r.abs()
-        core = size.clamp(max=self.delta)
-        return core * (size - 0.5 * core)
+        core = r.clamp(-self.delta, self.delta)
+        return core * torch.sub(r, core, alpha=0.5)
 
     def psi(self, r: Tensor) -> Tensor:
         return r.clamp(-self.delta, self.delta)
@@ -179,6 +196,9 @@ class Huber(Penalty):
 
     def _log_moment(self, n: int) -> float:
         return radial.log_huber(n, self.delta)
+
+    def _expected_rho(self, dim: int) -> float:
+        return radial.huber_energy(dim, self.delta)
 
     def _mass(self, r: Tensor, dim: int) -> Tensor:
         return radial.huber_mass(r, dim, self.delta)
@@ -230,6 +250,9 @@ class Charbonnier(Penalty):
 
     def _log_moment(self, n: int) -> float:
         return radial.log_charbonnier(n)
+
+    def _expected_rho(self, dim: int) -> float:
+        return radial.charbonnier_energy(dim)
 
     def _mass(self, r: Tensor, dim: int) -> Tensor:
         return radial.charbonnier_mass(r, dim)
