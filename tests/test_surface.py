@@ -15,7 +15,8 @@ import pytest
 import steadfit
 
 TESTS = Path(__file__).parent
-MODULES = ("steadfit", *(f"steadfit.{name}" for name in ("penalties", "losses", "noise", "corrupt", "lightning")))
+SUBMODULES = ("penalties", "losses", "distributions", "noise", "corrupt", "lightning")
+MODULES = ("steadfit", *(f"steadfit.{name}" for name in SUBMODULES))
 HEAVY = (
     "lightning", "pytorch_lightning", "pandas", "scipy", "cv2", "matplotlib", "torchmetrics", "sklearn",
     "pyarrow", "typer", "rich", "jinja2", "yaml", "safetensors",
@@ -62,8 +63,9 @@ def test_all_lists_what_is_public(module: str) -> None:
 def test_the_penalties_and_losses_of_the_design() -> None:
     table = {
         "penalties": "Squared Absolute Huber Tukey Charbonnier Cauchy Welsch GemanMcClure StudentT Barron",
-        "losses": "RobustLoss",
-        "noise": "L2 L1 HuberNoise TukeyNoise GaussianUniformNoise",
+        "losses": "RobustLoss EllipticalLoss",
+        "distributions": "Elliptical MultivariateHuber MultivariateLaplace MultivariateCharbonnier",
+        "noise": "L2 L1 HuberNoise TukeyNoise GaussianUniformNoise PredictedNoise PredictedMixtureNoise",
         "corrupt": "ngo l_ugo g_ugo swap gaussian symmetric",
         "lightning": "RefitNoise",
     }
@@ -128,6 +130,6 @@ def test_importing_costs_nothing_beyond_torch() -> None:
 
 
 def test_the_core_needs_torch_and_numpy_only_and_changes_nothing() -> None:
-    found = probe("from steadfit import GaussianUniform, corrupt, errors, losses, mad, noise, penalties")
+    found = probe("from steadfit import GaussianUniform, corrupt, distributions, errors, fuse, losses, mad, noise, penalties")
     assert heavy(found) == []
     assert found["same"] is True

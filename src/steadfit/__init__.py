@@ -18,29 +18,36 @@ __version__ = "0.1.0"
 _HOME = {
     "GaussianUniform": "steadfit.core.mixture",
     "GaussianUniformResult": "steadfit.core.mixture",
+    "fuse": "steadfit.core.fusion",
     "mad": "steadfit.core.scale",
+    "spd_from_vector": "steadfit.core.spd",
     "load": "steadfit.training.run",
 }
-_MODULES = ("corrupt", "errors", "lightning", "losses", "noise", "penalties")
+_MODULES = ("corrupt", "distributions", "errors", "lightning", "losses", "noise", "penalties")
 
 __all__ = [
     "GaussianUniform",
     "GaussianUniformResult",
     "__version__",
     "corrupt",
+    "distributions",
     "errors",
+    "fuse",
     "lightning",
     "load",
     "losses",
     "mad",
     "noise",
     "penalties",
+    "spd_from_vector",
 ]
 
 if TYPE_CHECKING:
-    from steadfit import corrupt, errors, lightning, losses, noise, penalties
+    from steadfit import corrupt, distributions, errors, lightning, losses, noise, penalties
+    from steadfit.core.fusion import fuse
     from steadfit.core.mixture import GaussianUniform, GaussianUniformResult
     from steadfit.core.scale import mad
+    from steadfit.core.spd import spd_from_vector
     from steadfit.training.run import load
 
 

@@ -239,7 +239,7 @@ def test_shapes_must_agree() -> None:
 
 
 def test_names_on_the_command_line() -> None:
-    assert set(NOISE_MODELS) == {"l2", "l1", "huber", "tukey", "gum"}
-    assert all(model.name == name for name, model in NOISE_MODELS.items())
+    assert list(NOISE_MODELS)[:5] == ["l2", "l1", "huber", "tukey", "gum"]
+    assert all(name.startswith(model().name) for name, model in NOISE_MODELS.items())
     assert NOISE_MODELS["l2"]().n_outputs(5, 2) == 10
-    assert NOISE_MODELS["l2"]().location(torch.arange(12.0).view(2, 6), 2).shape == (2, 3, 2)
+    assert NOISE_MODELS["l2"]().prediction(torch.arange(12.0).view(2, 6), 2).shape == (2, 3, 2)

@@ -1,8 +1,4 @@
-"""Losses as ``nn.Module``: one weight rule, one reduction rule.
-
-Call: ``loss(prediction, target, weight=None)``. Weights multiply losses, never residuals, so weight 2 equals the
-element twice and weight 0 equals its absence, gradients included.
-"""
+"""Any penalty of the scaled residual as a loss."""
 
 from __future__ import annotations
 
@@ -11,38 +7,7 @@ from torch import Tensor, nn
 
 from steadfit import _checks
 from steadfit.core.penalties import Penalty
-
-__all__ = ["RobustLoss"]
-
-REDUCTIONS = ("none", "mean", "sum")
-
-
-def reduce(loss: Tensor, weight: Tensor | None, reduction: str, present: Tensor | None = None) -> Tensor:
-    """Weight and reduce elementwise losses.
-
-    ``"mean"`` is sum(w l)/sum(w) over the elements that are present; without any (or with weights that sum to 0) it
-    is 0, with zero gradients. ``"sum"`` is sum(w l), ``"none"`` w l with 0 for absent elements.
-    """
-    w = torch.ones_like(loss) if weight is None else weight.expand_as(loss)
-    if present is not None:
-        loss, w = torch.where(present, loss, 0.0), torch.where(present, w, 0.0)
-    weighted = w * loss
-    if reduction == "none":
-        return weighted
-    if reduction == "sum":
-        return weighted.sum()
-    total = w.sum()
-    return weighted.sum() / torch.where(total > 0, total, 1.0)
-
-
-def _fits(name: str, value: Tensor, target: Tensor) -> None:
-    """Only ``value`` may be broadcast, never the target."""
-    ours, given = tuple(target.shape), tuple(value.shape)
-    lined = zip(reversed(given), reversed(ours), strict=False)
-    if len(given) > len(ours) or any(a not in (1, b) for a, b in lined):
-        raise ValueError(
-            f"RobustLoss: expected {name} to broadcast to {ours}, got {given}. One a sample is of shape (N, 1, ...)."
-        )
+from steadfit.losses.reduction import REDUCTIONS, check_fits, check_weight, reduce
 
 
 class RobustLoss(nn.Module):
@@ -85,12 +50,10 @@ class RobustLoss(nn.Module):
     def forward(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         _checks.floating("RobustLoss", "target", target)
         _checks.same_shape("RobustLoss", "prediction", prediction, "target", target)
-        _fits("scale", self.scale, target)
+        check_fits("RobustLoss", "scale", self.scale, target.shape)
         present = ~target.isnan()
         if weight is not None:
-            _fits("weight", weight, target)
-            if not torch.compiler.is_compiling() and bool((weight < 0).any()):
-                raise ValueError(f"RobustLoss: expected weights >= 0, got {float(weight.min())}.")
+            check_weight("RobustLoss", weight, target.shape)
             present = present & (weight != 0)  # masked before rho: 0 times an infinite loss would be NaN
         residual = torch.where(present, target, prediction.detach()) - prediction
         loss = self.penalty.rho(residual / self.scale.to(residual.dtype))

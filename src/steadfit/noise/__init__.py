@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from steadfit.noise.base import NoiseModel, PenaltyNoise, State
 from steadfit.noise.gum import GaussianUniformNoise
 from steadfit.noise.penalties import L1, L2, HuberNoise, TukeyNoise
+from steadfit.noise.predicted import FAMILIES, PredictedMixtureNoise, PredictedNoise
 from steadfit.noise.tracker import LabelNoise
 
-NOISE_MODELS: dict[str, type[NoiseModel]] = {
-    model.name: model for model in (L2, L1, HuberNoise, TukeyNoise, GaussianUniformNoise)
+NOISE_MODELS: dict[str, Callable[..., NoiseModel]] = {
+    **{model.name: model for model in (L2, L1, HuberNoise, TukeyNoise, GaussianUniformNoise)},
+    **{f"predicted-{family}": partial(PredictedNoise, penalty) for family, penalty in FAMILIES.items()},
+    PredictedMixtureNoise.name: PredictedMixtureNoise,
 }
-"""The names on the command line."""
+"""The names on the command line, and what makes the model: keyword arguments are its fields."""
 
 __all__ = [
     "L1",
@@ -21,6 +27,8 @@ __all__ = [
     "LabelNoise",
     "NoiseModel",
     "PenaltyNoise",
+    "PredictedMixtureNoise",
+    "PredictedNoise",
     "State",
     "TukeyNoise",
 ]

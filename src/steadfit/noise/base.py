@@ -30,6 +30,7 @@ from torch import Tensor
 from steadfit import _checks
 from steadfit.core.penalties import Absolute, Penalty, Squared
 from steadfit.core.scale import mad, nanmedian
+from steadfit.distributions import Elliptical
 
 State = dict[str, Tensor]
 WARM_UPS = {"l1": Absolute(), "l2": Squared()}
@@ -84,6 +85,7 @@ class NoiseModel(ABC):
     needs_refit: ClassVar[bool] = True
     fixed_loss: ClassVar[bool] = False  # the loss does not depend on the state: one refit at the end is enough
     keeps_weights: ClassVar[bool] = False  # labels have weights that stay the same from one refit to the next
+    predicts_covariance: ClassVar[bool] = False  # the network puts out a distribution; targets are whitened for it
 
     def __post_init__(self) -> None:
         _checks.one_of(type(self).__name__, "warmup", self.warmup, tuple(WARM_UPS))
@@ -92,9 +94,17 @@ class NoiseModel(ABC):
         """How many numbers the network puts out for K points of D coordinates."""
         return points * dims
 
-    def location(self, output: Tensor, dims: int) -> Tensor:
-        """The predicted positions in the network's output, (N, n_outputs) to (N, K, D)."""
+    def prediction(self, output: Tensor, dims: int) -> Tensor:
+        """The predicted targets in the network's output, (N, n_outputs) to (N, K, D)."""
         return output.reshape(len(output), output.shape[1] // dims, dims)
+
+    def distribution(self, output: Tensor, dims: int) -> Elliptical | None:
+        """The predicted distributions, of batch shape (N, K); None where the network puts out positions only."""
+        return None
+
+    def initial_output(self, points: int, dims: int) -> Tensor | None:
+        """What an untrained network should put out for every sample, (n_outputs,); None: whatever it does."""
+        return None
 
     def initial_state(self, points: int, dims: int) -> State:
         """The state before anything is known."""
@@ -102,7 +112,7 @@ class NoiseModel(ABC):
 
     def warmup_loss(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         """The loss of the first epochs, (N, K)."""
-        location = self.location(output, target.shape[-1])
+        location = self.prediction(output, target.shape[-1])
         return masked_sum(penalized(WARM_UPS[self.warmup], location, target), None, target)
 
     @abstractmethod
@@ -157,7 +167,7 @@ class PenaltyNoise(NoiseModel):
         return {"scale": torch.ones(points, dims)}
 
     def refit(self, output: Tensor, target: Tensor, state: State) -> State:
-        residual = residual_of(self.location(output, target.shape[-1]), target)
+        residual = residual_of(self.prediction(output, target.shape[-1]), target)
         return {"scale": robust_scale(residual).to(state["scale"])}
 
     def warmup_loss(self, output: Tensor, target: Tensor, state: State) -> Tensor:
@@ -166,11 +176,11 @@ class PenaltyNoise(NoiseModel):
         return super().warmup_loss(output, target, state)
 
     def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
-        location = self.location(output, target.shape[-1])
+        location = self.prediction(output, target.shape[-1])
         return masked_sum(penalized(self.penalty(), location, target, state["scale"]), weight, target)
 
     def _scaled(self, output: Tensor, target: Tensor, state: State) -> Tensor:
-        return residual_of(self.location(output, target.shape[-1]), target) / state["scale"]
+        return residual_of(self.prediction(output, target.shape[-1]), target) / state["scale"]
 
     def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         trust = self.penalty().trust(self._scaled(output, target, state))

@@ -85,7 +85,7 @@ class GaussianUniformNoise(NoiseModel):
         return {name: value.to(state[name]) for name, value in found.items()}
 
     def _grouped(self, output: Tensor, target: Tensor) -> Tensor:
-        return to_groups(residual_of(self.location(output, target.shape[-1]), target), self.unit)
+        return to_groups(residual_of(self.prediction(output, target.shape[-1]), target), self.unit)
 
     def _responsibility(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         """Inlier posterior of every coordinate, (N, K, D); NaN where the group is not annotated."""
@@ -112,7 +112,7 @@ class GaussianUniformNoise(NoiseModel):
         return bool((state["inlier_share"] <= self.min_inlier_share).all())
 
     def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
-        location = self.location(output, target.shape[-1])
+        location = self.prediction(output, target.shape[-1])
         return masked_sum(penalized(INNER[self.inner], location, target), weight, target)
 
     def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:

@@ -24,7 +24,7 @@ class L2(NoiseModel):
     needs_refit: ClassVar[bool] = False
 
     def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
-        location = self.location(output, target.shape[-1])
+        location = self.prediction(output, target.shape[-1])
         return masked_sum(penalized(Squared(), location, target), weight, target)
 
     def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
@@ -45,7 +45,7 @@ class L1(PenaltyNoise):
         return Absolute()
 
     def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
-        location = self.location(output, target.shape[-1])
+        location = self.prediction(output, target.shape[-1])
         return masked_sum(penalized(Absolute(), location, target), weight, target)
 
 

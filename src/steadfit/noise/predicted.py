@@ -1,0 +1,223 @@
+"""The network predicts a distribution for every label: a position and how far it can be trusted (paper 3)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from steadfit import _checks
+from steadfit.core import predicted
+from steadfit.core.elliptical import LOCATIONS, norm
+from steadfit.core.penalties import Absolute, Charbonnier, Huber, Penalty, Squared
+from steadfit.distributions import Elliptical
+from steadfit.losses.elliptical import negative_log_likelihood
+from steadfit.noise.base import NoiseModel, State
+
+FAMILIES: dict[str, Penalty] = {
+    "gauss": Squared(),
+    "laplace": Absolute(),
+    "huber": Huber(1.0),
+    "charbonnier": Charbonnier(),
+}
+"""The proper penalties by the names of their distributions."""
+
+
+@dataclass(frozen=True)
+class DistributionNoise(NoiseModel):
+    """Base of the models whose network predicts an elliptical distribution for every label.
+
+    Labels are judged as wholes: one with a missing coordinate takes no part.
+    """
+
+    predicts_covariance: ClassVar[bool] = True
+    penalty: Penalty = field(default_factory=Huber)
+    covariance: str = "full"
+    location: str = "nu"
+    floor: float = field(default=1.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        who = type(self).__name__
+        if not isinstance(self.penalty, Penalty):
+            raise TypeError(f"{who}: expected penalty to be a Penalty, got {type(self.penalty).__name__}.")
+        self.penalty.log_normalizer(1)  # raises for an improper one
+        _checks.one_of(who, "covariance", self.covariance, predicted.COVARIANCES)
+        _checks.one_of(who, "location", self.location, LOCATIONS)
+        _checks.positive(who, "floor", self.floor)
+
+    def n_outputs(self, points: int, dims: int) -> int:
+        return points * predicted.n_parameters(dims, self.covariance)
+
+    def initial_output(self, points: int, dims: int) -> Tensor:
+        return predicted.start(dims, self.covariance, self.floor).repeat(points)
+
+    def _numbers(self, output: Tensor, dims: int) -> Tensor:
+        """(N, n_outputs) to (N, K, numbers of a point)."""
+        size = predicted.n_parameters(dims, self.covariance)
+        return output.reshape(len(output), output.shape[1] // size, size)
+
+    def prediction(self, output: Tensor, dims: int) -> Tensor:
+        return predicted.means(self._numbers(output, dims), dims, self.covariance, self.location, self.floor)
+
+    def distribution(self, output: Tensor, dims: int) -> Elliptical:
+        numbers = self._numbers(output, dims)
+        root, log_det = predicted.roots(numbers, dims, self.covariance, self.floor)
+        mean = predicted.means(numbers, dims, self.covariance, self.location, self.floor)
+        return Elliptical.from_mean(mean, root, self.penalty, log_det=log_det, validate_args=False)
+
+    def _nll(self, penalty: Penalty, output: Tensor, target: Tensor) -> Tensor:
+        """-log p of every label, (N, K); 0 where it is missing."""
+        numbers = predicted.full_precision(self._numbers(output, target.shape[-1]))
+        present = ~target.isnan().any(dim=-1)
+        with torch.autocast(numbers.device.type, enabled=False):
+            nll = negative_log_likelihood(
+                numbers, target.to(numbers.dtype), present, penalty, self.covariance, self.location, self.floor
+            )
+        return torch.where(present, nll, 0.0)
+
+    def _distance(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """||A (y - mu)|| of every label, (N, K), NaN where it is missing, and log|A|; in float64."""
+        numbers = self._numbers(output.double(), target.shape[-1])
+        residual, log_det = predicted.residual(numbers, target.double(), self.covariance, self.location, self.floor)
+        missing = target.isnan().any(dim=-1)
+        return norm(residual.nan_to_num(nan=0.0)).masked_fill(missing, torch.nan), log_det
+
+
+@dataclass(frozen=True)
+class PredictedNoise(DistributionNoise):
+    """Every label has errors of its own size and direction, which the network predicts and the loss scales by.
+
+    The loss is the negative log-likelihood of :class:`steadfit.losses.EllipticalLoss`. The trust of a label is the
+    penalty's at its residual in predicted units, ||A y - nu||.
+
+    Args:
+        penalty: ``Huber(1.0)``, ``Absolute()`` (Laplace), ``Charbonnier()``, ``Squared()`` (Gauss: one wrong label can
+            move it anywhere).
+        covariance: ``"full"``, ``"diagonal"``, ``"identity"``. location: ``"nu"``, ``"mu"``. floor: theta of eq. 9.
+        level: a label outside the region with this predicted probability is suspect.
+
+    References: Mohlin et al., BMVC 2021, eqs 3-13.
+    """
+
+    name: ClassVar[str] = "predicted"
+    needs_refit: ClassVar[bool] = False
+    level: float = field(default=0.999, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.level < 1:
+            raise ValueError(f"PredictedNoise: expected 0 < level < 1, got {self.level}.")
+
+    def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
+        nll = self._nll(self.penalty, output, target)
+        return nll if weight is None else nll * weight.amin(dim=-1)
+
+    def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        return self.penalty.trust(self._distance(output, target)[0]).to(target.dtype)
+
+    def is_outlier(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        return self._distance(output, target)[0] > float(self.penalty.radius(self.level, target.shape[-1]))
+
+
+@dataclass(frozen=True)
+class PredictedMixtureNoise(DistributionNoise):
+    r"""A label is right, with errors as predicted for it, or wrong and anywhere: pi p(y \| x) + (1 - pi) u.
+
+    Beyond the papers: GUM's robustness with a covariance of its own for every label. u is 1 over the volume of the box
+    around the training labels of a point; pi, the inlier share of a point, is found by EM over the whole training set
+    at every refit, the predicted densities held fixed, and so are the responsibilities r. Until the next refit the
+    network minimises r times the negative log-likelihood. The warm-up is the likelihood of the Laplace family with the
+    same numbers, whose gradient a wrong label cannot outgrow.
+
+    Args:
+        penalty: of the right labels' distribution, see :class:`PredictedNoise`.
+        covariance, location, floor: as there.
+        min_inlier_share: a floor under pi; a point at the floor keeps weight 1 for all its labels.
+        inflation: factor on the predicted covariances when labels are judged, as for
+            :class:`~steadfit.noise.GaussianUniformNoise`.
+    """
+
+    name: ClassVar[str] = "predicted-mixture"
+    keeps_weights: ClassVar[bool] = True
+    min_inlier_share: float = field(default=0.01, kw_only=True)
+    inflation: float = field(default=1.5, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _checks.positive("PredictedMixtureNoise", "inflation", self.inflation)
+        if not 0 < self.min_inlier_share < 1:
+            raise ValueError(f"PredictedMixtureNoise: expected 0 < min_inlier_share < 1, got {self.min_inlier_share}.")
+
+    def initial_state(self, points: int, dims: int) -> State:
+        return {"inlier_share": torch.ones(points), "box": torch.full((points, dims), 1e3)}
+
+    def warmup_loss(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        return self._nll(Absolute(), output, target)
+
+    def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
+        nll = self._nll(self.penalty, output, target)
+        return nll if weight is None else nll * weight.amin(dim=-1)
+
+    def refit(self, output: Tensor, target: Tensor, state: State) -> State:
+        box = _box(target)
+        gain = self._log_odds(output, target, box, 1.0)
+        return {name: value.to(state[name]) for name, value in (("inlier_share", self._share(gain)), ("box", box))}
+
+    def _log_odds(self, output: Tensor, target: Tensor, box: Tensor, inflation: float) -> Tensor:
+        """log p(y | x) - log u, (N, K), in float64; NaN where the label is missing."""
+        distance, log_det = self._distance(output, target)
+        dims = target.shape[-1]
+        log_p = log_det - dims / 2 * math.log(inflation) - self.penalty.log_normalizer(dims)
+        return log_p - self.penalty.rho(distance / math.sqrt(inflation)) + box.double().log().sum(dim=-1)
+
+    def _share(self, gain: Tensor) -> Tensor:
+        """pi of every point, (K,), by EM with fixed densities; 1 where nothing is annotated."""
+        share = torch.full_like(gain[0], 0.5)
+        for _ in range(200):
+            new = torch.sigmoid(_logit(share) + gain).nanmean(dim=0).nan_to_num(nan=1.0)
+            new = new.clamp(self.min_inlier_share, 1.0)
+            done = bool(((new - share).abs() < 1e-7).all())
+            share = new
+            if done:
+                break
+        return share
+
+    def _responsibility(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        gain = self._log_odds(output, target, state["box"], self.inflation)
+        return torch.sigmoid(_logit(state["inlier_share"].double()) + gain).to(target.dtype)
+
+    def weight(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        weight = self._responsibility(output, target, state).nan_to_num(nan=0.0)
+        weight = torch.where(state["inlier_share"] <= self.min_inlier_share, 1.0, weight)
+        return weight.unsqueeze(-1).expand_as(target)
+
+    def collapsed(self, state: State) -> bool:
+        return bool((state["inlier_share"] <= self.min_inlier_share).all())
+
+    def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        return self._responsibility(output, target, state)
+
+    def is_outlier(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        return self.trust(output, target, state) < 0.5
+
+    def error_rate(self, output: Tensor, target: Tensor, state: State) -> float:
+        """1 - pi, averaged over the points."""
+        return 1.0 - float(state["inlier_share"].double().mean())
+
+
+def _logit(share: Tensor) -> Tensor:
+    """log(pi/(1 - pi)), finite at pi = 1."""
+    return torch.logit(share, eps=torch.finfo(torch.float64).eps)
+
+
+def _box(target: Tensor) -> Tensor:
+    """Range of the labels of every coordinate, (K, D) in float64; 1 where nothing varies or is annotated."""
+    known = ~target.isnan()
+    value = target.double()
+    high = torch.where(known, value, -math.inf).amax(dim=0)
+    width = high - torch.where(known, value, math.inf).amin(dim=0)
+    return torch.where(width.isfinite() & (width > 0), width, 1.0)
