@@ -1,7 +1,4 @@
-"""The figure of docs/warps.md.
-
-python docs/figures_warps.py   # images/warps.png: some seconds
-"""
+"""The figure of docs/warps.md."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from steadfit.data import Warp, map_covariance, map_points, sample
 from steadfit.data.frame import frame_map
 from steadfit.data.synthetic import PAIRS, draw_faces
 from steadfit.data.warp import frame_matrix
-from steadfit.reports.style import RIGHT, WRONG, house_style, new_figure, save
+from steadfit.reports.style import RIGHT, WRONG, house_style, new_figure
 
 IMAGES = Path(__file__).parent / "images"
 SOURCE, FRAME, FACE = 320, (224, 224), 3
@@ -71,11 +68,3 @@ def _panel(axes: Axes, title: str, image: np.ndarray, points: Tensor, matrix: Te
     axes.set_title(title, fontsize=9, fontweight="normal")
     axes.set(xlim=(-0.5, FRAME[1] - 0.5), ylim=(FRAME[0] - 0.5, -0.5), xticks=[], yticks=[])
     axes.grid(visible=False)
-
-
-def main() -> None:
-    save(warps(), IMAGES / "warps.png", dpi=80)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """The figures of the documentation.
 
-python docs/make_figures.py               # penalties.png and mixture.png: some seconds
+python docs/make_figures.py               # penalties, mixture, distributions, warps: some seconds
 python docs/make_figures.py --demo demo   # also the pictures of a finished demo
 """
 
@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from figures_distributions import distributions
+from figures_warps import warps
 from matplotlib.figure import Figure
 
 from steadfit import GaussianUniform
@@ -107,8 +109,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", type=Path, help="folder that 'steadfit demo' wrote")
     options = parser.parse_args()
-    for figure, name in ((penalties(), "penalties"), (mixture(), "mixture")):
-        save(figure, IMAGES / f"{name}.png", dpi=100)
+    for draw in (penalties, mixture, distributions, warps):
+        save(draw(), IMAGES / f"{draw.__name__}.png", dpi=100)
     if options.demo:
         demo_pictures(options.demo)
 

@@ -91,18 +91,39 @@ app = typer.Typer(
 console = Console()
 
 # The words are repeated here, for --help must not import torch; a test compares them with the library's.
-Noise = StrEnum("Noise", ["l2", "l1", "huber", "tukey", "gum"])
+Noise = StrEnum(
+    "Noise",
+    {
+        "l2": "l2",
+        "l1": "l1",
+        "huber": "huber",
+        "tukey": "tukey",
+        "gum": "gum",
+        "predicted_gauss": "predicted-gauss",
+        "predicted_laplace": "predicted-laplace",
+        "predicted_huber": "predicted-huber",
+        "predicted_charbonnier": "predicted-charbonnier",
+        "predicted_mixture": "predicted-mixture",
+    },
+)
+Covariance = StrEnum("Covariance", ["identity", "diagonal", "full"])
+Location = StrEnum("Location", ["nu", "mu"])
+Network = StrEnum("Network", ["default", "compact", "resnet18", "resnet50", "resnet101"])
+Head = StrEnum("Head", ["auto", "depthwise", "average", "flatten"])
+View = StrEnum("View", ["mirror"])
+Weigh = StrEnum("Weigh", ["auto", "estimate", "none"])
 Unit = StrEnum("Unit", ["sample", "point", "coordinate"])
-ProtocolName = StrEnum("ProtocolName", ["steady", "paper"])
+ProtocolName = StrEnum("ProtocolName", ["steady", "paper", "staged"])
 Residuals = StrEnum("Residuals", ["pass", "epoch"])
 Kind = StrEnum("Kind", ["ngo", "l_ugo", "g_ugo", "swap", "gaussian", "symmetric"])
 Split = StrEnum("Split", ["train", "val", "test", "all"])
 Device = StrEnum("Device", ["auto", "cpu", "cuda", "mps"])
 Visibility = StrEnum("Visibility", ["occluded", "missing"])
 
-DATA, TRAINING = "What the columns mean (overrides dataset.yaml)", "Training"
+DATA, TRAINING, NETWORK = "What the columns mean (overrides dataset.yaml)", "Training", "Network and noise model"
 MEANING: dict[str, Any] = {"rich_help_panel": DATA, "show_default": False}
 TRAIN: dict[str, Any] = {"rich_help_panel": TRAINING}
+MODEL: dict[str, Any] = {"rich_help_panel": NETWORK}
 
 Table = Annotated[Path, Argument(help="CSV or Parquet table, or a folder with annotations.csv.", show_default=False)]
 RunFolder = Annotated[Path, Argument(help="A run folder.", show_default=False)]
@@ -131,10 +152,14 @@ def columns(
         Visibility | None,
         Option(help="What v = 0 with coordinates means: annotated though occluded, or missing.", **MEANING),
     ] = None,
+    box: Annotated[
+        str | None,
+        Option(help="What the network sees: columns left,top,width,height, or 'points': a box around them.", **MEANING),
+    ] = None,
 ) -> dict[str, Any]:
     """What the columns mean."""
     named = {"points": points, "targets": targets, "features": features, "pairs": pairs, "normalizer": normalizer}
-    return named | {"units": units, "visibility": None if visibility is None else visibility.value}
+    return named | {"box": box, "units": units, "visibility": None if visibility is None else visibility.value}
 
 
 def training(
@@ -144,10 +169,27 @@ def training(
     size: Annotated[int, Option(help="Side of the network's input in px.", min=16, **TRAIN)] = 48,
     color: Annotated[bool, Option("--color/--grey", help="Colour or grey input.", **TRAIN)] = False,
     mirror: Annotated[bool, Option(help="Mirror half of the training images (needs pairs).", **TRAIN)] = True,
-    unit: Annotated[Unit, Option(help="gum: what is right or wrong as a whole.", **TRAIN)] = Unit.point,
+    unit: Annotated[Unit, Option(help="gum: what is right or wrong as a whole.", **MODEL)] = Unit.point,
+    covariance: Annotated[
+        Covariance, Option(help="predicted-*: the shape of the predicted covariances.", **MODEL)
+    ] = Covariance.full,
+    location: Annotated[
+        Location, Option(help="predicted-*: nu (the mean is A^-1 nu) or mu (the mean).", **MODEL)
+    ] = Location.nu,
+    network: Annotated[
+        Network, Option(help="default: compact for images, an MLP for features.", **MODEL)
+    ] = Network.default,
+    head: Annotated[Head, Option(help="What pools the last map; auto: the network's own.", **MODEL)] = Head.auto,
+    weights: Annotated[
+        str | None, Option(help="Start from a file of weights (.safetensors, .pth), or 'imagenet' (ResNets).", **MODEL)
+    ] = None,
     protocol: Annotated[
         ProtocolName,
-        Option(help="steady: L1 warm-up, EM after every epoch. paper: DeepGUM's Algorithm 1 (L2, rounds).", **TRAIN),
+        Option(
+            help="steady: one cycle, refit after every epoch. paper: DeepGUM's Algorithm 1 (L2, rounds). "
+            "staged: the Huber distribution's (head first, falling steps; for pre-trained networks).",
+            **TRAIN,
+        ),
     ] = ProtocolName.steady,
     residuals: Annotated[
         Residuals,
@@ -157,6 +199,10 @@ def training(
         int | None,
         Option(help="Stop after so many epochs without a lower validation loss; 0: never.", min=0, **TRAIN),
     ] = None,
+    warp: Annotated[
+        bool,
+        Option("--warp", help="Turn, scale, stretch, tilt, shift training images at random (slower epochs).", **TRAIN),
+    ] = False,
     workers: Annotated[int, Option(help="Processes that read images.", min=0, **TRAIN)] = 0,
 ) -> dict[str, Any]:
     """The settings that all commands which train have in common."""
@@ -168,7 +214,8 @@ def training(
         "channels": 3 if color else 1,
     }
     values |= {"mirror": mirror, "unit": unit.value, "protocol": protocol.value, "residuals": residuals.value}
-    return values | {"patience": patience, "workers": workers}
+    values |= {"covariance": covariance.value, "location": location.value, "network": network.value}
+    return values | {"head": head.value, "weights": weights, "patience": patience, "warp": warp, "workers": workers}
 
 
 def options_of(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -272,12 +319,25 @@ def predict(
     inputs: Annotated[Path, Argument(help="An image, a folder of images, or a table.", show_default=False)],
     out: Out = Path("predictions"),
     overlays: Annotated[int, Option(help="Draw the first so many images; -1 for all.", min=-1)] = 24,
+    view: Annotated[
+        list[View] | None, Option(help="Test-time augmentation: look at the mirrored image too.", show_default=False)
+    ] = None,
+    coverage: Annotated[
+        float | None,
+        Option(help="Regions that hold the target with this probability, such as 0.9 (after 'calibrate')."),
+    ] = None,
     skip_bad: SkipBad = False,
 ) -> None:
-    """Predict with a trained run: a CSV, and pictures with the points drawn in."""
+    """Predict with a trained run: a CSV, and pictures with the points drawn in.
+
+    Runs that predict distributions also give covariances, drawn as ellipses.
+    """
     from steadfit import recipes
 
-    written = recipes.predict_to(run, inputs, out, overlays=overlays, skip_bad=skip_bad, console=console)
+    views = [one.value for one in view or []]
+    written = recipes.predict_to(
+        run, inputs, out, overlays=overlays, views=views, coverage=coverage, skip_bad=skip_bad, console=console
+    )
     _say(f"Predictions: {written}")
 
 
@@ -298,6 +358,36 @@ def evaluate(
         run, table, split=split.value, threshold=threshold, normalizer=normalizer, skip_bad=skip_bad, out=out,
         console=console,
     )  # fmt: skip
+
+
+@app.command()
+def calibrate(
+    run: RunFolder,
+    table: Annotated[
+        Path | None, Argument(help="Another table with labels that were not trained on.", show_default=False)
+    ] = None,
+    split: Annotated[Split, Option(help="Which rows to calibrate on.")] = Split.val,
+    view: Annotated[
+        list[View] | None, Option(help="Calibrate predictions that look at the mirrored image too.", show_default=False)
+    ] = None,
+    per_point: Annotated[bool, Option("--per-point", help="A temperature for each point.")] = False,
+    weigh: Annotated[
+        Weigh,
+        Option(
+            help="Count labels by their probability of being right. auto: the mixture's, for a run that has one; "
+            "estimate: estimated from these labels; none: all in full."
+        ),
+    ] = Weigh.auto,
+) -> None:
+    """Make predicted distributions hold: a temperature and conformal radii from labels that were not trained on.
+
+    Writes calibration.json, .parquet, .csv and .png into the run folder;
+    'predict' uses them from then on, 'predict --coverage 0.9' gives regions.
+    """
+    from steadfit import recipes
+
+    chosen: dict[str, Any] = {"split": split.value, "views": [one.value for one in view or []], "weigh": weigh.value}
+    recipes.calibrate_run(run, table, per_point=per_point, console=console, **chosen)
 
 
 @app.command()

@@ -12,10 +12,14 @@ import typer
 from typer.testing import CliRunner
 
 from steadfit import cli
+from steadfit.core.elliptical import LOCATIONS
+from steadfit.core.predicted import COVARIANCES
 from steadfit.errors import ConfigError, DataError, DataWarning, RunError, SteadfitError
+from steadfit.networks import HEADS, NETWORKS
 from steadfit.noise import NOISE_MODELS
 from steadfit.noise.gum import UNITS
 from steadfit.recipes import KINDS
+from steadfit.recipes.calibration import WEIGHTS
 from steadfit.training import PROTOCOLS
 
 HEAVY = ("torch", "lightning", "pandas", "cv2", "matplotlib", "scipy", "numpy", "steadfit.recipes")
@@ -44,12 +48,12 @@ def test_exit_codes_through_a_shell(tmp_path: Path) -> None:
     assert "steadfit fit --help" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["demo", "fit", "compare", "predict", "evaluate", "corrupt"])
+@pytest.mark.parametrize("command", ["demo", "fit", "compare", "predict", "evaluate", "calibrate", "corrupt"])
 def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(cli.app, [command, "--help"], prog_name="steadfit", env={"COLUMNS": "100"})
     assert result.exit_code == 0
     assert f"Usage: steadfit {command}" in result.stdout
-    assert "--out" in result.stdout
+    assert ("--out" in result.stdout) == (command != "calibrate")  # a calibration goes into the run folder
     assert "--n-train" not in result.stdout
     if command in ("fit", "compare"):
         for option in ("--pairs", "--normalizer", "--epochs", "--residuals", "--seed", "--device", "--truth"):
@@ -62,6 +66,11 @@ def test_the_words_are_the_library_s() -> None:
     assert [one.value for one in cli.Unit] == list(UNITS)
     assert [one.value for one in cli.ProtocolName] == list(PROTOCOLS)
     assert [one.value for one in cli.Kind] == list(KINDS)
+    assert [one.value for one in cli.Network] == ["default", *NETWORKS]
+    assert [one.value for one in cli.Head] == ["auto", *HEADS]
+    assert [one.value for one in cli.Covariance] == list(COVARIANCES)
+    assert [one.value for one in cli.Location] == list(LOCATIONS)
+    assert [one.value for one in cli.Weigh] == list(WEIGHTS)
 
 
 def outcome(error: BaseException) -> tuple[int, str]:

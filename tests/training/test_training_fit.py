@@ -143,7 +143,7 @@ def test_resume_without_a_run_starts_one(table: Annotations, tmp_path: Path) -> 
 def test_a_refused_run_leaves_no_folder(table: Annotations, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected settings.network to name your network, got 'default'"):
         go(table, tmp_path / "run", network=mlp())
-    with pytest.raises(ConfigError, match="expected the network named 'mine', got none"):
+    with pytest.raises(ConfigError, match="or your own, got 'mine'. Pass network="):
         go(table, tmp_path / "run", dataclasses.replace(SMALL, network="mine"))
     assert not (tmp_path / "run").exists()
 

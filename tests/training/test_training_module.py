@@ -34,10 +34,10 @@ def test_what_the_epoch_has_seen_of_mirrored_samples(faces: Annotations, module:
     regressor, permutation = module.regressor, module.permutation
     assert permutation == (1, 0, 2, 4, 3, 6, 5)
     with torch.no_grad():
-        location = regressor.destandardize(module.label_noise.noise.location(regressor(value), 2))
+        location = regressor.destandardize(module.label_noise.noise.prediction(regressor(value), 2))
     _, back = mirror(value, location, which, permutation, value.shape[-1])
     expected = regressor.standardize(target) - regressor.standardize(back)
-    found = seen["target"] - module.label_noise.noise.location(seen["output"], 2)
+    found = seen["target"] - module.label_noise.noise.prediction(seen["output"], 2)
     assert torch.equal(found.isnan(), target.isnan())
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4, equal_nan=True)
     torch.testing.assert_close(seen["target"], regressor.standardize(target), equal_nan=True)

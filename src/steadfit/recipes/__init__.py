@@ -1,5 +1,6 @@
-"""Whole jobs, each a function that the command line calls: fit, compare, predict, evaluate, corrupt, demo."""
+"""Whole jobs, each a function of the command line: fit, compare, predict, evaluate, calibrate, corrupt, demo."""
 
+from steadfit.recipes.calibration import calibrate_run
 from steadfit.recipes.comparison import check_methods, compare
 from steadfit.recipes.contaminate import KINDS, corrupt_dataset
 from steadfit.recipes.demo import demo
@@ -8,6 +9,7 @@ from steadfit.recipes.prediction import evaluate_run, predict_to
 
 __all__ = [
     "KINDS",
+    "calibrate_run",
     "check_methods",
     "check_start",
     "compare",

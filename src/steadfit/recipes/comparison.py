@@ -22,7 +22,7 @@ from steadfit.reports.methods import marks
 from steadfit.reports.pages import report_comparison
 from steadfit.reports.tables import best_method, comparison_table
 from steadfit.training import Judgement, Settings
-from steadfit.training.outcome import FAILURE, detection, errors
+from steadfit.training.outcome import FAILURE, detection, errors, nll
 
 Result = dict[str, Any]
 
@@ -92,6 +92,7 @@ def score(annotations: Annotations, judgement: Judgement, truth: Flags | None) -
         "error": per_image_error(torch.from_numpy(predicted), torch.from_numpy(target)).numpy(),
         "failure_rate": found.get("failure_rate"),
         "rmse": found["rmse"],
+        "nll": nll(judgement, test).get("nll"),
         "suspects": float(judgement.suspect[train][labelled].mean()),
         "error_rate": judgement.error_rate,
     }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -30,14 +30,20 @@ def predict_to(
     out: str | Path,
     *,
     overlays: int = 24,
+    views: Sequence[str] = (),
+    coverage: float | None = None,
     skip_bad: bool = False,
     console: Console | None = None,
 ) -> Path:
     """Write ``predictions.csv`` and, for points in images, overlay pictures.
 
+    Where the noise model predicts distributions the CSV has their covariances, and the pictures an ellipse round every
+    point: the region of ``coverage``, or one standard deviation without it.
+
     Args:
         inputs: an image, a folder of images, or a table (its ``image`` column, or its feature columns).
         overlays: pictures of the first so many images, in ``overlays/``; -1 for all.
+        views, coverage: as :meth:`steadfit.training.Run.predict`.
         skip_bad: leave out rows and images that cannot be read, with a warning.
 
     Returns: the path of the CSV: ``image`` (or the row's ``line``), then one column a coordinate, in the run's units.
@@ -48,15 +54,15 @@ def predict_to(
     if not inputs.exists():
         raise DataError(f"{inputs}: no such image, folder or table.")
     if is_table(inputs):
-        prediction, names, paths = _predict_table(run, inputs, skip_bad)
+        prediction, names, paths = _predict_table(run, inputs, skip_bad, views, coverage)
     else:
-        prediction, names, paths = _predict_images(run, inputs, skip_bad)
+        prediction, names, paths = _predict_images(run, inputs, skip_bad, views, coverage)
     frame = prediction.to_frame()
     frame.insert(0, "image" if run.regressor.inputs.images else "line", names)
     with atomic_path(out / "predictions.csv") as path:
         frame.to_csv(path, index=False, float_format="%.6g")
     if paths and run.schema.dims == 2:
-        _draw(run, paths if overlays < 0 else paths[:overlays], prediction.mean, out / "overlays", console)
+        _draw(run, paths if overlays < 0 else paths[:overlays], prediction, out / "overlays", console)
     return out / "predictions.csv"
 
 
@@ -65,15 +71,19 @@ def is_table(inputs: Path) -> bool:
     return inputs.suffix.lower() in TABLES or any((inputs / f"annotations{suffix}").is_file() for suffix in TABLES)
 
 
-def _predict_table(run: Run, table: Path, skip_bad: bool) -> tuple[Prediction, list[str], list[Path]]:
+def _predict_table(
+    run: Run, table: Path, skip_bad: bool, views: Sequence[str], coverage: float | None
+) -> tuple[Prediction, list[str], list[Path]]:
     schema = dataclasses.replace(run.schema, normalizer=None)  # a length is not needed, so its column need not be there
     annotations = _open(run, table, schema, skip_bad)
     names = [str(line) for line in annotations.line] if annotations.images is None else list(annotations.images)
     paths = [] if annotations.images is None else [annotations.root / name for name in names]
-    return run.predict(annotations), names, paths
+    return run.predict(annotations, views=views, coverage=coverage), names, paths
 
 
-def _predict_images(run: Run, inputs: Path, skip_bad: bool) -> tuple[Prediction, list[str], list[Path]]:
+def _predict_images(
+    run: Run, inputs: Path, skip_bad: bool, views: Sequence[str], coverage: float | None
+) -> tuple[Prediction, list[str], list[Path]]:
     if not run.regressor.inputs.images:
         raise DataError(
             f"{inputs}: expected a CSV or Parquet table, which this run was trained on, got something else."
@@ -84,7 +94,7 @@ def _predict_images(run: Run, inputs: Path, skip_bad: bool) -> tuple[Prediction,
     if not paths:
         kinds = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
         raise DataError(f"{inputs}: expected images ({kinds}) or annotations.csv in this folder, got neither.")
-    return run.predict(paths), [str(path) for path in paths], paths
+    return run.predict(paths, views=views, coverage=coverage), [str(path) for path in paths], paths
 
 
 def _readable(paths: list[Path]) -> list[Path]:
@@ -95,10 +105,12 @@ def _readable(paths: list[Path]) -> list[Path]:
     return [path for path, reason in zip(paths, reasons, strict=True) if not reason]
 
 
-def _draw(run: Run, paths: list[Path], means: Any, folder: Path, console: Console | None) -> None:
+def _draw(run: Run, paths: list[Path], prediction: Prediction, folder: Path, console: Console | None) -> None:
+    ellipses = prediction.covariance if prediction.ellipsoids is None else prediction.ellipsoids
     shown = track(paths, "drawing", console=console, transient=True) if console and console.is_terminal else paths
     for number, path in enumerate(shown):
-        picture = draw_points(read_image(path, 3), means[number], limbs=run.schema.limbs)
+        around = None if ellipses is None else ellipses[number]
+        picture = draw_points(read_image(path, 3), prediction.mean[number], ellipses=around, limbs=run.schema.limbs)
         write_image(picture, folder / f"{number:05d}-{path.stem}.png")
 
 

@@ -38,6 +38,7 @@ def draw_points(
     predicted: ArrayLike,
     *,
     given: ArrayLike | None = None,
+    ellipses: ArrayLike | None = None,
     limbs: Sequence[tuple[int, int]] = (),
     scale: float | None = None,
 ) -> Image:
@@ -47,6 +48,8 @@ def draw_points(
         image: (H, W, 3) RGB or (H, W) grey, uint8.
         predicted: (K, 2) in pixels of ``image``; rows with NaN, and points far outside, are left out.
         given: (K, 2) annotated points; each is joined to its prediction by a thin line.
+        ellipses: (K, 2, 2) in square pixels: around a point p the ellipse (y - p)^T E^-1 (y - p) = 1 is drawn. A
+            covariance gives the ellipse of one standard deviation.
         limbs: pairs of point indices joined by lines.
         scale: enlargement; by default the smallest whole number that brings the longer side to 384 px.
 
@@ -71,6 +74,12 @@ def draw_points(
         for label, point in zip(labels, points, strict=True):
             line(canvas, label, point, WHITE, 1.0 * pen)
             cross(canvas, label, 5.0 * pen, RED, 1.8 * pen)
+    if ellipses is not None:
+        shapes = np.asarray(ellipses, dtype=np.float64)
+        if shapes.shape != (len(points), 2, 2):
+            raise ValueError(f"draw_points: expected ellipses of shape {(len(points), 2, 2)}, got {shapes.shape}.")
+        for point, shape, colour in zip(points, shapes * scale**2, colours(len(points)), strict=True):
+            ellipse(canvas, point, shape, colour, 1.6 * pen)
     for point, colour in zip(points, colours(len(points)), strict=True):
         _dot(canvas, point, 4.8 * pen, WHITE)
         _dot(canvas, point, 3.6 * pen, colour)
@@ -161,6 +170,22 @@ def ring(canvas: Image, point: NDArray[np.float64], radius: float, colour: Colou
     if centre is not None:
         for paint, pen in ((WHITE, width + 2.0), (colour, width)):
             cv2.circle(canvas, centre, round(radius * (1 << SHIFT)), paint, max(1, round(pen)), cv2.LINE_AA, SHIFT)
+
+
+def ellipse(
+    canvas: Image, point: NDArray[np.float64], shape: NDArray[np.float64], colour: Colour, width: float
+) -> None:
+    """The curve (y - point)^T shape^-1 (y - point) = 1 with a white edge, in place; nothing if it isn't finite."""
+    centre = _fixed(canvas, point)
+    if centre is None or not np.isfinite(shape).all():
+        return
+    squares, axes = np.linalg.eigh(shape)
+    reach = 2.0 * max(canvas.shape[:2])  # longer half-axes leave the picture anyway
+    half = np.minimum(np.sqrt(np.maximum(squares, 0.0)), reach)
+    angle = math.degrees(math.atan2(axes[1, 1], axes[0, 1]))
+    size = round(half[1] * (1 << SHIFT)), round(half[0] * (1 << SHIFT))
+    for paint, pen in ((WHITE, width + 1.6), (colour, width)):
+        cv2.ellipse(canvas, centre, size, angle, 0, 360, paint, max(1, round(pen)), cv2.LINE_AA, SHIFT)
 
 
 def line(canvas: Image, a: NDArray[np.float64], b: NDArray[np.float64], colour: Colour, width: float) -> None:

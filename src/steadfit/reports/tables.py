@@ -29,8 +29,8 @@ def comparison_frame(results: Results, *, unit: str = "px") -> pd.DataFrame:
     has is left out.
 
     Args:
-        results: method to ``error`` (per image), ``mean``, ``failure_rate``, ``rmse``, ``precision``, ``recall``,
-            ``gross_recall``, ``p_holm``, ``stars``, ``seconds``, ``suspects``; any of them may be absent.
+        results: method to ``error`` (per image), ``mean``, ``failure_rate``, ``rmse``, ``nll``, ``precision``,
+            ``recall``, ``gross_recall``, ``p_holm``, ``stars``, ``seconds``, ``suspects``; any of them may be absent.
         unit: unit of the errors.
     """
     rows = [
@@ -41,6 +41,7 @@ def comparison_frame(results: Results, *, unit: str = "px") -> pd.DataFrame:
             "p (Holm)": p_value(number(result, "p_holm")),
             "failures": percent(number(result, "failure_rate")),
             f"RMSE ({unit})": short(number(result, "rmse")),
+            "NLL (nats)": short(number(result, "nll")),
             "suspects": percent(number(result, "suspects")),
             "precision": percent(number(result, "precision")),
             "recall": percent(number(result, "recall")),

@@ -3,9 +3,10 @@
 from steadfit.training.fit import fit
 from steadfit.training.module import RegressionModule, Regressor
 from steadfit.training.outcome import Judgement
+from steadfit.training.prediction import Prediction
 from steadfit.training.refit import RefitNoise
 from steadfit.training.rounds import Algorithm1
-from steadfit.training.run import Prediction, Run, load
+from steadfit.training.run import Run, load
 from steadfit.training.settings import PROTOCOLS, Protocol, Settings
 from steadfit.training.stopping import EarlyStop
 

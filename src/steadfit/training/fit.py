@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from rich.console import Console
 from torch import Tensor, nn
 
-from steadfit.data import Annotations, LabelledDataset, Standardizer
+from steadfit.data import Annotations, LabelledDataset, Standardizer, Warp
 from steadfit.data.files import atomic_path
 from steadfit.errors import ConfigError, RunError
+from steadfit.networks import IMAGENET_DEVIATION, IMAGENET_MEAN, NETWORKS, load_weights, output_layer
 from steadfit.noise import NoiseModel
 from steadfit.training.history import History
-from steadfit.training.module import InputScaling, RegressionModule, Regressor, default_network
+from steadfit.training.module import InputScaling, RegressionModule, Regressor, named_network, start_output
 from steadfit.training.progress import Announce
 from steadfit.training.refit import RefitNoise
 from steadfit.training.rounds import Algorithm1
@@ -41,18 +43,18 @@ class Splits:
 
     @classmethod
     def of(cls, annotations: Annotations, settings: Settings) -> Splits:
-        cache: bool | str = {"on": True, "off": False}.get(settings.cache, "auto")
+        make = partial(
+            LabelledDataset,
+            annotations,
+            size=settings.size,
+            channels=settings.channels,
+            cache={"on": True, "off": False}.get(settings.cache, "auto"),
+            sampling=settings.sampling,
+        )
+        warp = Warp(mirror=0.5 if settings.mirror else 0.0) if settings.warp else None
         return cls(
-            *(
-                LabelledDataset(
-                    annotations,
-                    annotations.rows(name),
-                    size=settings.size,
-                    channels=settings.channels,
-                    cache=cache,  # type: ignore[arg-type]
-                )
-                for name in ("train", "val")
-            )
+            train=make(rows=annotations.rows("train"), augment=warp, seed=settings.seed),
+            val=make(rows=annotations.rows("val")),
         )
 
 
@@ -112,7 +114,8 @@ def train(
         torch.manual_seed(settings.seed)
         module = build_module(splits.train, settings, network, noise)
         history = History(splits.val, out / "history.csv")
-        trainer = _trainer(out, settings, module.protocol, history, device, console, schema.units)
+        noise_callbacks = _noise_callbacks(splits.train, settings, module.protocol)
+        trainer = _trainer(out, settings, noise_callbacks, history, device, console, schema.units)
         last = out / CHECKPOINT
         loader = splits.train.loader(
             settings.batch_size,
@@ -133,10 +136,15 @@ def train(
 
 
 def _check_network(settings: Settings, network: nn.Module | None) -> None:
-    if network is not None and settings.network == "default":
-        raise ConfigError("fit: expected settings.network to name your network, got 'default'. Give it a name.")
-    if network is None and settings.network != "default":
-        raise ConfigError(f"fit: expected the network named {settings.network!r}, got none. Pass network=.")
+    known = settings.network == "default" or settings.network in NETWORKS
+    if network is not None and known:
+        raise ConfigError(
+            f"fit: expected settings.network to name your network, got {settings.network!r}. Give it a name of its own."
+        )
+    if network is None and not known:
+        raise ConfigError(
+            f"fit: expected a network of {', '.join(NETWORKS)}, or your own, got {settings.network!r}. Pass network=."
+        )
 
 
 def build_module(
@@ -146,14 +154,17 @@ def build_module(
     schema, protocol = train.annotations.schema, settings.plan()
     noise = settings.noise_model() if noise is None else noise
     n_outputs = noise.n_outputs(schema.n_targets, schema.dims)
-    inputs = input_scaling(train)
+    inputs = input_scaling(train, settings.weights)
     if network is None:
         if settings.batch_size == 1:
             raise ConfigError("fit: expected batch_size >= 2 for batch norm, got 1. Pass a network without it.")
-        network = default_network(inputs, settings, n_outputs)
+        network = named_network(inputs, settings, n_outputs)
+    if not _loaded_output(network, settings.weights, n_outputs):
+        start_output(network, noise.initial_output(schema.n_targets, schema.dims))
+    standardizer = Standardizer.whiten if noise.predicts_covariance else Standardizer.fit
     mirrored = settings.mirror and bool(schema.pairs) and schema.dims == 2 and inputs.images
     return RegressionModule(
-        Regressor(network, inputs, Standardizer.fit(train.target)),
+        Regressor(network, inputs, standardizer(train.target)),
         noise,
         protocol,
         n_samples=len(train),
@@ -163,11 +174,27 @@ def build_module(
     )
 
 
-def input_scaling(train: LabelledDataset) -> InputScaling:
-    """Mean and deviation per channel or feature, over 2,000 training samples at most."""
+def _loaded_output(network: nn.Module, weights: str | None, n_outputs: int) -> bool:
+    """Load weights, if there are any, and say whether the output layer is among them."""
+    if weights is None:
+        return False
+    run = Path(weights).is_dir()
+    loaded = load_weights(network, Path(weights) / MODEL if run else weights, prefix="network." if run else "")
+    output = output_layer(network, n_outputs)
+    names = [name for name, part in network.named_modules() if part is output]
+    return bool(names) and f"{names[0]}.weight" in loaded.loaded
+
+
+def input_scaling(train: LabelledDataset, weights: str | None = None) -> InputScaling:
+    """Mean and deviation per channel or feature, over 2,000 training samples at most; ImageNet's for a network that
+    starts from weights that are not a run's."""
     step = max(len(train) // 2000, 1)
-    sample: Tensor = train.__getitems__(list(range(0, len(train), step)))["input"]
+    sample: Tensor = train.without_augment().__getitems__(list(range(0, len(train), step)))["input"]
     images = sample.dtype == torch.uint8
+    if images and weights is not None and not Path(weights).is_dir():
+        mean, deviation = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_DEVIATION)
+        grey = train.channels == 1
+        return InputScaling(*(v.mean(0, keepdim=True) if grey else v for v in (mean, deviation)), images=True)
     value = sample.double() / 255 if images else sample.double()
     axes = [0, *range(2, value.dim())]
     return InputScaling(value.mean(axes), value.std(axes), images=images)
@@ -194,7 +221,7 @@ def _lonely_last(count: int, batch_size: int) -> bool:
 def _trainer(
     out: Path,
     settings: Settings,
-    protocol: Protocol,
+    noise_callbacks: list[L.Callback],
     history: History,
     device: str,
     console: Console | None,
@@ -205,7 +232,7 @@ def _trainer(
         devices=1,
         max_epochs=settings.epochs,
         callbacks=[
-            *_noise_callbacks(settings, protocol),
+            *noise_callbacks,
             history,
             *([] if console is None else [Announce(console, history, settings.noise, units)]),
             ModelCheckpoint(
@@ -226,12 +253,12 @@ def _trainer(
     )
 
 
-def _noise_callbacks(settings: Settings, protocol: Protocol) -> list[L.Callback]:
+def _noise_callbacks(train: LabelledDataset, settings: Settings, protocol: Protocol) -> list[L.Callback]:
+    plain = train.without_augment().loader(settings.batch_size, workers=settings.workers) if settings.warp else None
     if protocol.rounds:
-        refit = RefitNoise(residuals="pass")
-        return [Algorithm1(refit, patience=protocol.patience)]
+        return [Algorithm1(RefitNoise(loader=plain), patience=protocol.patience)]
     warmup = max(round(protocol.warmup_share * settings.epochs), 1)
-    refit = RefitNoise(warmup_epochs=min(warmup, settings.epochs), residuals=settings.residuals)
+    refit = RefitNoise(warmup_epochs=min(warmup, settings.epochs), residuals=settings.residuals, loader=plain)
     return [refit, EarlyStop(refit, patience=protocol.patience)] if protocol.patience else [refit]
 
 

@@ -72,7 +72,7 @@ class History(L.Callback):
                 self.frame().to_csv(path, index=False)
 
     def _median_error(self, module: RegressionModule, index: Tensor, output: Tensor) -> float:
-        location = module.label_noise.noise.location(output, module.dims)
+        location = module.label_noise.noise.prediction(output, module.dims)
         predicted = module.regressor.destandardize(location.to(module.device)).cpu()
         wanted = self.val.frame.to_user(self.val.target[index], index)
         return float((wanted - self.val.frame.to_user(predicted, index)).norm(dim=-1).nanmedian())

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from steadfit.data import Standardizer, mirror
 from steadfit.data.dataset import Batch
-from steadfit.networks import MLP, CompactConvNet
+from steadfit.data.standardize import destandardize, standardize
+from steadfit.networks import MLP, build_network, head_parameters, output_layer
 from steadfit.noise import LabelNoise, NoiseModel
 from steadfit.training.settings import Protocol, Settings
 
@@ -54,25 +56,37 @@ class Regressor(nn.Module):
         return result
 
     def standardize(self, target: Tensor) -> Tensor:
-        return (target - self.center) / self.scale
+        return standardize(target, self.center, self.scale)
 
-    def destandardize(self, location: Tensor) -> Tensor:
-        return location * self.scale + self.center
+    def destandardize(self, prediction: Tensor) -> Tensor:
+        return destandardize(prediction, self.center, self.scale)
 
 
-def default_network(inputs: InputScaling, settings: Settings, n_outputs: int) -> nn.Module:
-    """A compact ConvNet for images, an MLP for features."""
+def named_network(inputs: InputScaling, settings: Settings, n_outputs: int) -> nn.Module:
+    """The network that the settings name: by default a compact ConvNet for images, an MLP for features."""
     channels = len(inputs.mean)
-    if inputs.images:
-        return CompactConvNet(channels, n_outputs, size=(settings.size, settings.size))
-    return MLP(channels, n_outputs)
+    if not inputs.images:
+        return MLP(channels, n_outputs)
+    name = "compact" if settings.network == "default" else settings.network
+    head = None if settings.head == "auto" else settings.head
+    return build_network(name, channels, n_outputs, size=(settings.size, settings.size), head=head)
+
+
+def start_output(network: nn.Module, output: Tensor | None) -> None:
+    """Make an untrained network put out the same numbers for every sample, through its last linear layer."""
+    layer = None if output is None else output_layer(network, len(output))
+    if output is not None and layer is not None and layer.bias is not None:
+        nn.init.zeros_(layer.weight)
+        with torch.no_grad():
+            layer.bias.copy_(output)
 
 
 class RegressionModule(L.LightningModule):
     """Trains a :class:`Regressor` under a noise model.
 
     ``averaged`` (the network itself where the protocol doesn't average) predicts, is validated and gives residuals.
-    A batch is a dict with ``index``, ``input``, ``target`` (see :class:`steadfit.data.LabelledDataset`). All randomness
+    A batch is a dict with ``index``, ``input``, ``target``, and ``mirrored`` where the data set warps (see
+    :class:`steadfit.data.LabelledDataset`). All randomness
     of an epoch is a function of (seed, epoch, batch), so that a resumed run repeats it.
     """
 
@@ -97,6 +111,9 @@ class RegressionModule(L.LightningModule):
             self.averaged = AveragedModel(regressor, multi_avg_fn=average, use_buffers=True)
         self.permutation = None if permutation is None else tuple(permutation)
         self.weight_decay, self.seed = weight_decay, seed
+        self.head = head_parameters(regressor.network, noise.n_outputs(points, dims))
+        in_head = {id(parameter) for parameter in self.head}
+        self.body = [p for p in regressor.parameters() if p.requires_grad and id(p) not in in_head]
         self.held_out: list[tuple[Tensor, Tensor, Tensor]] = []
 
     @property
@@ -131,8 +148,8 @@ class RegressionModule(L.LightningModule):
         return {"loss": loss, "index": batch["index"], **self._seen(output, goal, batch, which)}
 
     def _mirrored(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        if self.permutation is None:
-            return batch["input"], batch["target"], None
+        if self.permutation is None or "mirrored" in batch:  # a warp has mirrored already
+            return batch["input"], batch["target"], batch.get("mirrored")
         generator = torch.Generator().manual_seed(_mix(self.seed, self.current_epoch, batch_idx))
         which = (torch.rand(len(batch["input"]), generator=generator) < 0.5).to(batch["input"].device)
         width = batch["input"].shape[-1]
@@ -144,7 +161,9 @@ class RegressionModule(L.LightningModule):
         target = self.regressor.standardize(batch["target"])
         if which is None or self.permutation is None:
             return {"output": output.detach(), "target": target}
-        residual = goal - self.label_noise.noise.location(output.detach(), self.dims)
+        if self.label_noise.noise.predicts_covariance:  # a mirrored distribution has no way back to the numbers
+            return {"output": output.detach(), "target": target.masked_fill(which[:, None, None], torch.nan)}
+        residual = goal - self.label_noise.noise.prediction(output.detach(), self.dims)
         back = residual[:, list(self.permutation)] * torch.tensor([-1.0, 1.0], device=residual.device)
         location = target.nan_to_num(nan=0.0) - torch.where(which[:, None, None], back, residual).nan_to_num(nan=0.0)
         return {"output": location.flatten(1), "target": target}
@@ -187,22 +206,52 @@ class RegressionModule(L.LightningModule):
         if noise.keeps_weights or not noise.needs_refit:
             return self.held_out_loss()
         _, output, target = (torch.cat(parts) for parts in zip(*self.held_out, strict=True))
-        return float((target - noise.location(output, self.dims)).abs().nanmean())
+        return float((target - noise.prediction(output, self.dims)).abs().nanmean())
 
     def on_train_epoch_start(self) -> None:
         torch.manual_seed(_mix(self.seed, self.current_epoch, -1))
+        if self.protocol.head_epochs:
+            self._train_body(self.current_epoch >= self.protocol.head_epochs)
+
+    def _train_body(self, wanted: bool) -> None:
+        """All but the head is trained, or stays as it is, the statistics of its batch norms included."""
+        for parameter in self.body:
+            parameter.requires_grad_(wanted)
+        for part in self.regressor.modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                part.train(wanted)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Parameters with their weight decay."""
+        decay = self.protocol.head_weight_decay
+        if decay is None:
+            return [{"params": list(self.regressor.parameters()), "weight_decay": self.weight_decay}]
+        return [{"params": self.body, "weight_decay": 0.0}, {"params": self.head, "weight_decay": decay}]
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(
-            self.regressor.parameters(), lr=self.protocol.lr, weight_decay=self.weight_decay, fused=True
-        )
+        optimizer = torch.optim.AdamW(self._groups(), lr=self.protocol.lr, fused=True)
         if self.protocol.schedule == "constant":
             return optimizer
         total = max(int(self.trainer.estimated_stepping_batches), 2)
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=self.protocol.lr, total_steps=total, pct_start=0.15, cycle_momentum=False
-        )
+        scheduler: Any
+        if self.protocol.schedule == "staged":
+            scheduler = torch.optim.lr_scheduler.LambdaLR(
+                optimizer, lambda step: staged(step / total, self.protocol.milestones)
+            )
+        else:
+            scheduler = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, max_lr=self.protocol.lr, total_steps=total, pct_start=0.15, cycle_momentum=False
+            )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def staged(share: float, milestones: tuple[float, float, float]) -> float:
+    """Factor on the step size at a share of all steps: 1, then linearly to .1, then to .01 (paper 3).
+
+    >>> [round(staged(share, (0.5, 0.8, 1.0)), 3) for share in (0.0, 0.5, 0.65, 0.8, 1.0)]
+    [1.0, 1.0, 0.55, 0.1, 0.01]
+    """
+    return float(np.interp(share, milestones, (1.0, 0.1, 0.01)))
 
 
 def _mix(seed: int, epoch: int, step: int) -> int:

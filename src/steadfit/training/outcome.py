@@ -29,6 +29,7 @@ class Judgement:
     suspect: Flags  # (N, K)
     error_rate: float  # the estimated share of wrong labels in the training set
     fallen_back: bool = False  # EM declared everything an outlier: the warm-up network is the result
+    nll: Floats | None = None  # (N, K) nats, labels in the user's units; where distributions are predicted
 
 
 def trust_of(noise: NoiseModel, state: State, output: Tensor, target: Tensor) -> tuple[Floats, Flags]:
@@ -59,7 +60,7 @@ def summarize(judgement: Judgement, annotations: Annotations, wrong: Flags | Non
     """metrics.json: errors of every split, and what is known about wrong labels in the training set."""
     splits = {name: annotations.rows(name) for name in ("train", "val", "test")}
     content: dict[str, Any] = {
-        name: {"rows": len(rows)} | errors(judgement.predicted[rows], annotations.take(rows))
+        name: {"rows": len(rows)} | errors(judgement.predicted[rows], annotations.take(rows)) | nll(judgement, rows)
         for name, rows in splits.items()
         if len(rows)
     }
@@ -74,6 +75,13 @@ def summarize(judgement: Judgement, annotations: Annotations, wrong: Flags | Non
     if wrong is not None:
         content["truth"] = detection(judgement, annotations, wrong)
     return content
+
+
+def nll(judgement: Judgement, rows: npt.NDArray[np.int64]) -> dict[str, float]:
+    """The mean negative log-likelihood of the labels in some rows, in nats, where distributions are predicted."""
+    if judgement.nll is None or np.isnan(judgement.nll[rows]).all():
+        return {}
+    return {"nll": float(np.nanmean(judgement.nll[rows]))}
 
 
 def detection(judgement: Judgement, annotations: Annotations, wrong: Flags) -> dict[str, float]:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,40 +23,25 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import steadfit
-from steadfit.data import Annotations, LabelledDataset, Schema, Standardizer
+from steadfit.data import Annotations, Frame, LabelledDataset, Schema, Standardizer, frame_map, sample
+from steadfit.data.cache import to_tensor
 from steadfit.data.files import atomic_path, write_json, write_text
 from steadfit.data.images import letterbox, read_image
-from steadfit.errors import DataError, RunError
+from steadfit.errors import ConfigError, DataError, RunError
+from steadfit.metrics import negative_log_likelihood
+from steadfit.networks import NETWORKS
 from steadfit.noise import NoiseModel, State
-from steadfit.training.module import InputScaling, RegressionModule, Regressor, default_network
+from steadfit.noise.predicted import DistributionNoise
+from steadfit.training.calibrated import Calibrated
+from steadfit.training.inference import Located, in_frame, locate, to_user, view_of
+from steadfit.training.module import InputScaling, RegressionModule, Regressor, named_network
 from steadfit.training.outcome import Judgement, summarize, trust_of
+from steadfit.training.prediction import Prediction
 from steadfit.training.settings import Settings
 
 CHECKPOINT = "checkpoints/last.ckpt"
 MODEL = "model.safetensors"
 Image = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Predictions in the user's units. ``numpy.asarray(prediction)`` is the mean."""
-
-    mean: npt.NDArray[np.float64]  # (N, K, D)
-    names: tuple[str, ...]
-    units: str
-    covariance: npt.NDArray[np.float64] | None = None  # (N, K, D, D) where the noise model predicts one
-
-    def __len__(self) -> int:
-        return len(self.mean)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        return np.array(self.mean, dtype=dtype, copy=True if copy is None else copy)
-
-    def to_frame(self) -> pd.DataFrame:
-        """One column a coordinate: ``x0, y0, …`` for points, the targets' names otherwise."""
-        k, d = self.mean.shape[1:]
-        names = [f"{axis}{i}" for i in range(k) for axis in "xy"] if d == 2 else list(self.names)
-        return pd.DataFrame(self.mean.reshape(len(self.mean), k * d), columns=names)
 
 
 class Run:
@@ -68,11 +52,14 @@ class Run:
     ) -> None:
         self.folder, self.settings, self.schema = folder, settings, schema
         self.regressor, self.noise, self.state = regressor.eval(), noise, state
+        self.calibrated = Calibrated.load(folder)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, noise={self.settings.noise!r}, targets={len(self.schema.target_names)})"
 
-    def predict(self, inputs: Any, *, batch_size: int = 128) -> Prediction:
+    def predict(
+        self, inputs: Any, *, batch_size: int = 128, views: Sequence[str | Tensor] = (), coverage: float | None = None
+    ) -> Prediction:
         """Predict in the user's units.
 
         Args:
@@ -80,32 +67,89 @@ class Run:
                 or an array (N, H, W[, 3])); :class:`~steadfit.data.Annotations`; for a run on features a DataFrame with
                 its feature columns or an array (N, F).
             batch_size: samples at a time.
+            views: test-time augmentation: ``"mirror"``, or 3x3 maps of the network's frame, to look through as well;
+                predictions are mapped back and fused (:func:`steadfit.fuse`), or averaged where the noise model
+                predicts no distribution.
+            coverage: also give regions that hold the target with this probability; needs ``steadfit calibrate``.
 
-        Raises: DataError for images that can't be read and tables without a column; TypeError for other inputs.
+        After ``steadfit calibrate`` the distributions have the temperature found there.
+
+        Raises: DataError for images that can't be read and tables without a column; TypeError for other inputs;
+            RunError for a coverage without calibration; ConfigError for views of features.
         """
+        looks = self._views(views)
         if isinstance(inputs, Annotations):
-            return self._prediction(self.judge(inputs, batch_size=batch_size).predicted)
-        if self.regressor.inputs.images:
-            return self._predict_images(as_images(inputs), batch_size)
-        features = self._features(inputs)
-        output = self._outputs(features[part] for part in _parts(len(features), batch_size))
-        return self._prediction(self._location(output).double().numpy())
+            found = self._predict_dataset(self._dataset(inputs), batch_size, looks)
+        elif self.regressor.inputs.images:
+            found = self._predict_images(as_images(inputs), batch_size, looks)
+        else:
+            features = self._features(inputs)
+            shape = (len(features), self.schema.dims)
+            whole = Frame(torch.ones(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64))
+            found = self._joined(
+                self._locate(features[part], _rows(whole, part), ()) for part in _parts(len(features), batch_size)
+            )
+        return self._prediction(found, self._calibration(views, coverage), coverage)
 
-    def _predict_images(self, images: Sequence[str | Path | Image], batch_size: int) -> Prediction:
-        means = []
+    def _calibration(self, views: Sequence[str | Tensor], coverage: float | None) -> Calibrated | None:
+        """The calibration that holds for these views; a coverage needs one."""
+        fits = self.calibrated is not None and self.calibrated.views == tuple(
+            view for view in views if isinstance(view, str)
+        )
+        fits = fits and all(isinstance(view, str) for view in views)
+        if coverage is not None and not fits:
+            if not isinstance(self.noise, DistributionNoise):
+                raise ConfigError(
+                    "predict: expected a run that predicts distributions for a coverage, got another one."
+                )
+            made = "was calibrated with other views" if self.calibrated is not None else "is not calibrated"
+            raise RunError(
+                f"{self.folder}: a coverage needs calibration, and the run {made}. Run 'steadfit calibrate'."
+            )
+        return self.calibrated if fits else None
+
+    def _views(self, views: Sequence[str | Tensor]) -> list[Tensor]:
+        if views and not (self.regressor.inputs.images and self.schema.dims == 2):
+            raise ConfigError("predict: expected views only for points in images, got some for another run.")
+        if "mirror" in [view for view in views if isinstance(view, str)] and not self.schema.pairs:
+            raise ConfigError("predict: expected left/right pairs for the mirrored view, got none in the run's schema.")
+        return [view_of(view, self.settings.size) for view in views]
+
+    def _locate(self, inputs: Tensor, frame: Frame, views: Sequence[Tensor]) -> Located:
+        return locate(self.regressor, self.noise, inputs, frame, views=views, permutation=self.schema.permutation)
+
+    def _joined(self, parts: Iterable[Located]) -> Located:
+        return Located.joined(list(parts), *self.regressor.center.shape)
+
+    def _predict_dataset(self, dataset: LabelledDataset, batch_size: int, views: Sequence[Tensor]) -> Located:
+        return self._joined(
+            self._locate(dataset.__getitems__(part)["input"], _rows(dataset.frame, part), views)
+            for part in _parts(len(dataset), batch_size)
+        )
+
+    def _predict_images(
+        self, images: Sequence[str | Path | Image], batch_size: int, views: Sequence[Tensor]
+    ) -> Located:
+        parts = []
         for part in _parts(len(images), batch_size):
-            framed = [self._framed(images[i]) for i in part]
-            pixels = torch.stack([torch.from_numpy(image) for image, _, _ in framed])
-            location = self._location(self._outputs([pixels])).double().numpy()
-            scale, shift = (np.stack([frame[i] for frame in framed])[:, None] for i in (1, 2))
-            means.append((location - shift) / scale)
-        return self._prediction(np.concatenate(means) if means else np.zeros((0, *self.regressor.center.shape)))
+            pixels, frame = self._framed([self._pixels(images[i]) for i in part])
+            parts.append(self._locate(pixels, frame, views))
+        return self._joined(parts)
 
-    def _framed(self, image: str | Path | Image) -> tuple[Image, npt.NDArray[Any], npt.NDArray[Any]]:
-        """A frame (C, H, W) and the map into it."""
+    def _pixels(self, image: str | Path | Image) -> Image:
         pixels = image if isinstance(image, np.ndarray) else read_image(Path(image), self.settings.channels)
-        framed, scale, shift = letterbox(_channels(pixels, self.settings.channels), self.settings.size)
-        return np.ascontiguousarray(framed.transpose(2, 0, 1)), np.asarray(scale), np.asarray(shift)
+        return _channels(pixels, self.settings.channels)
+
+    def _framed(self, images: Sequence[Image]) -> tuple[Tensor, Frame]:
+        """Frames (B, C, H, W), sampled as in training, and the maps into them; an image is taken as its own box."""
+        size = (self.settings.size, self.settings.size)
+        sizes = np.array([[image.shape[1], image.shape[0]] for image in images], dtype=np.float64)
+        boxed = self.schema.box is not None
+        whole = np.concatenate([np.zeros_like(sizes), sizes], axis=1) if boxed else None
+        frame = Frame(*(torch.from_numpy(part) for part in frame_map(sizes, whole, size)))
+        if boxed or self.settings.sampling == "warp":
+            return sample(images, frame.matrix(torch.arange(len(images))), size, self.settings.channels), frame
+        return torch.stack([to_tensor(letterbox(image, size)[0]) for image in images]), frame
 
     def _features(self, inputs: Any) -> Tensor:
         if isinstance(inputs, pd.DataFrame):
@@ -121,9 +165,11 @@ class Run:
 
     def judge(self, annotations: Annotations, *, batch_size: int = 128) -> Judgement:
         """Predict every row of a table and judge every label, with the mixture or scale of the training set."""
+        return self.judge_dataset(self._dataset(annotations), batch_size=batch_size)
+
+    def _dataset(self, annotations: Annotations) -> LabelledDataset:
         size, channels = self.settings.size, self.settings.channels
-        dataset = LabelledDataset(annotations, size=size, channels=channels, cache=False)
-        return self.judge_dataset(dataset, batch_size=batch_size)
+        return LabelledDataset(annotations, size=size, channels=channels, cache=False, sampling=self.settings.sampling)
 
     def judge_dataset(self, dataset: LabelledDataset, *, batch_size: int = 128) -> Judgement:
         """:meth:`judge` for a data set, whose images may be in memory already."""
@@ -131,25 +177,44 @@ class Run:
         target = self.regressor.standardize(dataset.target)
         trust, suspect = trust_of(self.noise, self.state, output, target)
         train = torch.from_numpy(dataset.annotations.split[dataset.rows] == "train")
+        located = to_user(in_frame(self.regressor, self.noise, output), dataset.frame)
         return Judgement(
-            predicted=dataset.frame.to_user(self._location(output)).numpy(),
+            predicted=located.mean.numpy(),
             trust=trust,
             suspect=suspect,
             error_rate=self.noise.error_rate(output[train], target[train], self.state),
             fallen_back=bool(self.state["fallen_back"]),
+            nll=self._nll(located, dataset.annotations.target[dataset.rows]),
         )
+
+    def _nll(self, located: Located, target: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+        """Of every label in the user's units, (N, K), as the network predicts it (without temperature)."""
+        if located.root is None or not isinstance(self.noise, DistributionNoise):
+            return None
+        finite = located.root.isfinite().flatten(-2).all(-1) & located.mean.isfinite().all(-1)  # a diverged network's
+        root = torch.where(finite[..., None, None], located.root, torch.eye(located.root.shape[-1]).double())
+        mean = torch.where(finite[..., None], located.mean, 0.0)
+        label = torch.where(finite[..., None], torch.from_numpy(target), torch.nan)
+        nll = negative_log_likelihood(mean, root, label, self.noise.penalty)
+        return np.asarray(nll.numpy())
 
     @torch.no_grad()
     def _outputs(self, batches: Iterable[Tensor]) -> Tensor:
         parts = [self.regressor(batch) for batch in batches]
         return torch.cat(parts) if parts else torch.zeros(0, self.noise.n_outputs(*self.regressor.center.shape))
 
-    def _location(self, output: Tensor) -> Tensor:
-        """In the frame's units."""
-        return self.regressor.destandardize(self.noise.location(output, self.schema.dims))
-
-    def _prediction(self, mean: npt.NDArray[np.float64]) -> Prediction:
-        return Prediction(mean, self.schema.target_names, self.schema.units)
+    def _prediction(self, found: Located, calibrated: Calibrated | None, coverage: float | None) -> Prediction:
+        root = found.root if found.root is None or calibrated is None else calibrated.apply(found.root)
+        region = None if calibrated is None or coverage is None else calibrated.region(coverage).numpy()
+        return Prediction(
+            found.mean.double().numpy(),
+            self.schema.target_names,
+            self.schema.units,
+            root=None if root is None else root.numpy(),
+            penalty=self.noise.penalty if isinstance(self.noise, DistributionNoise) else None,
+            region=region,
+            coverage=coverage,
+        )
 
 
 def load(
@@ -175,9 +240,9 @@ def load(
     schema = Schema.from_dict(config["schema"])
     inputs = InputScaling(tensors["inputs.mean"], tensors["inputs.deviation"], images=bool(config["images"]))
     if network is None:
-        if settings.network != "default":
+        if settings.network != "default" and settings.network not in NETWORKS:
             raise RunError(f"{folder}: trained with the network {settings.network!r}. Pass load(folder, network=…).")
-        network = default_network(inputs, settings, noise.n_outputs(schema.n_targets, schema.dims))
+        network = named_network(inputs, settings, noise.n_outputs(schema.n_targets, schema.dims))
     regressor = Regressor(network, inputs, Standardizer(tensors["center"], tensors["scale"]))
     state = {name.removeprefix("noise."): value for name, value in tensors.items() if name.startswith("noise.")}
     try:
@@ -266,6 +331,10 @@ def _channels(image: Image, channels: int) -> Image:
         return grey[:, :, None]
     deep = image if image.ndim == 3 else image[:, :, None]
     return np.repeat(deep, 3, axis=2) if channels > deep.shape[2] else deep
+
+
+def _rows(frame: Frame, rows: list[int]) -> Frame:
+    return Frame(frame.scale[rows], frame.shift[rows])
 
 
 def _parts(count: int, size: int) -> list[list[int]]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from steadfit import _checks
+from steadfit.core.elliptical import LOCATIONS
+from steadfit.core.predicted import COVARIANCES
 from steadfit.errors import ConfigError
+from steadfit.networks import HEADS
 from steadfit.noise import NOISE_MODELS, NoiseModel
 from steadfit.noise.gum import UNITS
 
@@ -23,7 +26,11 @@ class Protocol:
             number of epochs, the noise model refitted after every one once the warm-up is over.
         warmup: the warm-up loss, see :class:`steadfit.noise.NoiseModel`; None keeps the noise model's own.
         warmup_share: the warm-up's share of all epochs (``rounds=False``).
-        schedule: ``"one-cycle"`` (cosine rise over 15 % of the steps, cosine to zero) or ``"constant"``.
+        schedule: ``"one-cycle"`` (cosine rise over 15 % of the steps, cosine to zero), ``"constant"``, or ``"staged"``:
+            constant to the first of the ``milestones``, linearly to a tenth at the second, to a hundredth at the third.
+        milestones: shares of all steps, for ``"staged"``.
+        head_epochs: the first so many epochs train the head alone (the output layer and what pools the last map).
+        head_weight_decay: weight decay of the head, that of the rest being 0; None: the settings' for all.
         averaging: decay per step of the exponential average of the weights that predicts, is validated and gives the
             residuals (less in a short run, so that it spans a tenth of the steps at most); 0 for none.
         lr: the (largest) step size of AdamW.
@@ -37,6 +44,9 @@ class Protocol:
     warmup: str | None = None
     warmup_share: float = 0.125
     schedule: str = "one-cycle"
+    milestones: tuple[float, float, float] = (0.5, 0.8, 1.0)
+    head_epochs: int = 0
+    head_weight_decay: float | None = None
     averaging: float = 0.99
     lr: float = 8e-3
     patience: int = 0
@@ -65,7 +75,18 @@ PAPER = Protocol(
 )
 """Paper 2's Algorithm 1: L2 first, EM between rounds, eq. 5's volume, squared loss; for a network from scratch."""
 
-PROTOCOLS = {protocol.name: protocol for protocol in (STEADY, PAPER)}
+STAGED = Protocol(
+    name="staged",
+    schedule="staged",
+    averaging=0.0,
+    lr=1e-3,
+    head_epochs=3,
+    head_weight_decay=0.1,
+)
+"""Paper 3's protocol: the head alone for 3 epochs, steps of 1e-3 for half the time, then falling to 1e-5; its long run
+has the milestones (.75, .875, 1). Made for pre-trained networks, batches of 32, 50 epochs."""
+
+PROTOCOLS = {protocol.name: protocol for protocol in (STEADY, PAPER, STAGED)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +95,8 @@ class Settings:
 
     Args:
         noise: the noise model's name on the command line. unit: GUM's outlier unit.
-        protocol: ``"steady"`` or ``"paper"``.
+        covariance, location: of the predicted distributions, see :class:`~steadfit.noise.PredictedNoise`.
+        protocol: ``"steady"``, ``"paper"`` or ``"staged"``.
         epochs: passes over the training set (the most there can be, with early stopping).
         batch_size, lr, weight_decay: of AdamW; ``lr`` None takes the protocol's.
         patience: epochs without a better validation loss before training stops; None takes the protocol's.
@@ -82,13 +104,21 @@ class Settings:
             (about .3 of an epoch's time); ``"epoch"``: those seen during the epoch, at no cost.
         size: side of the network's input in px. channels: 1 grey, 3 colour.
         mirror: mirror half of the training images; needs the schema's pairs.
-        seed: of the initial weights, the order of samples and the mirroring.
+        warp: warp every training image at random, see :class:`steadfit.data.Warp`; sampled once, from the stored image.
+        seed: of the initial weights, the order of samples, mirroring and warps.
         workers: processes that read images. cache: keep decoded images in memory ("auto": if they fit).
-        network: a name for the record; a module of your own is passed to :func:`steadfit.training.fit`.
+        network: ``"default"`` (``"compact"`` for images, an MLP for features) or a name of
+            :data:`steadfit.networks.NETWORKS`; any other name is for the record, of a module of your own that is passed
+            to :func:`steadfit.training.fit`.
+        head: what pools the last map: ``"depthwise"``, ``"average"``, for the compact network also ``"flatten"``;
+            ``"auto"`` is ``"depthwise"`` for ResNets and ``"flatten"`` for the compact network.
+        weights: a file of weights to start from, or ``"imagenet"`` for the official download.
     """
 
     noise: str = "gum"
     unit: str = "point"
+    covariance: str = "full"
+    location: str = "nu"
     protocol: str = "steady"
     epochs: int = 30
     batch_size: int = 64
@@ -99,16 +129,22 @@ class Settings:
     size: int = 48
     channels: int = 1
     mirror: bool = True
+    warp: bool = False
     seed: int = 0
     workers: int = 0
     cache: str = "auto"
     network: str = "default"
+    head: str = "auto"
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         _checks.one_of("Settings", "noise", self.noise, tuple(NOISE_MODELS))
         _checks.one_of("Settings", "protocol", self.protocol, tuple(PROTOCOLS))
         _checks.one_of("Settings", "residuals", self.residuals, ("pass", "epoch"))
         _checks.one_of("Settings", "unit", self.unit, UNITS)
+        _checks.one_of("Settings", "covariance", self.covariance, COVARIANCES)
+        _checks.one_of("Settings", "location", self.location, LOCATIONS)
+        _checks.one_of("Settings", "head", self.head, ("auto", *HEADS))
         _checks.one_of("Settings", "channels", self.channels, (1, 3))
         _checks.one_of("Settings", "cache", self.cache, ("auto", "on", "off"))
         if self.lr is not None:
@@ -119,8 +155,17 @@ class Settings:
         for name in ("weight_decay", "workers", "seed", "patience"):
             if (getattr(self, name) or 0) < 0:
                 raise ConfigError(f"Settings: expected {name} >= 0, got {getattr(self, name)}.")
+        if self.warp and self.residuals == "epoch":
+            raise ConfigError(
+                "Settings: expected residuals 'pass' with warps, got 'epoch': warped labels are no labels."
+            )
         if self.patience == 0 and PROTOCOLS[self.protocol].rounds:
             raise ConfigError(f"Settings: expected patience >= 1 with protocol {self.protocol!r}, got 0.")
+
+    @property
+    def sampling(self) -> Literal["auto", "warp"]:
+        """How images come into the frame, in training and in prediction alike (see ``LabelledDataset``)."""
+        return "warp" if self.warp else "auto"
 
     def plan(self) -> Protocol:
         """The protocol with this run's overrides."""
@@ -129,8 +174,12 @@ class Settings:
 
     def noise_model(self) -> NoiseModel:
         """The noise model as the protocol uses it."""
-        model = NOISE_MODELS[self.noise]
-        return self.plan().adapt(model(unit=self.unit) if self.noise == "gum" else model())  # type: ignore[call-arg]
+        chosen: dict[str, Any] = {}
+        if self.noise == "gum":
+            chosen = {"unit": self.unit}
+        elif self.noise.startswith("predicted"):
+            chosen = {"covariance": self.covariance, "location": self.location}
+        return self.plan().adapt(NOISE_MODELS[self.noise](**chosen))
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

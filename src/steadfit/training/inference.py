@@ -1,0 +1,122 @@
+"""From inputs to positions and distributions in the user's units, with test-time augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from steadfit import _checks
+from steadfit.core.elliptical import multiply
+from steadfit.core.fusion import fuse
+from steadfit.core.spd import spd_sqrt
+from steadfit.core.views import map_view
+from steadfit.data import Frame, inverse, map_points, mirror_frame, warp_frames
+from steadfit.noise import NoiseModel
+from steadfit.noise.predicted import DistributionNoise
+from steadfit.training.module import Regressor
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where the targets of B samples are: means (B, K, D), and the roots A (B, K, D, D) of their distributions."""
+
+    mean: Tensor
+    root: Tensor | None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Located], points: int, dims: int) -> Located:
+        """Several batches as one."""
+        if not parts:
+            return cls(torch.zeros(0, points, dims, dtype=torch.float64), None)
+        roots = [part.root for part in parts if part.root is not None]
+        return cls(torch.cat([part.mean for part in parts]), torch.cat(roots) if roots else None)
+
+
+@torch.no_grad()
+def locate(
+    regressor: Regressor,
+    noise: NoiseModel,
+    inputs: Tensor,
+    frame: Frame,
+    *,
+    views: Sequence[Tensor] = (),
+    permutation: Sequence[int] | None = None,
+) -> Located:
+    """Predict in the user's units.
+
+    Args:
+        inputs: (B, C, H, W) uint8 in the network's frame, or features (B, F). frame: the frames of these B samples.
+        views: further 3x3 maps of the frame to look through; each prediction is mapped back and all are fused at their
+            joint mode (without distributions: averaged). Empty: the frame alone.
+        permutation: where left and right points go in a view that mirrors.
+    """
+    found = in_frame(regressor, noise, regressor(inputs))
+    if views:
+        seen = [_through(regressor, noise, inputs, view, permutation) for view in views]
+        found = _fused([found, *seen], noise)
+    return to_user(found, frame)
+
+
+def to_user(found: Located, frame: Frame) -> Located:
+    """From the coordinates of the frame to the user's."""
+    linear = torch.diag_embed(frame.scale)[:, None]  # (B, 1, D, D)
+    return Located(frame.to_user(found.mean), None if found.root is None else change(found.root, linear))
+
+
+def in_frame(regressor: Regressor, noise: NoiseModel, output: Tensor) -> Located:
+    """What the network's output (B, n_outputs) says, in the coordinates of its frame."""
+    dims = regressor.center.shape[1]
+    found = noise.distribution(output.double(), dims)
+    if found is None:
+        return Located(regressor.destandardize(noise.prediction(output, dims)), None)
+    center, scale = regressor.center.double(), regressor.scale.double()
+    mean = multiply(scale, found.mean) + center
+    return Located(mean, change(found.root, torch.linalg.inv(scale)))
+
+
+def change(root: Tensor, linear: Tensor) -> Tensor:
+    """Roots after a change of coordinates: where z = M y + const has root A, y has (M^T A^2 M)^(1/2), symmetric.
+
+    Args: root: (..., D, D). linear: M, (..., D, D), invertible.
+    """
+    half = root @ linear
+    return spd_sqrt(half.transpose(-2, -1) @ half)
+
+
+def _through(
+    regressor: Regressor, noise: NoiseModel, inputs: Tensor, view: Tensor, permutation: Sequence[int] | None
+) -> Located:
+    """Predict what is seen through a map of the frame, and map it back."""
+    seen = in_frame(regressor, noise, regressor(warp_frames(inputs, view)))
+    back, mean, root = inverse(view), seen.mean.double(), seen.root
+    if root is None:
+        mean = map_points(back, mean)
+    else:
+        mean, root = map_view(mean, root, back)
+    if torch.linalg.det(view[:2, :2]) < 0 and permutation is not None:
+        order = list(permutation)
+        mean, root = mean[:, order], None if root is None else root[:, order]
+    return Located(mean, root)
+
+
+def _fused(found: Sequence[Located], noise: NoiseModel) -> Located:
+    means = torch.stack([one.mean.double() for one in found])
+    roots = [one.root for one in found if one.root is not None]
+    if not roots or not isinstance(noise, DistributionNoise):
+        return Located(means.mean(dim=0), None)
+    # resolution 1: two Laplace views meet at the mode of one, whose weight is infinite there
+    mode, precision = fuse(means, torch.stack(roots), noise.penalty, location="mu", resolution=1.0)
+    return Located(mode, spd_sqrt(precision))
+
+
+def view_of(view: str | Tensor, size: int) -> Tensor:
+    """A 3x3 map of the frame of ``size`` px, in float64: ``"mirror"`` or the matrix itself."""
+    if isinstance(view, str):
+        _checks.one_of("predict", "view", view, ("mirror",))
+        return mirror_frame(size)
+    if view.shape != (3, 3) or not bool(torch.linalg.det(view.double()) != 0):
+        raise ValueError(f"predict: expected a view as an invertible 3x3 matrix, got shape {tuple(view.shape)}.")
+    return view.double()
