@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from steadfit import cli
+from steadfit import cli, cli_options
 from steadfit.core.elliptical import LOCATIONS
 from steadfit.core.predicted import COVARIANCES
 from steadfit.errors import ConfigError, DataError, DataWarning, RunError, SteadfitError
@@ -62,15 +62,15 @@ def test_every_command_explains_itself(command: str) -> None:
 
 
 def test_the_words_are_the_library_s() -> None:
-    assert [one.value for one in cli.Noise] == list(NOISE_MODELS)
-    assert [one.value for one in cli.Unit] == list(UNITS)
-    assert [one.value for one in cli.ProtocolName] == list(PROTOCOLS)
-    assert [one.value for one in cli.Kind] == list(KINDS)
-    assert [one.value for one in cli.Network] == ["default", *NETWORKS]
-    assert [one.value for one in cli.Head] == ["auto", *HEADS]
-    assert [one.value for one in cli.Covariance] == list(COVARIANCES)
-    assert [one.value for one in cli.Location] == list(LOCATIONS)
-    assert [one.value for one in cli.Weigh] == list(WEIGHTS)
+    assert [one.value for one in cli_options.Noise] == list(NOISE_MODELS)
+    assert [one.value for one in cli_options.Unit] == list(UNITS)
+    assert [one.value for one in cli_options.ProtocolName] == list(PROTOCOLS)
+    assert [one.value for one in cli_options.Kind] == list(KINDS)
+    assert [one.value for one in cli_options.Network] == ["default", *NETWORKS]
+    assert [one.value for one in cli_options.Head] == ["auto", *HEADS]
+    assert [one.value for one in cli_options.Covariance] == list(COVARIANCES)
+    assert [one.value for one in cli_options.Location] == list(LOCATIONS)
+    assert [one.value for one in cli_options.Weigh] == list(WEIGHTS)
 
 
 def outcome(error: BaseException) -> tuple[int, str]:

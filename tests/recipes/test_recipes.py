@@ -13,7 +13,7 @@ from steadfit.data import Schema, load_annotations
 from steadfit.data.synthetic import write_dataset
 from steadfit.errors import ConfigError, DataError
 from steadfit.recipes import compare, corrupt_dataset, evaluate_run, fit_run, open_table, predict_to, read_truth
-from steadfit.training import Settings
+from steadfit.training import Settings, load
 
 SETTINGS = Settings(noise="huber", epochs=2, batch_size=16, size=16)
 
@@ -58,6 +58,8 @@ def test_scalars_of_images(faces: Path, tmp_path: Path) -> None:
     results = compare(annotations, ("l2", "gum"), SETTINGS, tmp_path)
     assert results["gum"]["error"].shape == (6,)
     assert (tmp_path / "runs" / "gum" / "report.html").exists()
+    run, image = load(tmp_path / "runs" / "gum"), annotations.root / str(annotations.images[0])  # type: ignore[index]
+    np.testing.assert_allclose(run.predict(image).mean[0], run.predict(annotations).mean[0], rtol=1e-5)
     out = predict_to(tmp_path / "runs" / "gum", faces, tmp_path / "p")
     assert list(pd.read_csv(out)) == ["image", "x0", "y2"]
     assert not (tmp_path / "p" / "overlays").exists()  # there is no point to draw

@@ -84,19 +84,15 @@ class Run:
             found = self._predict_images(as_images(inputs), batch_size, looks)
         else:
             features = self._features(inputs)
-            shape = (len(features), self.schema.dims)
-            whole = Frame(torch.ones(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64))
             found = self._joined(
-                self._locate(features[part], _rows(whole, part), ()) for part in _parts(len(features), batch_size)
+                self._locate(features[part], self._units(len(part)), ()) for part in _parts(len(features), batch_size)
             )
         return self._prediction(found, self._calibration(views, coverage), coverage)
 
     def _calibration(self, views: Sequence[str | Tensor], coverage: float | None) -> Calibrated | None:
         """The calibration that holds for these views; a coverage needs one."""
-        fits = self.calibrated is not None and self.calibrated.views == tuple(
-            view for view in views if isinstance(view, str)
-        )
-        fits = fits and all(isinstance(view, str) for view in views)
+        named = all(isinstance(view, str) for view in views)  # calibrations are for named views
+        fits = self.calibrated is not None and named and self.calibrated.views == tuple(views)
         if coverage is not None and not fits:
             if not isinstance(self.noise, DistributionNoise):
                 raise ConfigError(
@@ -133,8 +129,13 @@ class Run:
         parts = []
         for part in _parts(len(images), batch_size):
             pixels, frame = self._framed([self._pixels(images[i]) for i in part])
-            parts.append(self._locate(pixels, frame, views))
+            parts.append(self._locate(pixels, frame if self.schema.dims == 2 else self._units(len(part)), views))
         return self._joined(parts)
+
+    def _units(self, count: int) -> Frame:
+        """The frame of targets that are no points: their own units."""
+        shape = (count, self.schema.dims)
+        return Frame(torch.ones(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64))
 
     def _pixels(self, image: str | Path | Image) -> Image:
         pixels = image if isinstance(image, np.ndarray) else read_image(Path(image), self.settings.channels)
