@@ -22,7 +22,13 @@ check: .venv/test
 
 bench: .venv/test
 	$(BIN)/python benchmarks/mixture.py
+	$(BIN)/python benchmarks/spd.py
+	$(BIN)/python benchmarks/density.py
+	$(BIN)/python benchmarks/fusion.py
+	$(BIN)/python benchmarks/warp.py
+	$(BIN)/python benchmarks/conformal.py
 	$(BIN)/python benchmarks/contamination.py
+	$(BIN)/python benchmarks/families.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

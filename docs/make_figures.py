@@ -1,6 +1,6 @@
 """The figures of the documentation.
 
-python docs/make_figures.py               # penalties, mixture, distributions, warps: some seconds
+python docs/make_figures.py               # all but the demo's: half a minute
 python docs/make_figures.py --demo demo   # also the pictures of a finished demo
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from figures_calibration import calibration
 from figures_distributions import distributions
 from figures_warps import warps
 from matplotlib.figure import Figure
@@ -109,7 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", type=Path, help="folder that 'steadfit demo' wrote")
     options = parser.parse_args()
-    for draw in (penalties, mixture, distributions, warps):
+    for draw in (penalties, mixture, distributions, calibration, warps):
         save(draw(), IMAGES / f"{draw.__name__}.png", dpi=100)
     if options.demo:
         demo_pictures(options.demo)

@@ -1,6 +1,19 @@
-"""Measures of error, of outlier detection and of significance."""
+"""Measures of error, of predicted covariances, of outlier detection and of significance."""
 
+from steadfit.metrics.calibration import (
+    Calibration,
+    Coverage,
+    Pit,
+    Reliability,
+    calibration,
+    coverage,
+    pit,
+    reliability,
+)
+from steadfit.metrics.conformal import ConformalRadius
+from steadfit.metrics.contamination import RightLabels, right_labels
 from steadfit.metrics.detection import OutlierDetection, OutlierScores, outlier_scores
+from steadfit.metrics.elliptical import expected_error, mahalanobis
 from steadfit.metrics.regression import (
     FailureRate,
     MeanAbsoluteError,
@@ -8,21 +21,43 @@ from steadfit.metrics.regression import (
     RootMeanSquareError,
     per_image_error,
 )
+from steadfit.metrics.scores import NegativeLogLikelihood, energy_score, negative_log_likelihood
 from steadfit.metrics.significance import Comparison, best_stars, compare_errors, holm, stars, wilcoxon
+from steadfit.metrics.summary import calibration_table
+from steadfit.metrics.temperature import Temperature, fit_temperature
 
 __all__ = [
+    "Calibration",
     "Comparison",
+    "ConformalRadius",
+    "Coverage",
     "FailureRate",
     "MeanAbsoluteError",
+    "NegativeLogLikelihood",
     "OutlierDetection",
     "OutlierScores",
+    "Pit",
     "PointError",
+    "Reliability",
+    "RightLabels",
     "RootMeanSquareError",
+    "Temperature",
     "best_stars",
+    "calibration",
+    "calibration_table",
     "compare_errors",
+    "coverage",
+    "energy_score",
+    "expected_error",
+    "fit_temperature",
     "holm",
+    "mahalanobis",
+    "negative_log_likelihood",
     "outlier_scores",
     "per_image_error",
+    "pit",
+    "reliability",
+    "right_labels",
     "stars",
     "wilcoxon",
 ]
