@@ -137,14 +137,15 @@ class PredictedMixtureNoise(DistributionNoise):
         penalty: of the right labels' distribution, see :class:`PredictedNoise`.
         covariance, location, floor: as there.
         min_inlier_share: a floor under pi; a point at the floor keeps weight 1 for all its labels.
-        inflation: factor on the predicted covariances when labels are judged, as for
-            :class:`~steadfit.noise.GaussianUniformNoise`.
+        inflation: factor on the predicted covariances when labels are judged. 1, the default, is the posterior: the
+            predicted covariances know which images are hard, which one covariance for all cannot
+            (:class:`~steadfit.noise.GaussianUniformNoise` needs 1.5).
     """
 
     name: ClassVar[str] = "predicted-mixture"
     keeps_weights: ClassVar[bool] = True
     min_inlier_share: float = field(default=0.01, kw_only=True)
-    inflation: float = field(default=1.5, kw_only=True)
+    inflation: float = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
