@@ -130,6 +130,7 @@ def test_importing_costs_nothing_beyond_torch() -> None:
 
 
 def test_the_core_needs_torch_and_numpy_only_and_changes_nothing() -> None:
-    found = probe("from steadfit import GaussianUniform, corrupt, distributions, errors, fuse, losses, mad, noise, penalties")
+    names = "GaussianUniform, corrupt, distributions, errors, fuse, losses, mad, noise, penalties, spd_from_vector"
+    found = probe(f"from steadfit import {names}")
     assert heavy(found) == []
     assert found["same"] is True
