@@ -64,7 +64,7 @@ def suspects_gallery(
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     scalar = given.shape[1] == 1
-    figure, outside = new_figure(1.75 * columns + 0.2, (2.3 if scalar else 2.15) * rows + 0.5), False
+    figure, outside = new_figure(1.75 * max(columns, 3) + 0.2, (2.3 if scalar else 2.15) * rows + 0.5), False
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for i, axes in enumerate(panels):
         axes.set(xticks=[], yticks=[], facecolor="#ECEEF0", frame_on=i < len(images))
