@@ -104,8 +104,11 @@ def cells() -> list[Cell]:
     judged = [(seed, share, data) for seed in (0, 1) for share in (0.0, 0.2) for data in EPOCHS]
     plan += [Cell(data, share, "predicted-mixture", "full", seed) for seed, share, data in judged]
     plan += [Cell("lfw_net", 0.4, m, "full", 2) for m in AT_40]
+    heads = ("average", "depthwise")
     large = {"epochs": 8, "network": "resnet18"}  # colour, 64 px
-    plan += [Cell("udacity_faces68", 0.0, "predicted-huber", "full", 0, h, **large) for h in ("average", "depthwise")]
+    plan += [
+        Cell("udacity_faces68", 0.0, "predicted-huber", "full", seed, h, **large) for seed in (0, 1) for h in heads
+    ]
     return plan
 
 

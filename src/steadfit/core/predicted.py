@@ -7,13 +7,11 @@ eigenvalues (``"diagonal"``), or the D (D + 1)/2 entries of a symmetric matrix (
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from steadfit.core.elliptical import multiply
-from steadfit.core.spd import inverse_from_vector, spd_from_vector
+from steadfit.core.spd import inverse_from_vector, spd_from_vector, vector_from_spd
 
 COVARIANCES = ("identity", "diagonal", "full")
 
@@ -24,11 +22,13 @@ def n_parameters(dim: int, covariance: str) -> int:
 
 
 def start(dim: int, covariance: str, floor: float) -> Tensor:
-    """The numbers of A = I and nu = mu = 0, (n_parameters,): g(l) = 1 has l = 1, or theta (1 - log theta) above 1."""
-    one = 1.0 if floor <= 1 else floor * (1 - math.log(floor))
-    matrix = torch.eye(dim)[tuple(torch.triu_indices(dim, dim))] if covariance == "full" else torch.ones(dim)
-    numbers = [torch.zeros(dim), one * matrix]
-    return torch.cat(numbers if covariance != "identity" else numbers[:1])
+    """The numbers of A = I and nu = mu = 0, (n_parameters,)."""
+    location = torch.zeros(dim)
+    if covariance == "identity":
+        return location
+    diagonal = covariance == "diagonal"
+    entries = vector_from_spd(torch.ones(dim, 1, 1) if diagonal else torch.eye(dim), floor)
+    return torch.cat([location, entries.flatten()])
 
 
 def full_precision(output: Tensor) -> Tensor:
