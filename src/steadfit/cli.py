@@ -252,8 +252,10 @@ def calibrate(
     """
     from steadfit import recipes
 
-    chosen: dict[str, Any] = {"split": split.value, "views": [one.value for one in view or []], "weigh": weigh.value}
-    recipes.calibrate_run(run, table, per_point=per_point, console=console, **chosen)
+    recipes.calibrate_run(
+        run, table, split=split.value, views=[one.value for one in view or []], per_point=per_point,
+        weigh=weigh.value, console=console,
+    )  # fmt: skip
 
 
 @app.command()

@@ -69,6 +69,10 @@ class DistributionNoise(NoiseModel):
         mean = predicted.means(numbers, dims, self.covariance, self.location, self.floor)
         return Elliptical.from_mean(mean, root, self.penalty, log_det=log_det, validate_args=False)
 
+    def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
+        nll = self._nll(self.penalty, output, target)
+        return nll if weight is None else nll * weight.amin(dim=-1)
+
     def _nll(self, penalty: Penalty, output: Tensor, target: Tensor) -> Tensor:
         """-log p of every label, (N, K); 0 where it is missing."""
         numbers = predicted.full_precision(self._numbers(output, target.shape[-1]))
@@ -112,10 +116,6 @@ class PredictedNoise(DistributionNoise):
         if not 0 < self.level < 1:
             raise ValueError(f"PredictedNoise: expected 0 < level < 1, got {self.level}.")
 
-    def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
-        nll = self._nll(self.penalty, output, target)
-        return nll if weight is None else nll * weight.amin(dim=-1)
-
     def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         return self.penalty.trust(self._distance(output, target)[0]).to(target.dtype)
 
@@ -158,10 +158,6 @@ class PredictedMixtureNoise(DistributionNoise):
 
     def warmup_loss(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         return self._nll(Absolute(), output, target)
-
-    def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
-        nll = self._nll(self.penalty, output, target)
-        return nll if weight is None else nll * weight.amin(dim=-1)
 
     def refit(self, output: Tensor, target: Tensor, state: State) -> State:
         box = _box(target)

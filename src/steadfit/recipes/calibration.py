@@ -17,7 +17,7 @@ from steadfit.data import Annotations, load_annotations
 from steadfit.data.files import atomic_path
 from steadfit.errors import ConfigError, DataError
 from steadfit.metrics import calibration, calibration_table, mahalanobis, right_labels
-from steadfit.noise.predicted import DistributionNoise, PredictedMixtureNoise
+from steadfit.noise.predicted import PredictedMixtureNoise
 from steadfit.reports.calibration import calibration_figure
 from steadfit.reports.style import save
 from steadfit.training import Run, load
@@ -60,7 +60,7 @@ def calibrate_run(
     """
     _checks.one_of("calibrate", "weigh", weigh, WEIGHTS)
     run = load(run_folder)
-    if not isinstance(run.noise, DistributionNoise):
+    if not run.noise.predicts_covariance:
         raise ConfigError(
             f"{run.folder}: expected a run that predicts distributions, got one with --noise {run.settings.noise}. "
             "Train with --noise predicted-huber or predicted-mixture."
@@ -68,27 +68,28 @@ def calibrate_run(
     annotations = _open(run, table)
     fitted_on = _rows(annotations, split, own=table is None)
     run.calibrated = None  # measured from what the network says
-    penalty, names = run.noise.penalty, run.schema.target_names
-    mean, root, target = _predict(run, fitted_on, views)
-    weight = _weight(run, fitted_on, weigh, mean, root, target)
+    names = run.schema.target_names
+    mean, root, target, penalty = _predict(run, fitted_on, views)
+    weight = _weight(run, fitted_on, weigh, mean, root, target, penalty)
     found = Calibrated.fit(
         mean, root, target, penalty, names=names, weight=weight, per_point=per_point, views=tuple(views)
     )
     test = annotations.rows("test") if split != "all" else np.arange(0)
     shown = annotations.take(test) if len(test) and not np.isnan(annotations.target[test]).all() else None
-    measured = (mean, root, target, weight) if shown is None else (*_predict(run, shown, views), None)
-    frame = _write(run, found, *measured, penalty)
+    measured = (mean, root, target) if shown is None else _predict(run, shown, views)[:3]
+    frame = _write(run, found, *measured, weight if shown is None else None, penalty)
     if console is not None:
         labels = int((~target.isnan().any(dim=-1)).sum())
         _tell(run, frame, labels, weight, "the same labels" if shown is None else "test labels", console)
     return frame
 
 
-def _weight(run: Run, rows: Annotations, weigh: str, mean: Tensor, root: Tensor, target: Tensor) -> Tensor | None:
+def _weight(
+    run: Run, rows: Annotations, weigh: str, mean: Tensor, root: Tensor, target: Tensor, penalty: Penalty
+) -> Tensor | None:
     """How much each label counts, (N, K) in [0, 1]; None for all of them in full."""
     if weigh == "estimate":
-        assert isinstance(run.noise, DistributionNoise)
-        return right_labels(mean, root, target, run.noise.penalty).probability.nan_to_num(nan=0.0)
+        return right_labels(mean, root, target, penalty).probability.nan_to_num(nan=0.0)
     if weigh == "auto" and isinstance(run.noise, PredictedMixtureNoise):
         return torch.from_numpy(run.judge(rows).trust).nan_to_num(nan=0.0)
     return None
@@ -117,11 +118,13 @@ def _rows(annotations: Annotations, split: str, *, own: bool) -> Annotations:
     return part
 
 
-def _predict(run: Run, rows: Annotations, views: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, root and label of every point of some rows, in float64."""
+def _predict(run: Run, rows: Annotations, views: Sequence[str]) -> tuple[Tensor, Tensor, Tensor, Penalty]:
+    """Mean, root and label of every point of some rows, in float64, and rho."""
     prediction = run.predict(rows, views=views)
-    assert prediction.root is not None
-    return torch.from_numpy(prediction.mean), torch.from_numpy(prediction.root), torch.from_numpy(rows.target).double()
+    assert prediction.root is not None  # of a run that predicts covariances, as was asked first
+    assert prediction.penalty is not None
+    mean, root, target = (torch.from_numpy(part) for part in (prediction.mean, prediction.root, rows.target))
+    return mean, root, target.double(), prediction.penalty
 
 
 def _write(

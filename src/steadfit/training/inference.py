@@ -11,28 +11,30 @@ from torch import Tensor
 from steadfit import _checks
 from steadfit.core.elliptical import multiply
 from steadfit.core.fusion import fuse
+from steadfit.core.penalties import Penalty
 from steadfit.core.spd import spd_sqrt
 from steadfit.core.views import map_view
 from steadfit.data import Frame, inverse, map_points, mirror_frame, warp_frames
 from steadfit.noise import NoiseModel
-from steadfit.noise.predicted import DistributionNoise
 from steadfit.training.module import Regressor
 
 
 @dataclass(frozen=True)
 class Located:
-    """Where the targets of B samples are: means (B, K, D), and the roots A (B, K, D, D) of their distributions."""
+    """Where the targets of B samples are: means (B, K, D); of distributions also the roots A (B, K, D, D) and rho."""
 
     mean: Tensor
-    root: Tensor | None
+    root: Tensor | None = None
+    penalty: Penalty | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Located], points: int, dims: int) -> Located:
         """Several batches as one."""
         if not parts:
-            return cls(torch.zeros(0, points, dims, dtype=torch.float64), None)
+            return cls(torch.zeros(0, points, dims, dtype=torch.float64))
         roots = [part.root for part in parts if part.root is not None]
-        return cls(torch.cat([part.mean for part in parts]), torch.cat(roots) if roots else None)
+        mean = torch.cat([part.mean for part in parts])
+        return cls(mean, torch.cat(roots) if roots else None, parts[0].penalty)
 
 
 @torch.no_grad()
@@ -56,14 +58,15 @@ def locate(
     found = in_frame(regressor, noise, regressor(inputs))
     if views:
         seen = [_through(regressor, noise, inputs, view, permutation) for view in views]
-        found = _fused([found, *seen], noise)
+        found = _fused([found, *seen])
     return to_user(found, frame)
 
 
 def to_user(found: Located, frame: Frame) -> Located:
     """From the coordinates of the frame to the user's."""
     linear = torch.diag_embed(frame.scale)[:, None]  # (B, 1, D, D)
-    return Located(frame.to_user(found.mean), None if found.root is None else change(found.root, linear))
+    root = None if found.root is None else change(found.root, linear)
+    return Located(frame.to_user(found.mean), root, found.penalty)
 
 
 def in_frame(regressor: Regressor, noise: NoiseModel, output: Tensor) -> Located:
@@ -71,10 +74,10 @@ def in_frame(regressor: Regressor, noise: NoiseModel, output: Tensor) -> Located
     dims = regressor.center.shape[1]
     found = noise.distribution(output.double(), dims)
     if found is None:
-        return Located(regressor.destandardize(noise.prediction(output, dims)), None)
+        return Located(regressor.destandardize(noise.prediction(output, dims)))
     center, scale = regressor.center.double(), regressor.scale.double()
     mean = multiply(scale, found.mean) + center
-    return Located(mean, change(found.root, torch.linalg.inv(scale)))
+    return Located(mean, change(found.root, torch.linalg.inv(scale)), found.penalty)
 
 
 def change(root: Tensor, linear: Tensor) -> Tensor:
@@ -99,17 +102,17 @@ def _through(
     if torch.linalg.det(view[:2, :2]) < 0 and permutation is not None:
         order = list(permutation)
         mean, root = mean[:, order], None if root is None else root[:, order]
-    return Located(mean, root)
+    return Located(mean, root, seen.penalty)
 
 
-def _fused(found: Sequence[Located], noise: NoiseModel) -> Located:
-    means = torch.stack([one.mean.double() for one in found])
+def _fused(found: Sequence[Located]) -> Located:
+    means, penalty = torch.stack([one.mean.double() for one in found]), found[0].penalty
     roots = [one.root for one in found if one.root is not None]
-    if not roots or not isinstance(noise, DistributionNoise):
-        return Located(means.mean(dim=0), None)
+    if penalty is None:
+        return Located(means.mean(dim=0))
     # resolution 1: two Laplace views meet at the mode of one, whose weight is infinite there
-    mode, precision = fuse(means, torch.stack(roots), noise.penalty, location="mu", resolution=1.0)
-    return Located(mode, spd_sqrt(precision))
+    mode, precision = fuse(means, torch.stack(roots), penalty, location="mu", resolution=1.0)
+    return Located(mode, spd_sqrt(precision), penalty)
 
 
 def view_of(view: str | Tensor, size: int) -> Tensor:

@@ -31,7 +31,6 @@ from steadfit.errors import ConfigError, DataError, RunError
 from steadfit.metrics import negative_log_likelihood
 from steadfit.networks import NETWORKS
 from steadfit.noise import NoiseModel, State
-from steadfit.noise.predicted import DistributionNoise
 from steadfit.training.calibrated import Calibrated
 from steadfit.training.inference import Located, in_frame, locate, to_user, view_of
 from steadfit.training.module import InputScaling, RegressionModule, Regressor, named_network
@@ -94,7 +93,7 @@ class Run:
         named = all(isinstance(view, str) for view in views)  # calibrations are for named views
         fits = self.calibrated is not None and named and self.calibrated.views == tuple(views)
         if coverage is not None and not fits:
-            if not isinstance(self.noise, DistributionNoise):
+            if not self.noise.predicts_covariance:
                 raise ConfigError(
                     "predict: expected a run that predicts distributions for a coverage, got another one."
                 )
@@ -190,13 +189,13 @@ class Run:
 
     def _nll(self, located: Located, target: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
         """Of every label in the user's units, (N, K), as the network predicts it (without temperature)."""
-        if located.root is None or not isinstance(self.noise, DistributionNoise):
+        if located.root is None or located.penalty is None:
             return None
         finite = located.root.isfinite().flatten(-2).all(-1) & located.mean.isfinite().all(-1)  # a diverged network's
         root = torch.where(finite[..., None, None], located.root, torch.eye(located.root.shape[-1]).double())
         mean = torch.where(finite[..., None], located.mean, 0.0)
         label = torch.where(finite[..., None], torch.from_numpy(target), torch.nan)
-        nll = negative_log_likelihood(mean, root, label, self.noise.penalty)
+        nll = negative_log_likelihood(mean, root, label, located.penalty)
         return np.asarray(nll.numpy())
 
     @torch.no_grad()
@@ -212,7 +211,7 @@ class Run:
             self.schema.target_names,
             self.schema.units,
             root=None if root is None else root.numpy(),
-            penalty=self.noise.penalty if isinstance(self.noise, DistributionNoise) else None,
+            penalty=found.penalty,
             region=region,
             coverage=coverage,
         )
