@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset
 
 from steadfit import _checks
 from steadfit.data.augment import Warp
@@ -20,6 +20,7 @@ from steadfit.data.frame import Frame, frames_of
 from steadfit.data.images import Image, decode_image, frame_size, letterbox, read_image
 from steadfit.data.mirror import permute_labels
 from steadfit.data.sampling import sample
+from steadfit.data.shuffling import Shuffle, as_made
 from steadfit.data.table import Annotations, row_numbers
 from steadfit.data.warp import map_points
 from steadfit.errors import DataError
@@ -155,10 +156,10 @@ class LabelledDataset(Dataset[Batch]):
         return DataLoader(
             self,
             batch_size=batch_size,
-            sampler=None if shuffle_seed is None else _Sampler(self, shuffle_seed),
+            sampler=None if shuffle_seed is None else Shuffle(self, shuffle_seed),
             num_workers=workers,
             drop_last=drop_last,
-            collate_fn=_identity,
+            collate_fn=as_made,
             persistent_workers=workers > 0,
         )
 
@@ -225,20 +226,6 @@ class LabelledDataset(Dataset[Batch]):
         return image
 
 
-class _Sampler(DistributedSampler[Any]):
-    """Shuffles by seed and epoch, and tells the dataset the epoch; in a process group each rank draws its own share."""
-
-    def __init__(self, dataset: LabelledDataset, seed: int) -> None:
-        group = torch.distributed.is_available() and torch.distributed.is_initialized()
-        ranks, rank = (torch.distributed.get_world_size(), torch.distributed.get_rank()) if group else (1, 0)
-        super().__init__(dataset, num_replicas=ranks, rank=rank, shuffle=True, seed=seed)
-
-    def set_epoch(self, epoch: int) -> None:
-        super().set_epoch(epoch)
-        assert isinstance(self.dataset, LabelledDataset)
-        self.dataset.set_epoch(epoch)
-
-
 def _sampling(annotations: Annotations, augment: Warp | None, sampling: str) -> str:
     """``"letterbox"`` or ``"warp"``."""
     _checks.one_of("LabelledDataset", "sampling", sampling, ("auto", "letterbox", "warp"))
@@ -269,8 +256,3 @@ def _transform_one(pixels: Tensor, target: Tensor, transform: Transform) -> tupl
             f"{tuple(target.shape)} back, got {image.dtype} {image.shape} and {points.shape}."
         )
     return to_tensor(image), torch.from_numpy(np.asarray(points, dtype=np.float32))
-
-
-def _identity(batch: Any) -> Any:
-    """``__getitems__`` has made the batch already."""
-    return batch

@@ -103,7 +103,7 @@ def letterbox(image: Image, size: int | tuple[int, int]) -> tuple[Image, Floats,
     old = np.array([[image.shape[1], image.shape[0]]], dtype=np.float64)
     new, corner = _placement(old, (height, width))
     (new_width, new_height), (left, top) = new[0].astype(int).tolist(), corner[0].astype(int).tolist()
-    inside = _resize(image, new_width, new_height)
+    inside = resize(image, new_width, new_height)
     around = (top, height - new_height - top, left, width - new_width - left)
     frame = cv2.copyMakeBorder(inside, *around, cv2.BORDER_REPLICATE) if any(around) else inside
     scale, shift = letterbox_map(old, (height, width))
@@ -141,7 +141,8 @@ def _placement(sizes: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
     return new, np.floor((frame - new) / 2)
 
 
-def _resize(image: Image, width: int, height: int) -> Image:
+def resize(image: Image, width: int, height: int) -> Image:
+    """To whole px, by area means where it shrinks; the image itself where nothing changes."""
     if (height, width) == image.shape[:2]:
         return image
     shrinks = height * width < image.shape[0] * image.shape[1]

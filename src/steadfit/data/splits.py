@@ -11,7 +11,7 @@ from steadfit.data.problems import Problem
 from steadfit.data.reading import RawTable, shorten
 
 SPLITS = ("train", "val", "test")
-_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}
+SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}
 
 Rows = npt.NDArray[np.int64]
 Words = npt.NDArray[np.str_]
@@ -20,7 +20,7 @@ Words = npt.NDArray[np.str_]
 def read_split(raw: RawTable, column: str) -> tuple[Words, list[Problem]]:
     """The split of N rows, and the rows whose split is no known word."""
     cells = raw.text(column)
-    words = [_WORDS.get(cell.strip().lower()) for cell in cells]
+    words = [SPLIT_WORDS.get(cell.strip().lower()) for cell in cells]
     problems = [
         raw.problem(row, column, f"expected train, val or test, got {shorten(cells[row])}.")
         for row, word in enumerate(words)

@@ -70,6 +70,12 @@ class Standardizer:
         covariance = correlation * spread.unsqueeze(-1) * spread.unsqueeze(-2)
         return cls(center=center, scale=spd_sqrt(covariance))
 
+    @classmethod
+    def identity(cls, points: int, dims: int) -> Standardizer:
+        """Targets in their own units."""
+        shape = (points, dims)
+        return cls(center=torch.zeros(shape, dtype=torch.float64), scale=torch.ones(shape, dtype=torch.float64))
+
     def apply(self, target: Tensor) -> Tensor:
         """Targets (..., K, D) in the user's units to standard ones; dtype and device are kept.
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from torch import nn
 
 from steadfit import _checks
+from steadfit.networks.cifar import CifarResNet
 from steadfit.networks.compact import CompactConvNet
 from steadfit.networks.heads import DepthwiseHead
 from steadfit.networks.resnet import ResNet
@@ -26,6 +27,9 @@ NETWORKS: dict[str, Builder] = {
     "resnet18": partial(ResNet, 18),
     "resnet50": partial(ResNet, 50),
     "resnet101": partial(ResNet, 101),
+    "resnet8": partial(CifarResNet, 8),
+    "resnet20": partial(CifarResNet, 20),
+    "resnet110": partial(CifarResNet, 110),
 }
 """The networks for images, by the name that settings and command line use."""
 
@@ -39,7 +43,7 @@ def build_network(
         name: a key of :data:`NETWORKS`.
         in_channels: 1 for grey, 3 for colour. n_outputs: numbers to regress. size: (height, width) in pixels.
         head: ``"depthwise"``, ``"average"``, ``"flatten"``; None for the network's own (``"flatten"`` for compact,
-            ``"depthwise"`` for the ResNets).
+            ``"average"`` for ResNet-8, -20 and -110, ``"depthwise"`` for the other ResNets).
 
     Raises:
         ValueError: a name or head that there isn't.

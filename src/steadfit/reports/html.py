@@ -62,14 +62,14 @@ def write_run_report(
         RunError: a figure is no image file.
     """
     rows = _readable(suspects.head(ROWS))
-    return _render(
+    return render(
         "run.html",
         Path(folder) / "report.html",
         title=title or f"Run {Path(folder).resolve().name}",
         subtitle=_subtitle(config),
         lead=run_lead(metrics, unit),
         cards=_visible(cards(metrics, unit)),
-        figures=_figures(figures, captions or {}),
+        figures=embedded(figures, captions or {}),
         heads=_heads(rows, bool(thumbnails)),
         rows=_rows(rows, thumbnails),
         total=len(suspects),
@@ -119,7 +119,7 @@ def write_compare_report(
             "Precision: how many of the suspects are truly wrong. Recall: how many of the wrong labels are among the "
             "suspects; those that are hardly wrong cannot be found."
         )
-    return _render(
+    return render(
         "compare.html",
         Path(folder) / "report.html",
         title=title or "Comparison of methods",
@@ -128,12 +128,13 @@ def write_compare_report(
         heads=[{"name": str(name), "right": name not in ("method", "")} for name in frame],
         rows=[{"cells": list(row), "best": method == best} for method, row in frame.iterrows()],
         note=note,
-        figures=_figures(figures, captions or {}),
+        figures=embedded(figures, captions or {}),
         config={key: as_text(value) for key, value in flat(config).items()},
     )
 
 
-def _render(template: str, path: Path, **values: Any) -> Path:
+def render(template: str, path: Path, **values: Any) -> Path:
+    """Write a template of this package, with what it asks for, and the version."""
     environment = Environment(
         loader=PackageLoader("steadfit.reports"),
         autoescape=True,
@@ -144,7 +145,8 @@ def _render(template: str, path: Path, **values: Any) -> Path:
     return write_text(environment.get_template(template).render(version=steadfit.__version__, **values), path)
 
 
-def _figures(figures: Figures, captions: Mapping[str, str]) -> list[dict[str, str]]:
+def embedded(figures: Figures, captions: Mapping[str, str]) -> list[dict[str, str]]:
+    """Figures for the template ``parts.html``: title, data URI, caption."""
     return [
         {
             "title": title,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import lightning as L
@@ -11,11 +12,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from steadfit.training.history import History
 
 
-class Announce(L.Callback):
-    """Progress of one run on a console, with the epoch's figures from :class:`History`."""
+class Announcer(L.Callback, ABC):
+    """Progress of one run on a console; what is said of an epoch is the subclass's."""
 
-    def __init__(self, console: Console, history: History, label: str, units: str) -> None:
-        self.console, self.history, self.label, self.units = console, history, label, units
+    def __init__(self, console: Console, label: str) -> None:
+        self.console, self.label = console, label
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
@@ -35,18 +36,15 @@ class Announce(L.Callback):
             self._bar.update(self._task, completed=trainer.global_step)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not self.history.rows:
-            return
+        note = self.note(trainer)
         if self._bar is not None:
-            self._bar.update(self._task, note=self._note(trainer))
-        else:
-            self.console.print(f"{self.label}: {self._note(trainer)}", highlight=False, soft_wrap=True)
+            self._bar.update(self._task, note=note)
+        elif note:
+            self.console.print(f"{self.label}: {note}", highlight=False, soft_wrap=True)
 
-    def _note(self, trainer: L.Trainer) -> str:
-        row = self.history.rows[-1]
-        text = f"epoch {row['epoch']}/{trainer.max_epochs} {row['phase']}, "
-        text += f"median validation error {row['val_error']:.3g} {self.units}"
-        return text if row["phase"] == "warm-up" else f"{text}, {row['suspects']:.1%} of its labels suspect"
+    @abstractmethod
+    def note(self, trainer: L.Trainer) -> str:
+        """What to say after an epoch; empty for nothing."""
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._stop()
@@ -58,3 +56,19 @@ class Announce(L.Callback):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+class Announce(Announcer):
+    """Progress with the epoch's figures from :class:`History`."""
+
+    def __init__(self, console: Console, history: History, label: str, units: str) -> None:
+        super().__init__(console, label)
+        self.history, self.units = history, units
+
+    def note(self, trainer: L.Trainer) -> str:
+        if not self.history.rows:
+            return ""
+        row = self.history.rows[-1]
+        text = f"epoch {row['epoch']}/{trainer.max_epochs} {row['phase']}, "
+        text += f"median validation error {row['val_error']:.3g} {self.units}"
+        return text if row["phase"] == "warm-up" else f"{text}, {row['suspects']:.1%} of its labels suspect"

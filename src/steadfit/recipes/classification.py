@@ -1,0 +1,252 @@
+"""Classification: one run with its measures and hardest images, and several losses compared over seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rich.console import Console
+from torch import Tensor
+
+from steadfit.data.class_images import ClassImages
+from steadfit.data.files import atomic_path, write_json
+from steadfit.data.images import read_image
+from steadfit.data.splits import SPLITS
+from steadfit.errors import ConfigError, DataError
+from steadfit.metrics.accuracy import compare_accuracy
+from steadfit.recipes.fitting import check_start
+from steadfit.reports.classification import report_classifier, report_losses
+from steadfit.reports.losses import losses_table
+from steadfit.reports.methods import marks
+from steadfit.training.classification import LOSSES, ClassifierRun, ClassifierSettings, fit
+from steadfit.training.classification.outcome import confusion, hardest_images, prediction_table, scores
+from steadfit.training.classification.run import read_classifier_config
+
+Result = dict[str, Any]
+
+
+def fit_classifier(
+    classes: ClassImages,
+    settings: ClassifierSettings,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    console: Console | None = None,
+    report: bool = True,
+) -> ClassifierRun:
+    """Train into a run folder, and write what it says of every image, tables, figures and a report.
+
+    Adds to the run folder of :func:`steadfit.training.classification.fit`: ``metrics.json`` (top-1 and top-5 of
+    every split, accuracy of every class), ``predictions.parquet`` (a row an image), ``hardest.csv`` (the training
+    images whose labels the network believes least, worst first), ``figures/`` and ``report.html``.
+
+    Args: as :func:`steadfit.training.classification.fit`; ``report`` False for no figures and no report.
+    """
+    run, _ = _fit_and_judge(classes, settings, out, resume=resume, device=device, console=console, report=report)
+    if console is not None:
+        _tell(run, console)
+    return run
+
+
+def compare_losses(
+    classes: ClassImages,
+    losses: Sequence[str],
+    settings: ClassifierSettings,
+    out: str | Path,
+    *,
+    seeds: int = 1,
+    resume: bool = False,
+    device: str = "auto",
+    console: Console | None = None,
+    title: str | None = None,
+) -> dict[str, Result]:
+    """Train with every loss under the same settings, with several seeds, and compare on the test images.
+
+    Writes ``runs/<loss>-<seed>/`` (run folders), ``comparison.csv`` and ``comparison.json`` (the same numbers),
+    ``errors.parquet`` (a row a test image, a column a run: whether it is right), figures and ``report.html``.
+
+    Args:
+        losses: keys of :data:`steadfit.training.classification.LOSSES`, at least two.
+        seeds: how many runs a loss; the seeds are settings.seed, settings.seed + 1, ... Others as
+            :func:`fit_classifier`.
+
+    Returns: for every loss the mean of top-1 and top-5 over the seeds and their standard deviations, the difference of
+        its top-1 to the best loss's, Holm's p of the exact sign-flip test over the images against it, stars.
+
+    Raises: ConfigError for fewer than two losses or the same twice; DataError without test images; RunError for a run
+        that is there already.
+    """
+    check_losses(losses, seeds)
+    test = classes.rows("test")
+    if not len(test):
+        raise DataError(f"{classes.path}: expected test images to compare on, got none.")
+    out, plan = Path(out), [(loss, settings.seed + k) for k in range(seeds) for loss in losses]
+    check_start((out / "runs" / f"{loss}-{seed}" for loss, seed in plan), resume=resume, device=device)
+    tables: dict[str, list[pd.DataFrame]] = {loss: [] for loss in losses}
+    for loss, seed in plan:
+        chosen, folder = dataclasses.replace(settings, loss=loss, seed=seed), out / "runs" / f"{loss}-{seed}"
+        drawn = (folder / "report.html").exists()  # by the comparison that is continued
+        run, table = _fit_and_judge(
+            classes, chosen, folder, resume=resume, device=device, console=console, report=not drawn
+        )
+        tables[loss].append(table)
+        if console is not None:
+            _tell_brief(run, seed, console)
+    folders = {loss: [out / "runs" / f"{loss}-{settings.seed + k}" for k in range(seeds)] for loss in losses}
+    results = {loss: _summary(folders[loss]) for loss in losses}
+    right = {loss: np.array([_right(table)[test] for table in tables[loss]]) for loss in losses}
+    best = _significance(results, right)
+    _write_numbers(out, classes, results, right, settings.seed)
+    report_losses(
+        out,
+        config={"data": classes.path.name} | settings.to_dict() | {"loss": ", ".join(losses), "seeds": seeds},
+        results=results,
+        histories={loss: [pd.read_csv(folder / "history.csv") for folder in folders[loss]] for loss in losses},
+        against=best,
+    )
+    if console is not None:
+        console.print(losses_table(results, title=title or ""))
+        console.print(f"Pictures and tables: {out / 'report.html'}", soft_wrap=True, highlight=False)
+    return results
+
+
+def check_losses(losses: Sequence[str], seeds: int = 1) -> None:
+    """Raises ConfigError for fewer than two losses, the same twice, one that there is not, or no seed."""
+    if unknown := [name for name in losses if name not in LOSSES]:
+        raise ConfigError(f"compare: expected losses of {', '.join(LOSSES)}, got {unknown[0]!r}.")
+    if len(losses) < 2 or len(set(losses)) != len(losses):
+        raise ConfigError(f"compare: expected two or more different losses, got {', '.join(losses) or 'none'}.")
+    if seeds < 1:
+        raise ConfigError(f"compare: expected seeds >= 1, got {seeds}.")
+
+
+def class_image_loader(classes: ClassImages) -> Callable[[str], npt.NDArray[np.uint8]]:
+    """Gives the RGB image (H, W, 3) of a name in ``classes.images``."""
+    pixels = classes.pixels
+    if pixels is None:
+        return lambda name: read_image(classes.root / name, 3)
+    row = {name: k for k, name in enumerate(classes.images)}
+    return lambda name: np.asarray(pixels[row[name]].permute(1, 2, 0).numpy())
+
+
+def _fit_and_judge(
+    classes: ClassImages,
+    settings: ClassifierSettings,
+    out: str | Path,
+    *,
+    resume: bool,
+    device: str,
+    console: Console | None,
+    report: bool,
+) -> tuple[ClassifierRun, pd.DataFrame]:
+    """The run, and its predictions for every image."""
+    check_start([out], resume=resume, device=device)
+    run = fit(classes, settings, out, resume=resume, device=device, console=console)
+    logits = run.logits(classes)
+    table = prediction_table(classes, logits, settings.output)
+    with atomic_path(run.folder / "predictions.parquet") as path:
+        table.to_parquet(path, index=False)
+    hardest = hardest_images(table)
+    with atomic_path(run.folder / "hardest.csv") as path:
+        hardest.to_csv(path, index=False, float_format="%.6g")
+    metrics = {split: scores(classes, logits, split) for split in SPLITS if len(classes.rows(split))}
+    write_json(metrics, run.folder / "metrics.json")
+    if classes.skipped:
+        with atomic_path(run.folder / "skipped.csv") as path:
+            pd.DataFrame([vars(problem) for problem in classes.skipped]).to_csv(path, index=False)
+    if report:
+        _write_report(run, classes, logits, hardest)
+    return run, table
+
+
+def _write_report(run: ClassifierRun, classes: ClassImages, logits: Tensor, hardest: pd.DataFrame) -> None:
+    _, config = read_classifier_config(run.folder)
+    shown = "test" if len(classes.rows("test")) else "val"
+    report_classifier(
+        run.folder,
+        config={name: value for name, value in config.items() if name != "names"},
+        metrics=json.loads((run.folder / "metrics.json").read_text(encoding="utf-8")),
+        history=pd.read_csv(run.folder / "history.csv"),
+        confusion=confusion(classes, logits, shown),
+        names=classes.names,
+        hardest=hardest,
+        load=class_image_loader(classes),
+        loss=run.settings.loss,
+        shown=shown,
+        warm_up=run.settings.warmup_epochs,
+    )
+
+
+def _right(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    return (table["label"] == table["predicted"]).to_numpy(dtype=bool)
+
+
+def _summary(folders: Sequence[Path]) -> Result:
+    """Mean and deviation of a loss's seeds."""
+    scores = [json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["test"] for folder in folders]
+    result: Result = {"seeds": len(folders)}
+    for name in ("top1", "top5"):
+        values = np.array([score[name] for score in scores])
+        result |= {name: float(values.mean()), f"{name}_sd": float(values.std(ddof=1)) if len(values) > 1 else None}
+    result["seconds"] = sum(float(pd.read_csv(folder / "history.csv")["seconds"].sum()) for folder in folders)
+    return result
+
+
+def _significance(results: dict[str, Result], right: dict[str, npt.NDArray[np.bool_]]) -> str:
+    """Difference, Holm's p and stars against the best loss, which is returned."""
+    comparisons = compare_accuracy(right)
+    best = comparisons[0].reference
+    results[best] |= {"difference": None, "p_holm": None, "stars": ""}
+    for one in comparisons:
+        results[one.method] |= {"difference": one.difference, "p_holm": one.adjusted, "stars": one.stars}
+    return best
+
+
+def _write_numbers(
+    out: Path,
+    classes: ClassImages,
+    results: dict[str, Result],
+    right: dict[str, npt.NDArray[np.bool_]],
+    first_seed: int,
+) -> None:
+    test = classes.rows("test")
+    flags = {f"{loss}-{first_seed + k}": row for loss, rows in right.items() for k, row in enumerate(rows)}
+    images = {
+        "image": [classes.images[row] for row in test],
+        "label": [classes.names[classes.label[row]] for row in test],
+    }
+    with atomic_path(out / "errors.parquet") as path:
+        pd.DataFrame(images | flags).to_parquet(path, index=False)
+    names = marks(results)
+    numbers = {loss: {"name": names[loss].label} | result for loss, result in results.items()}
+    with atomic_path(out / "comparison.csv") as path:
+        pd.DataFrame.from_dict(numbers, orient="index").to_csv(path, index_label="loss", float_format="%.6g")
+    write_json(numbers, out / "comparison.json")
+
+
+def _tell(run: ClassifierRun, console: Console) -> None:
+    metrics = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))
+    lines = [
+        f"{split}: {100 * part['top1']:.1f} % of {part['images']} images right, "
+        f"the label among the first five for {100 * part['top5']:.1f} %"
+        for split, part in metrics.items()
+    ]
+    lines.append(f"Training images that are hardest to believe: {run.folder / 'hardest.csv'}")
+    if (run.folder / "report.html").exists():
+        lines.append(f"Report: {run.folder / 'report.html'}")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _tell_brief(run: ClassifierRun, seed: int, console: Console) -> None:
+    test = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))["test"]
+    console.print(
+        f"{run.settings.loss}, seed {seed}: {100 * test['top1']:.1f} % of the test images right", highlight=False
+    )

@@ -1,0 +1,78 @@
+"""Lightning's Trainer as every task here uses it: one device, checkpoints that survive a kill, no chatter."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from steadfit.data.files import atomic_path
+
+CHECKPOINT = "checkpoints/last.ckpt"
+
+
+def make_trainer(out: Path, *, epochs: int, callbacks: Sequence[L.Callback], device: str) -> L.Trainer:
+    """A trainer that keeps its last epoch's checkpoint in the run folder ``out``."""
+    return L.Trainer(
+        accelerator={"cuda": "gpu"}.get(device, device),
+        devices=1,
+        max_epochs=epochs,
+        callbacks=[
+            *callbacks,
+            ModelCheckpoint(
+                dirpath=out / Path(CHECKPOINT).parent,
+                filename=Path(CHECKPOINT).stem,
+                save_top_k=1,
+                save_on_train_epoch_end=True,
+                enable_version_counter=False,
+            ),
+        ],
+        plugins=[_AtomicCheckpoints()],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        default_root_dir=out,
+    )
+
+
+class _AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints are written beside their place: a kill leaves the old one or the new one."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with atomic_path(path) as temporary:
+            torch.save(checkpoint, temporary)
+
+
+def epochs_done(checkpoint: Path) -> int:
+    """How many epochs a checkpoint has behind it."""
+    progress = torch.load(checkpoint, map_location="cpu", weights_only=True)["loops"]["fit_loop"]["epoch_progress"]
+    return int(progress["current"]["processed"])
+
+
+def lonely_last(count: int, batch_size: int) -> bool:
+    """A last batch of one sample would break batch norm."""
+    return count > batch_size and count % batch_size == 1
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Lightning's notices about hardware and workers say nothing that a user here could act on."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        logger.setLevel(level)
