@@ -9,8 +9,9 @@ import torch
 
 from steadfit.data import Annotations, mirror
 from steadfit.training import RegressionModule, Settings
-from steadfit.training.fit import Splits, _lonely_last, build_module
+from steadfit.training.fit import Splits, build_module
 from steadfit.training.module import InputScaling, _mix
+from steadfit.training.trainer import lonely_last
 
 FACES = Settings(epochs=2, batch_size=8, size=16)
 
@@ -108,4 +109,4 @@ def test_seeds_differ() -> None:
     ("count", "batch_size", "lonely"), [(54, 53, True), (54, 54, False), (1, 64, False), (65, 64, True), (65, 1, False)]
 )
 def test_a_lonely_last_sample_is_left_out(count: int, batch_size: int, lonely: bool) -> None:
-    assert _lonely_last(count, batch_size) == lonely
+    assert lonely_last(count, batch_size) == lonely

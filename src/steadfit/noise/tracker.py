@@ -18,6 +18,8 @@ class LabelNoise(nn.Module):
 
     Args:
         noise: the noise model. n_samples, points, dims: N, K, D of the training targets.
+        by_trust: labels of models without weights of their own (Huber, Tukey, …) are weighted by their trust, for
+            losses that are none of the residual, such as those of heatmaps.
 
     Buffers: ``label_weight`` (N, K, D), ``warming_up`` (bool), ``fallen_back`` (bool: EM declared everything an
     outlier), and the model's state under ``state_<name>``.
@@ -32,9 +34,9 @@ class LabelNoise(nn.Module):
     warming_up: Tensor
     fallen_back: Tensor
 
-    def __init__(self, noise: NoiseModel, *, n_samples: int, points: int, dims: int) -> None:
+    def __init__(self, noise: NoiseModel, *, n_samples: int, points: int, dims: int, by_trust: bool = False) -> None:
         super().__init__()
-        self.noise, self.dims = noise, dims
+        self.noise, self.dims, self.by_trust = noise, dims, by_trust
         self.register_buffer("label_weight", torch.ones(n_samples, points, dims))
         self.register_buffer("warming_up", torch.tensor(noise.needs_refit))
         self.register_buffer("fallen_back", torch.tensor(False))
@@ -58,10 +60,19 @@ class LabelNoise(nn.Module):
         """
         if bool(self.warming_up):
             return self.noise.warmup_loss(output, target, self.state).sum() / len(target)
+        weight = self.weights(index, mirrored, permutation)
+        return self.noise.loss(output, target, self.state, weight).sum() / len(target)
+
+    def weights(
+        self, index: Tensor, mirrored: Tensor | None = None, permutation: Sequence[int] | None = None
+    ) -> Tensor:
+        """The weights (B, K, D) of these samples' labels, as the call uses them; 1 during the warm-up."""
         weight = self.label_weight[index]
+        if bool(self.warming_up):
+            return torch.ones_like(weight)
         if mirrored is not None and permutation is not None:
             weight = torch.where(mirrored[:, None, None], weight[:, list(permutation)], weight)
-        return self.noise.loss(output, target, self.state, weight).sum() / len(target)
+        return weight
 
     def held_out_loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The same loss for samples outside the training set, their weights taken from the same mixture."""
@@ -83,9 +94,14 @@ class LabelNoise(nn.Module):
         self.warming_up.fill_(fallen)
         for name, value in state.items():
             self.get_buffer(f"state_{name}").copy_(value)
-        weight = None if fallen else self.noise.weight(output, target, state)
+        weight = None if fallen else self._weight(output, target, state)
         if weight is not None:  # what has no target here, missing or not seen, keeps its weight
             self.label_weight.copy_(torch.where(target.isnan(), self.label_weight, weight))
+
+    def _weight(self, output: Tensor, target: Tensor, state: State) -> Tensor | None:
+        if self.by_trust and not self.noise.keeps_weights:
+            return self.noise.trust(output, target, state).unsqueeze(-1).expand_as(target)
+        return self.noise.weight(output, target, state)
 
     def end_warmup(self) -> None:
         """Go over to the model's own loss without an estimate, where its loss needs none."""

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,25 +9,25 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.seed import isolate_rng
 from rich.console import Console
 from torch import Tensor, nn
 
-from steadfit.data import Annotations, LabelledDataset, Standardizer, Warp
-from steadfit.data.files import atomic_path
+from steadfit.data import Annotations, LabelledDataset, Schema, Standardizer, Warp
 from steadfit.errors import ConfigError, RunError
-from steadfit.networks import IMAGENET_DEVIATION, IMAGENET_MEAN, NETWORKS, load_weights, output_layer
+from steadfit.networks import HEATMAP_NETWORKS, IMAGENET_DEVIATION, IMAGENET_MEAN, NETWORKS, load_weights, output_layer
 from steadfit.noise import NoiseModel
+from steadfit.training.excess import WatchExcess
+from steadfit.training.heatmaps import objective
 from steadfit.training.history import History
 from steadfit.training.module import InputScaling, RegressionModule, Regressor, named_network, start_output
 from steadfit.training.progress import Announce
 from steadfit.training.refit import RefitNoise
 from steadfit.training.rounds import Algorithm1
-from steadfit.training.run import CHECKPOINT, MODEL, Run, describe, load, read_config, save_model, write_config
+from steadfit.training.run import MODEL, Run, describe, load, read_config, save_model, write_config
 from steadfit.training.settings import Protocol, Settings
 from steadfit.training.stopping import EarlyStop
+from steadfit.training.trainer import CHECKPOINT, epochs_done, lonely_last, make_trainer, quiet
 
 
 @dataclass(frozen=True)
@@ -88,6 +84,7 @@ def fit(
     """
     out = Path(out)
     _check_network(settings, network)
+    _check_targets(settings, annotations.schema, images=annotations.images is not None)
     config = describe(annotations, settings, noise)
     if (out / "config.yaml").exists():
         _check_folder(out, config, settings, resume)
@@ -110,21 +107,23 @@ def train(
 ) -> Run:
     """:func:`fit` on data sets that are there already: trains, continues from ``out``'s checkpoint, saves the model."""
     schema = splits.train.annotations.schema
-    with isolate_rng(), _quiet():
+    with isolate_rng(), quiet():
         torch.manual_seed(settings.seed)
         module = build_module(splits.train, settings, network, noise)
         history = History(splits.val, out / "history.csv")
-        noise_callbacks = _noise_callbacks(splits.train, settings, module.protocol)
-        trainer = _trainer(out, settings, noise_callbacks, history, device, console, schema.units)
+        told = [] if console is None else [Announce(console, history, settings.method, schema.units)]
+        watch = [_watch(splits.val, settings, out)] if settings.heatmaps else []
+        callbacks = [*_noise_callbacks(splits.train, settings, module.protocol), history, *told, *watch]
+        trainer = make_trainer(out, epochs=settings.epochs, callbacks=callbacks, device=device)
         last = out / CHECKPOINT
         loader = splits.train.loader(
             settings.batch_size,
             shuffle_seed=settings.seed,
             workers=settings.workers,
-            drop_last=_lonely_last(len(splits.train), settings.batch_size),
+            drop_last=lonely_last(len(splits.train), settings.batch_size),
         )
         if last.exists():  # workers draw the first indices before the trainer tells the sampler the epoch
-            loader.sampler.set_epoch(_epochs_done(last))  # type: ignore[attr-defined]
+            loader.sampler.set_epoch(epochs_done(last))  # type: ignore[attr-defined]
         trainer.fit(
             module,
             loader,
@@ -135,15 +134,30 @@ def train(
         return save_model(out, module, settings, schema)
 
 
+def _watch(val: LabelledDataset, settings: Settings, out: Path) -> WatchExcess:
+    """Looks at anchor loss with the settings' options, whatever the loss; gamma 0 exceeds nothing."""
+    return WatchExcess(val, out, gamma=settings.gamma or 2.0, margin=settings.margin or 0.0)
+
+
+def _check_targets(settings: Settings, schema: Schema, *, images: bool) -> None:
+    """A network of heatmaps finds points in images and nothing else."""
+    if settings.heatmaps and not (images and schema.dims == 2):
+        raise ConfigError(
+            f"fit: expected points in images for network {settings.network!r}, got other "
+            f"{'targets' if images else 'inputs'}. Use a network of coordinates."
+        )
+
+
 def _check_network(settings: Settings, network: nn.Module | None) -> None:
-    known = settings.network == "default" or settings.network in NETWORKS
+    names = ("default", *NETWORKS, *HEATMAP_NETWORKS)
+    known = settings.network in names
     if network is not None and known:
         raise ConfigError(
             f"fit: expected settings.network to name your network, got {settings.network!r}. Give it a name of its own."
         )
     if network is None and not known:
         raise ConfigError(
-            f"fit: expected a network of {', '.join(NETWORKS)}, or your own, got {settings.network!r}. Pass network=."
+            f"fit: expected a network of {', '.join(names)}, or your own, got {settings.network!r}. Pass network=."
         )
 
 
@@ -155,23 +169,31 @@ def build_module(
     noise = settings.noise_model() if noise is None else noise
     n_outputs = noise.n_outputs(schema.n_targets, schema.dims)
     inputs = input_scaling(train, settings.weights)
+    _check_targets(settings, schema, images=inputs.images)
     if network is None:
         if settings.batch_size == 1:
             raise ConfigError("fit: expected batch_size >= 2 for batch norm, got 1. Pass a network without it.")
         network = named_network(inputs, settings, n_outputs)
     if not _loaded_output(network, settings.weights, n_outputs):
         start_output(network, noise.initial_output(schema.n_targets, schema.dims))
-    standardizer = Standardizer.whiten if noise.predicts_covariance else Standardizer.fit
     mirrored = settings.mirror and bool(schema.pairs) and schema.dims == 2 and inputs.images
     return RegressionModule(
-        Regressor(network, inputs, standardizer(train.target)),
+        Regressor(network, inputs, _standardizer(train.target, noise, settings)),
         noise,
         protocol,
         n_samples=len(train),
         permutation=schema.permutation if mirrored else None,
         weight_decay=settings.weight_decay,
         seed=settings.seed,
+        heatmaps=objective(settings.loss, gamma=settings.gamma, margin=settings.margin) if settings.heatmaps else None,
     )
+
+
+def _standardizer(target: Tensor, noise: NoiseModel, settings: Settings) -> Standardizer:
+    """The units of the network's output: heatmaps are read in px of the frame, others put out standard numbers."""
+    if settings.heatmaps:
+        return Standardizer.identity(*target.shape[1:])
+    return (Standardizer.whiten if noise.predicts_covariance else Standardizer.fit)(target)
 
 
 def _loaded_output(network: nn.Module, weights: str | None, n_outputs: int) -> bool:
@@ -200,59 +222,6 @@ def input_scaling(train: LabelledDataset, weights: str | None = None) -> InputSc
     return InputScaling(value.mean(axes), value.std(axes), images=images)
 
 
-class _AtomicCheckpoints(TorchCheckpointIO):
-    """Checkpoints are written beside their place: a kill leaves the old one or the new one."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with atomic_path(path) as temporary:
-            torch.save(checkpoint, temporary)
-
-
-def _epochs_done(checkpoint: Path) -> int:
-    progress = torch.load(checkpoint, map_location="cpu", weights_only=True)["loops"]["fit_loop"]["epoch_progress"]
-    return int(progress["current"]["processed"])
-
-
-def _lonely_last(count: int, batch_size: int) -> bool:
-    """A last batch of one sample would break batch norm."""
-    return count > batch_size and count % batch_size == 1
-
-
-def _trainer(
-    out: Path,
-    settings: Settings,
-    noise_callbacks: list[L.Callback],
-    history: History,
-    device: str,
-    console: Console | None,
-    units: str,
-) -> L.Trainer:
-    return L.Trainer(
-        accelerator={"cuda": "gpu"}.get(device, device),
-        devices=1,
-        max_epochs=settings.epochs,
-        callbacks=[
-            *noise_callbacks,
-            history,
-            *([] if console is None else [Announce(console, history, settings.noise, units)]),
-            ModelCheckpoint(
-                dirpath=out / Path(CHECKPOINT).parent,
-                filename=Path(CHECKPOINT).stem,
-                save_top_k=1,
-                save_on_train_epoch_end=True,
-                enable_version_counter=False,
-            ),
-        ],
-        plugins=[_AtomicCheckpoints()],
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        default_root_dir=out,
-    )
-
-
 def _noise_callbacks(train: LabelledDataset, settings: Settings, protocol: Protocol) -> list[L.Callback]:
     plain = train.without_augment().loader(settings.batch_size, workers=settings.workers) if settings.warp else None
     if protocol.rounds:
@@ -272,17 +241,3 @@ def _check_folder(out: Path, config: dict[str, Any], settings: Settings, resume:
     changed += [word for key, word in words.items() if found.get(key) != config.get(key)]
     if changed:
         raise RunError(f"{out}: cannot resume, {', '.join(changed)} differ from the run's. Use another folder.")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Lightning's notices about hardware and workers say nothing that a user here could act on."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            yield
-    finally:
-        logger.setLevel(level)

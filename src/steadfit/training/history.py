@@ -14,13 +14,17 @@ from torch import Tensor
 from steadfit.data import LabelledDataset
 from steadfit.data.files import atomic_path
 from steadfit.training.module import RegressionModule
+from steadfit.training.outcome import PCK_ALPHA
 
-COLUMNS = ("epoch", "phase", "train_loss", "val_loss", "val_error", "suspects", "inlier_share", "lr", "seconds")
+COLUMNS = (
+    *("epoch", "phase", "train_loss", "val_loss", "val_error", "val_pck"),
+    *("suspects", "inlier_share", "lr", "seconds"),
+)
 
 
 class History(L.Callback):
-    """Collects, per epoch: phase, losses (standardised units), the median validation error (user's units), the share of
-    suspect validation labels, pi, step size, seconds.
+    """Collects, per epoch: phase, losses (standardised units, or those of heatmaps), the median validation error
+    (user's units), PCK (with a normalising length), the share of suspect validation labels, pi, step size, seconds.
 
     The *median* error, because validation labels may be wrong too.
     """
@@ -54,13 +58,15 @@ class History(L.Callback):
         state = {name: value.cpu() for name, value in state.items()}
         share = state.get("inlier_share")
         suspect = noise.is_outlier(output, target, state)[~target.isnan().all(dim=-1)]
+        error = self._errors(module, index, output)
         self.rows.append(
             {
                 "epoch": trainer.current_epoch + 1,
                 "phase": self._phase,
                 "train_loss": float(torch.stack(self._losses).mean()),
-                "val_loss": module.held_out_loss(),
-                "val_error": self._median_error(module, index, output),
+                "val_loss": module.validation_loss(),
+                "val_error": float(error.nanmedian()),
+                "val_pck": self._pck(index, error),
                 "suspects": float(suspect.double().mean()) if len(suspect) else 0.0,
                 "inlier_share": None if share is None else float(share.mean()),
                 "lr": trainer.optimizers[0].param_groups[0]["lr"],
@@ -71,11 +77,22 @@ class History(L.Callback):
             with atomic_path(self.path) as path:
                 self.frame().to_csv(path, index=False)
 
-    def _median_error(self, module: RegressionModule, index: Tensor, output: Tensor) -> float:
+    def _errors(self, module: RegressionModule, index: Tensor, output: Tensor) -> Tensor:
+        """Of every validation label in the user's units, (n, K)."""
         location = module.label_noise.noise.prediction(output, module.dims)
         predicted = module.regressor.destandardize(location.to(module.device)).cpu()
         wanted = self.val.frame.to_user(self.val.target[index], index)
-        return float((wanted - self.val.frame.to_user(predicted, index)).norm(dim=-1).nanmedian())
+        error: Tensor = torch.linalg.vector_norm(wanted - self.val.frame.to_user(predicted, index), dim=-1)
+        return error
+
+    def _pck(self, index: Tensor, error: Tensor) -> float | None:
+        """The share of labels within ``PCK_ALPHA`` of the normalising length; None without one."""
+        length = self.val.annotations.length
+        if length is None:
+            return None
+        relative = error / torch.from_numpy(length[self.val.rows])[index].unsqueeze(1)
+        known = ~relative.isnan()
+        return float((relative[known] <= PCK_ALPHA).double().mean()) if bool(known.any()) else None
 
     def frame(self) -> pd.DataFrame:
         """The rows as a table."""

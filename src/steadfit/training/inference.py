@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,21 +11,25 @@ from torch import Tensor
 from steadfit import _checks
 from steadfit.core.elliptical import multiply
 from steadfit.core.fusion import fuse
+from steadfit.core.heatmaps import peaks
 from steadfit.core.penalties import Penalty
 from steadfit.core.spd import spd_sqrt
 from steadfit.core.views import map_view
 from steadfit.data import Frame, inverse, map_points, mirror_frame, warp_frames
+from steadfit.networks import HeatmapReader
 from steadfit.noise import NoiseModel
 from steadfit.training.module import Regressor
 
 
 @dataclass(frozen=True)
 class Located:
-    """Where the targets of B samples are: means (B, K, D); of distributions also the roots A (B, K, D, D) and rho."""
+    """Where the targets of B samples are: means (B, K, D); of distributions also the roots A (B, K, D, D) and rho; of
+    heatmaps the number of their peaks (B, K)."""
 
     mean: Tensor
     root: Tensor | None = None
     penalty: Penalty | None = None
+    peaks: Tensor | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Located], points: int, dims: int) -> Located:
@@ -33,8 +37,13 @@ class Located:
         if not parts:
             return cls(torch.zeros(0, points, dims, dtype=torch.float64))
         roots = [part.root for part in parts if part.root is not None]
-        mean = torch.cat([part.mean for part in parts])
-        return cls(mean, torch.cat(roots) if roots else None, parts[0].penalty)
+        counts = [part.peaks for part in parts if part.peaks is not None]
+        return cls(
+            torch.cat([part.mean for part in parts]),
+            torch.cat(roots) if roots else None,
+            parts[0].penalty,
+            torch.cat(counts) if counts else None,
+        )
 
 
 @torch.no_grad()
@@ -55,6 +64,9 @@ def locate(
             joint mode (without distributions: averaged). Empty: the frame alone.
         permutation: where left and right points go in a view that mirrors.
     """
+    if isinstance(regressor.network, HeatmapReader):
+        scores = score_maps(regressor, inputs, views=views, permutation=permutation)
+        return to_user(Located(regressor.network.points(scores), peaks=peaks(scores)[0]), frame)
     found = in_frame(regressor, noise, regressor(inputs))
     if views:
         seen = [_through(regressor, noise, inputs, view, permutation) for view in views]
@@ -62,11 +74,32 @@ def locate(
     return to_user(found, frame)
 
 
+@torch.no_grad()
+def score_maps(
+    regressor: Regressor, inputs: Tensor, *, views: Sequence[Tensor] = (), permutation: Sequence[int] | None = None
+) -> Tensor:
+    """The heatmaps (B, K, h, w) in [0, 1] of a heatmap network; those of further views are brought back, averaged in.
+
+    References: Ryou et al., ICCV 2019, section 4.2 (six scales with flipping).
+    """
+    reader = regressor.reader
+    total = reader.scores(regressor.logits(inputs))
+    for view in views:
+        seen = reader.scores(regressor.logits(warp_frames(inputs, view)))
+        back = reader.seen_through(seen, view)
+        total = total + (back[:, list(permutation)] if _mirrors(view) and permutation is not None else back)
+    return total / (1 + len(views))
+
+
+def _mirrors(view: Tensor) -> bool:
+    return bool(torch.linalg.det(view[:2, :2]) < 0)
+
+
 def to_user(found: Located, frame: Frame) -> Located:
     """From the coordinates of the frame to the user's."""
     linear = torch.diag_embed(frame.scale)[:, None]  # (B, 1, D, D)
     root = None if found.root is None else change(found.root, linear)
-    return Located(frame.to_user(found.mean), root, found.penalty)
+    return replace(found, mean=frame.to_user(found.mean), root=root)
 
 
 def in_frame(regressor: Regressor, noise: NoiseModel, output: Tensor) -> Located:
@@ -99,7 +132,7 @@ def _through(
         mean = map_points(back, mean)
     else:
         mean, root = map_view(mean, root, back)
-    if torch.linalg.det(view[:2, :2]) < 0 and permutation is not None:
+    if _mirrors(view) and permutation is not None:
         order = list(permutation)
         mean, root = mean[:, order], None if root is None else root[:, order]
     return Located(mean, root, seen.penalty)
@@ -115,11 +148,35 @@ def _fused(found: Sequence[Located]) -> Located:
     return Located(mode, spd_sqrt(precision), penalty)
 
 
-def view_of(view: str | Tensor, size: int) -> Tensor:
-    """A 3x3 map of the frame of ``size`` px, in float64: ``"mirror"`` or the matrix itself."""
-    if isinstance(view, str):
-        _checks.one_of("predict", "view", view, ("mirror",))
-        return mirror_frame(size)
+SCALES = (0.8, 0.9, 1.1, 1.2, 1.3)
+"""The further scales of ``"scales"``; with the frame itself six, as paper 4 has (it does not say which)."""
+
+
+def views_of(views: Sequence[str | Tensor], size: int) -> list[Tensor]:
+    """3x3 maps of the frame of ``size`` px, in float64, beside the frame itself.
+
+    Args:
+        views: ``"mirror"``, ``"scales"`` (about the centre; with ``"mirror"`` each of them mirrored too), or matrices.
+    """
+    named = [view for view in views if isinstance(view, str)]
+    for name in named:
+        _checks.one_of("predict", "view", name, VIEWS)
+    scaled = [scale_frame(size, factor) for factor in SCALES] if "scales" in named else []
+    flip = mirror_frame(size)
+    mirrored = [flip, *(view @ flip for view in scaled)] if "mirror" in named else []
+    return [*scaled, *mirrored, *(_matrix(view) for view in views if isinstance(view, Tensor))]
+
+
+VIEWS = ("mirror", "scales")
+
+
+def scale_frame(size: int, factor: float) -> Tensor:
+    """The map of a frame that enlarges it about its centre."""
+    shift = (1 - factor) * (size - 1) / 2
+    return torch.tensor([[factor, 0.0, shift], [0.0, factor, shift], [0.0, 0.0, 1.0]], dtype=torch.float64)
+
+
+def _matrix(view: Tensor) -> Tensor:
     if view.shape != (3, 3) or not bool(torch.linalg.det(view.double()) != 0):
         raise ValueError(f"predict: expected a view as an invertible 3x3 matrix, got shape {tuple(view.shape)}.")
     return view.double()

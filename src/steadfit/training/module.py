@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +16,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from steadfit.data import Standardizer, mirror
 from steadfit.data.dataset import Batch
 from steadfit.data.standardize import destandardize, standardize
-from steadfit.networks import MLP, build_network, head_parameters, output_layer
+from steadfit.networks import HEATMAP_NETWORKS, MLP, HeatmapReader, build_network, head_parameters, output_layer
+from steadfit.networks.hourglass import prior_logit
 from steadfit.noise import LabelNoise, NoiseModel
+from steadfit.training.heatmaps import HEATMAP_LOSSES, HeatmapObjective
 from steadfit.training.settings import Protocol, Settings
 
 
@@ -55,6 +58,16 @@ class Regressor(nn.Module):
         result: Tensor = self.network(self.inputs(value))
         return result
 
+    def logits(self, value: Tensor) -> Tensor:
+        """The raw heatmaps (N, S, K, h, w) of a heatmap network."""
+        return self.reader.logits(self.inputs(value))
+
+    @property
+    def reader(self) -> HeatmapReader:
+        """The network, where it is one of heatmaps."""
+        assert isinstance(self.network, HeatmapReader)
+        return self.network
+
     def standardize(self, target: Tensor) -> Tensor:
         return standardize(target, self.center, self.scale)
 
@@ -63,11 +76,20 @@ class Regressor(nn.Module):
 
 
 def named_network(inputs: InputScaling, settings: Settings, n_outputs: int) -> nn.Module:
-    """The network that the settings name: by default a compact ConvNet for images, an MLP for features."""
+    """The network that the settings name: by default a compact ConvNet for images, an MLP for features.
+
+    A network of heatmaps comes with its reader, and puts out ``n_outputs`` coordinates as the others do.
+    """
     channels = len(inputs.mean)
     if not inputs.images:
         return MLP(channels, n_outputs)
     name = "compact" if settings.network == "default" else settings.network
+    if settings.heatmaps:
+        score = HEATMAP_LOSSES[settings.loss].score
+        size = (settings.size, settings.size)
+        start = 0.0 if score == "linear" else prior_logit(size, settings.sigma)
+        maps = HEATMAP_NETWORKS[name](channels, n_outputs // 2, size=size, start=start)
+        return HeatmapReader(maps, decoding=settings.decoding, score=score, sigma=settings.sigma)
     head = None if settings.head == "auto" else settings.head
     return build_network(name, channels, n_outputs, size=(settings.size, settings.size), head=head)
 
@@ -100,11 +122,13 @@ class RegressionModule(L.LightningModule):
         permutation: Sequence[int] | None = None,
         weight_decay: float = 1e-2,
         seed: int = 0,
+        heatmaps: HeatmapObjective | None = None,
     ) -> None:
         super().__init__()
         points, dims = regressor.center.shape
-        self.regressor, self.protocol = regressor, protocol
-        self.label_noise = LabelNoise(noise, n_samples=n_samples, points=points, dims=dims)
+        self.regressor, self.protocol, self.heatmaps = regressor, protocol, heatmaps
+        by_trust = heatmaps is not None
+        self.label_noise = LabelNoise(noise, n_samples=n_samples, points=points, dims=dims, by_trust=by_trust)
         self.averaged: AveragedModel | None = None
         if protocol.averaging > 0:
             average = get_ema_multi_avg_fn(protocol.averaging)  # type: ignore[no-untyped-call]
@@ -115,6 +139,7 @@ class RegressionModule(L.LightningModule):
         in_head = {id(parameter) for parameter in self.head}
         self.body = [p for p in regressor.parameters() if p.requires_grad and id(p) not in in_head]
         self.held_out: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.heatmap_losses: list[tuple[float, int]] = []
 
     @property
     def dims(self) -> int:
@@ -143,9 +168,20 @@ class RegressionModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         value, target, which = self._mirrored(batch, batch_idx)
         goal = self.regressor.standardize(target)
-        output = self.regressor(value)
-        loss = self.label_noise(output, goal, batch["index"], which, self.permutation)
+        loss, output = self._loss(value, goal, batch["index"], which)
         return {"loss": loss, "index": batch["index"], **self._seen(output, goal, batch, which)}
+
+    def _loss(self, value: Tensor, goal: Tensor, index: Tensor, which: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The loss of a batch, and the outputs that noise models see."""
+        if self.heatmaps is None:
+            output = self.regressor(value)
+            return self.label_noise(output, goal, index, which, self.permutation), output
+        reader, logits = self.regressor.reader, self.regressor.logits(value)
+        weight = self.label_noise.weights(index, which, self.permutation).amin(dim=-1)  # (B, K)
+        loss = self.heatmaps(reader, logits, self.regressor.destandardize(goal), weight)
+        with torch.no_grad():
+            found = reader.points(reader.scores(logits))
+        return loss, self.regressor.standardize(found).flatten(1)
 
     def _mirrored(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor, Tensor | None]:
         if self.permutation is None or "mirrored" in batch:  # a warp has mirrored already
@@ -186,10 +222,26 @@ class RegressionModule(L.LightningModule):
         self.regressor.load_state_dict(weights)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.held_out.append(self.noise_outputs(batch))
+        if self.heatmaps is None:
+            self.held_out.append(self.noise_outputs(batch))
+            return
+        regressor, target = self.predictor(), batch["target"]
+        logits = regressor.logits(batch["input"])
+        loss = self.heatmaps(regressor.reader, logits, target)
+        self.heatmap_losses.append((float(loss), len(target)))
+        found = regressor.reader.points(regressor.reader.scores(logits))
+        self.held_out.append((batch["index"], regressor.standardize(found).flatten(1), regressor.standardize(target)))
 
     def on_validation_epoch_start(self) -> None:
         self.held_out.clear()
+        self.heatmap_losses.clear()
+
+    def validation_loss(self) -> float:
+        """For the history: :meth:`held_out_loss`, or the mean loss of heatmaps, where every label counts in full."""
+        if self.heatmaps is None:
+            return self.held_out_loss()
+        losses, counts = zip(*self.heatmap_losses, strict=True)
+        return float(np.average(losses, weights=counts))
 
     def held_out_loss(self) -> float:
         """The validation loss under the present mixture, from the outputs of the last validation."""
@@ -210,7 +262,7 @@ class RegressionModule(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         torch.manual_seed(_mix(self.seed, self.current_epoch, -1))
-        if self.protocol.head_epochs:
+        if self.protocol.head_epochs and self.head:
             self._train_body(self.current_epoch >= self.protocol.head_epochs)
 
     def _train_body(self, wanted: bool) -> None:
@@ -229,7 +281,10 @@ class RegressionModule(L.LightningModule):
         return [{"params": self.body, "weight_decay": 0.0}, {"params": self.head, "weight_decay": decay}]
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(self._groups(), lr=self.protocol.lr, fused=True)
+        if self.protocol.optimizer == "rmsprop":
+            optimizer: torch.optim.Optimizer = torch.optim.RMSprop(self._groups(), lr=self.protocol.lr)
+        else:
+            optimizer = torch.optim.AdamW(self._groups(), lr=self.protocol.lr, fused=True)
         if self.protocol.schedule == "constant":
             return optimizer
         total = max(int(self.trainer.estimated_stepping_batches), 2)
@@ -238,6 +293,8 @@ class RegressionModule(L.LightningModule):
             scheduler = torch.optim.lr_scheduler.LambdaLR(
                 optimizer, lambda step: staged(step / total, self.protocol.milestones)
             )
+        elif self.protocol.schedule == "alternating":
+            scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: alternating(step / total))
         else:
             scheduler = torch.optim.lr_scheduler.OneCycleLR(
                 optimizer, max_lr=self.protocol.lr, total_steps=total, pct_start=0.15, cycle_momentum=False
@@ -252,6 +309,16 @@ def staged(share: float, milestones: tuple[float, float, float]) -> float:
     [1.0, 1.0, 0.55, 0.1, 0.01]
     """
     return float(np.interp(share, milestones, (1.0, 0.1, 0.01)))
+
+
+def alternating(share: float) -> float:
+    """Factor on the step size at a share of all steps: 1, then times .5 and .2 in turn at .5, .6, … (paper 4).
+
+    >>> [round(alternating(share), 4) for share in (0.0, 0.49, 0.5, 0.6, 0.7, 0.95)]
+    [1.0, 1.0, 0.5, 0.1, 0.05, 0.005]
+    """
+    drops = max(math.floor(share * 10 + 1e-9) - 4, 0)
+    return float(0.5 ** ((drops + 1) // 2) * 0.2 ** (drops // 2))
 
 
 def _mix(seed: int, epoch: int, step: int) -> int:

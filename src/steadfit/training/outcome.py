@@ -11,13 +11,27 @@ import torch
 from torch import Tensor
 
 from steadfit.data import Annotations
-from steadfit.metrics import FailureRate, MeanAbsoluteError, PointError, RootMeanSquareError, outlier_scores
+from steadfit.metrics import (
+    PCK,
+    DoubleCounts,
+    FailureRate,
+    MeanAbsoluteError,
+    PCKArea,
+    PointError,
+    RootMeanSquareError,
+    SwapRate,
+    normalised_error,
+    outlier_scores,
+)
 from steadfit.noise import NoiseModel, State
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int64]
 FAILURE = 0.05
 """A failure is an error above this share of the normalising length (paper 2)."""
+PCK_ALPHA = 0.2
+"""A point is right within this share of the normalising length (PCK@.2, as on LSP)."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,7 @@ class Judgement:
     suspect: Flags  # (N, K)
     error_rate: float  # the estimated share of wrong labels in the training set
     fallen_back: bool = False  # EM declared everything an outlier: the warm-up network is the result
+    peaks: Counts | None = None  # (N, K) peaks of each heatmap; of heatmap networks
     nll: Floats | None = None  # (N, K) nats, labels in the user's units; where distributions are predicted
 
 
@@ -56,13 +71,47 @@ def errors(predicted: Floats, annotations: Annotations, threshold: float = FAILU
     return found
 
 
+def keypoints(
+    predicted: Floats, annotations: Annotations, *, alpha: float = PCK_ALPHA, peaks: Counts | None = None
+) -> dict[str, Any]:
+    """PCK, the area under its curve, left/right swaps and double counts of points with a normalising length.
+
+    Args:
+        predicted: (N, K, 2) in the user's units. peaks: (N, K), how many peaks each heatmap has.
+        alpha: the part of the length within which a point is right.
+
+    Returns: ``pck``, ``pck_area`` (from 0 to alpha), ``pck_by_point``; with pairs ``swaps``; with peaks ``double``, the
+        share of points with several, and ``double_right``, the right ones among these. Shares are in [0, 1]. Empty for
+        targets that are no points or have no length.
+    """
+    if annotations.length is None or annotations.schema.dims != 2:
+        return {}
+    names, pairs = annotations.schema.points, annotations.schema.pairs
+    prediction, target = torch.from_numpy(predicted).double(), torch.from_numpy(annotations.target)
+    length = torch.from_numpy(annotations.length)
+    each, area = PCK(alpha, points=len(names)), PCKArea(alpha)
+    whole, swaps = PCK(alpha), SwapRate(pairs, alpha) if pairs else None
+    for measure in (each, area, whole, *([] if swaps is None else [swaps])):
+        measure.update(prediction, target, length)
+    found: dict[str, Any] = {"alpha": alpha, "pck": float(whole.compute()), "pck_area": float(area.compute())}
+    if swaps is not None:
+        found["swaps"] = float(swaps.compute())
+    if peaks is not None:
+        found |= _double_counts(torch.from_numpy(peaks), normalised_error(prediction, target, length), alpha)
+    return found | {"pck_by_point": dict(zip(names, each.compute().tolist(), strict=True))}
+
+
+def _double_counts(peaks: Tensor, error: Tensor, alpha: float) -> dict[str, float]:
+    counted = DoubleCounts()
+    counted.update(peaks, error <= alpha, ~error.isnan())
+    return {name: float(value) for name, value in counted.compute().items()}
+
+
 def summarize(judgement: Judgement, annotations: Annotations, wrong: Flags | None = None) -> dict[str, Any]:
     """metrics.json: errors of every split, and what is known about wrong labels in the training set."""
     splits = {name: annotations.rows(name) for name in ("train", "val", "test")}
     content: dict[str, Any] = {
-        name: {"rows": len(rows)} | errors(judgement.predicted[rows], annotations.take(rows)) | nll(judgement, rows)
-        for name, rows in splits.items()
-        if len(rows)
+        name: {"rows": len(rows)} | measured(judgement, annotations, rows) for name, rows in splits.items() if len(rows)
     }
     train = splits["train"]
     labelled = ~np.isnan(judgement.trust[train])
@@ -75,6 +124,13 @@ def summarize(judgement: Judgement, annotations: Annotations, wrong: Flags | Non
     if wrong is not None:
         content["truth"] = detection(judgement, annotations, wrong)
     return content
+
+
+def measured(judgement: Judgement, annotations: Annotations, rows: npt.NDArray[np.int64]) -> dict[str, Any]:
+    """All measures of some rows."""
+    part, predicted = annotations.take(rows), judgement.predicted[rows]
+    peaks = None if judgement.peaks is None else judgement.peaks[rows]
+    return errors(predicted, part) | keypoints(predicted, part, peaks=peaks) | nll(judgement, rows)
 
 
 def nll(judgement: Judgement, rows: npt.NDArray[np.int64]) -> dict[str, float]:

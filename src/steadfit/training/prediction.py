@@ -31,6 +31,7 @@ class Prediction:
     penalty: Penalty | None = None
     region: Floats | None = None  # (K,): ||A (y - mean)|| <= region holds the target with probability ``coverage``
     coverage: float | None = None
+    peaks: npt.NDArray[np.int64] | None = None  # (N, K) peaks of each heatmap, averaged over the views; of heatmaps
 
     def __len__(self) -> int:
         return len(self.mean)

@@ -142,14 +142,14 @@ class RefitNoise(L.Callback):
 @torch.no_grad()
 def outputs_of(pl_module: L.LightningModule, loader: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Index, output and target of every batch, in evaluation mode and without gradients."""
-    with _evaluating(pl_module):
+    with evaluating(pl_module):
         for batch in loader:
             moved = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
             yield cast(Refittable, pl_module).noise_outputs(moved)
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
+def evaluating(module: nn.Module) -> Iterator[None]:
     """Evaluation mode, and then every part's own mode again: frozen parts stay in evaluation."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()

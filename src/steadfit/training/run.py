@@ -23,22 +23,22 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import steadfit
+from steadfit.core.heatmaps import peaks
 from steadfit.data import Annotations, Frame, LabelledDataset, Schema, Standardizer, frame_map, sample
 from steadfit.data.cache import to_tensor
 from steadfit.data.files import atomic_path, write_json, write_text
 from steadfit.data.images import letterbox, read_image
 from steadfit.errors import ConfigError, DataError, RunError
 from steadfit.metrics import negative_log_likelihood
-from steadfit.networks import NETWORKS
+from steadfit.networks import HEATMAP_NETWORKS, NETWORKS
 from steadfit.noise import NoiseModel, State
 from steadfit.training.calibrated import Calibrated
-from steadfit.training.inference import Located, in_frame, locate, to_user, view_of
+from steadfit.training.inference import Located, in_frame, locate, score_maps, to_user, views_of
 from steadfit.training.module import InputScaling, RegressionModule, Regressor, named_network
 from steadfit.training.outcome import Judgement, summarize, trust_of
 from steadfit.training.prediction import Prediction
 from steadfit.training.settings import Settings
 
-CHECKPOINT = "checkpoints/last.ckpt"
 MODEL = "model.safetensors"
 Image = npt.NDArray[np.uint8]
 
@@ -66,9 +66,9 @@ class Run:
                 or an array (N, H, W[, 3])); :class:`~steadfit.data.Annotations`; for a run on features a DataFrame with
                 its feature columns or an array (N, F).
             batch_size: samples at a time.
-            views: test-time augmentation: ``"mirror"``, or 3x3 maps of the network's frame, to look through as well;
-                predictions are mapped back and fused (:func:`steadfit.fuse`), or averaged where the noise model
-                predicts no distribution.
+            views: test-time augmentation: ``"mirror"``, ``"scales"`` (five further ones), or 3x3 maps of the network's
+                frame, to look through as well; predictions are mapped back and fused (:func:`steadfit.fuse`), or
+                averaged where the noise model predicts no distribution; of heatmap networks the heatmaps are.
             coverage: also give regions that hold the target with this probability; needs ``steadfit calibrate``.
 
         After ``steadfit calibrate`` the distributions have the temperature found there.
@@ -108,7 +108,7 @@ class Run:
             raise ConfigError("predict: expected views only for points in images, got some for another run.")
         if "mirror" in [view for view in views if isinstance(view, str)] and not self.schema.pairs:
             raise ConfigError("predict: expected left/right pairs for the mirrored view, got none in the run's schema.")
-        return [view_of(view, self.settings.size) for view in views]
+        return views_of(views, self.settings.size)
 
     def _locate(self, inputs: Tensor, frame: Frame, views: Sequence[Tensor]) -> Located:
         return locate(self.regressor, self.noise, inputs, frame, views=views, permutation=self.schema.permutation)
@@ -173,7 +173,7 @@ class Run:
 
     def judge_dataset(self, dataset: LabelledDataset, *, batch_size: int = 128) -> Judgement:
         """:meth:`judge` for a data set, whose images may be in memory already."""
-        output = self._outputs(dataset.__getitems__(part)["input"] for part in _parts(len(dataset), batch_size))
+        output, counts = self._outputs(dataset.__getitems__(part)["input"] for part in _parts(len(dataset), batch_size))
         target = self.regressor.standardize(dataset.target)
         trust, suspect = trust_of(self.noise, self.state, output, target)
         train = torch.from_numpy(dataset.annotations.split[dataset.rows] == "train")
@@ -184,6 +184,7 @@ class Run:
             suspect=suspect,
             error_rate=self.noise.error_rate(output[train], target[train], self.state),
             fallen_back=bool(self.state["fallen_back"]),
+            peaks=counts,
             nll=self._nll(located, dataset.annotations.target[dataset.rows]),
         )
 
@@ -199,9 +200,22 @@ class Run:
         return np.asarray(nll.numpy())
 
     @torch.no_grad()
-    def _outputs(self, batches: Iterable[Tensor]) -> Tensor:
+    def _outputs(self, batches: Iterable[Tensor]) -> tuple[Tensor, npt.NDArray[np.int64] | None]:
+        """What noise models see, (N, n_outputs), and how many peaks each heatmap has, (N, K)."""
+        if self.settings.heatmaps:
+            return self._read(batches)
         parts = [self.regressor(batch) for batch in batches]
-        return torch.cat(parts) if parts else torch.zeros(0, self.noise.n_outputs(*self.regressor.center.shape))
+        empty = torch.zeros(0, self.noise.n_outputs(*self.regressor.center.shape))
+        return torch.cat(parts) if parts else empty, None
+
+    def _read(self, batches: Iterable[Tensor]) -> tuple[Tensor, npt.NDArray[np.int64]]:
+        points, counts = [torch.zeros(0, *self.regressor.center.shape)], []
+        for batch in batches:
+            scores = score_maps(self.regressor, batch)
+            points.append(self.regressor.reader.points(scores))
+            counts.append(peaks(scores)[0])
+        found = torch.cat(counts) if counts else torch.zeros(0, len(self.regressor.center), dtype=torch.int64)
+        return self.regressor.standardize(torch.cat(points)).flatten(1), found.numpy()
 
     def _prediction(self, found: Located, calibrated: Calibrated | None, coverage: float | None) -> Prediction:
         root = found.root if found.root is None or calibrated is None else calibrated.apply(found.root)
@@ -214,6 +228,7 @@ class Run:
             penalty=found.penalty,
             region=region,
             coverage=coverage,
+            peaks=None if found.peaks is None else found.peaks.numpy(),
         )
 
 
@@ -240,7 +255,7 @@ def load(
     schema = Schema.from_dict(config["schema"])
     inputs = InputScaling(tensors["inputs.mean"], tensors["inputs.deviation"], images=bool(config["images"]))
     if network is None:
-        if settings.network != "default" and settings.network not in NETWORKS:
+        if settings.network not in ("default", *NETWORKS, *HEATMAP_NETWORKS):
             raise RunError(f"{folder}: trained with the network {settings.network!r}. Pass load(folder, network=…).")
         network = named_network(inputs, settings, noise.n_outputs(schema.n_targets, schema.dims))
     regressor = Regressor(network, inputs, Standardizer(tensors["center"], tensors["scale"]))

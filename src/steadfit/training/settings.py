@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 from steadfit import _checks
 from steadfit.core.elliptical import LOCATIONS
+from steadfit.core.heatmaps import DECODINGS
 from steadfit.core.predicted import COVARIANCES
 from steadfit.errors import ConfigError
-from steadfit.networks import HEADS
+from steadfit.networks import HEADS, HEATMAP_NETWORKS
 from steadfit.noise import NOISE_MODELS, NoiseModel
 from steadfit.noise.gum import UNITS
+from steadfit.training.heatmaps import HEATMAP_LOSSES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +28,16 @@ class Protocol:
             number of epochs, the noise model refitted after every one once the warm-up is over.
         warmup: the warm-up loss, see :class:`steadfit.noise.NoiseModel`; None keeps the noise model's own.
         warmup_share: the warm-up's share of all epochs (``rounds=False``).
-        schedule: ``"one-cycle"`` (cosine rise over 15 % of the steps, cosine to zero), ``"constant"``, or ``"staged"``:
-            constant to the first of the ``milestones``, linearly to a tenth at the second, to a hundredth at the third.
+        schedule: ``"one-cycle"`` (cosine rise over 15 % of the steps, cosine to zero), ``"constant"``, ``"staged"``:
+            constant to the first of the ``milestones``, linearly to a tenth at the second, to a hundredth at the third,
+            or ``"alternating"``: constant for half the steps, then times .5 and times .2 in turn at every tenth.
+        optimizer: ``"adamw"`` or ``"rmsprop"``.
         milestones: shares of all steps, for ``"staged"``.
         head_epochs: the first so many epochs train the head alone (the output layer and what pools the last map).
         head_weight_decay: weight decay of the head, that of the rest being 0; None: the settings' for all.
         averaging: decay per step of the exponential average of the weights that predicts, is validated and gives the
             residuals (less in a short run, so that it spans a tenth of the steps at most); 0 for none.
-        lr: the (largest) step size of AdamW.
+        lr: the (largest) step size.
         patience: epochs without a better validation loss before training (``rounds=True``: the round) stops; 0 never
             stops early (``rounds=True`` needs >= 1). With patience the best epoch's weights are the result.
         gum: fields of :class:`~steadfit.noise.GaussianUniformNoise` that the protocol sets.
@@ -49,6 +53,7 @@ class Protocol:
     head_weight_decay: float | None = None
     averaging: float = 0.99
     lr: float = 8e-3
+    optimizer: str = "adamw"
     patience: int = 0
     gum: tuple[tuple[str, Any], ...] = ()
 
@@ -86,7 +91,11 @@ STAGED = Protocol(
 """Paper 3's protocol: the head alone for 3 epochs, steps of 1e-3 for half the time, then falling to 1e-5; its long run
 has the milestones (.75, .875, 1). Made for pre-trained networks, batches of 32, 50 epochs."""
 
-PROTOCOLS = {protocol.name: protocol for protocol in (STEADY, PAPER, STAGED)}
+HOURGLASS = Protocol(name="hourglass", schedule="alternating", averaging=0.0, lr=1e-3, optimizer="rmsprop")
+"""Paper 4's protocol for poses: steps of 1e-3 for 100 epochs, then times .5 and .2 in turn every 20; made for the
+Hourglass, batches of 6, 200 epochs. RMSprop is the optimiser of Newell et al. 2016; paper 4 names none."""
+
+PROTOCOLS = {protocol.name: protocol for protocol in (STEADY, PAPER, STAGED, HOURGLASS)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +105,10 @@ class Settings:
     Args:
         noise: the noise model's name on the command line. unit: GUM's outlier unit.
         covariance, location: of the predicted distributions, see :class:`~steadfit.noise.PredictedNoise`.
-        protocol: ``"steady"``, ``"paper"`` or ``"staged"``.
+        protocol: ``"steady"``, ``"paper"``, ``"staged"`` or ``"hourglass"``.
         epochs: passes over the training set (the most there can be, with early stopping).
-        batch_size, lr, weight_decay: of AdamW; ``lr`` None takes the protocol's.
+        batch_size, lr, weight_decay: of the optimiser; ``lr`` None takes the protocol's, for heatmaps in the default
+            protocol that of the loss.
         patience: epochs without a better validation loss before training stops; None takes the protocol's.
         residuals: ``"pass"``: residuals for the refit from a forward pass without augmentation over the training set
             (about .3 of an epoch's time); ``"epoch"``: those seen during the epoch, at no cost.
@@ -113,6 +123,10 @@ class Settings:
         head: what pools the last map: ``"depthwise"``, ``"average"``, for the compact network also ``"flatten"``;
             ``"auto"`` is ``"depthwise"`` for ResNets and ``"flatten"`` for the compact network.
         weights: a file of weights to start from, or ``"imagenet"`` for the official download.
+        loss: for networks of heatmaps, a name of :data:`steadfit.training.heatmaps.HEATMAP_LOSSES`; the noise model's
+            trust in a label is its weight. gamma, margin: of focal and anchor loss, None for their own.
+        decoding: how heatmaps are read, see :func:`steadfit.core.heatmaps.decode`. sigma: of the target heatmaps, in
+            px of the heatmap.
     """
 
     noise: str = "gum"
@@ -136,6 +150,11 @@ class Settings:
     network: str = "default"
     head: str = "auto"
     weights: str | None = None
+    loss: str = "anchor"
+    gamma: float | None = None
+    margin: float | None = None
+    decoding: str = "refined"
+    sigma: float = 1.0
 
     def __post_init__(self) -> None:
         _checks.one_of("Settings", "noise", self.noise, tuple(NOISE_MODELS))
@@ -147,6 +166,9 @@ class Settings:
         _checks.one_of("Settings", "head", self.head, ("auto", *HEADS))
         _checks.one_of("Settings", "channels", self.channels, (1, 3))
         _checks.one_of("Settings", "cache", self.cache, ("auto", "on", "off"))
+        _checks.one_of("Settings", "loss", self.loss, tuple(HEATMAP_LOSSES))
+        _checks.one_of("Settings", "decoding", self.decoding, DECODINGS)
+        _checks.positive("Settings", "sigma", self.sigma)
         if self.lr is not None:
             _checks.positive("Settings", "lr", self.lr)
         for name in ("epochs", "batch_size", "size"):
@@ -161,6 +183,29 @@ class Settings:
             )
         if self.patience == 0 and PROTOCOLS[self.protocol].rounds:
             raise ConfigError(f"Settings: expected patience >= 1 with protocol {self.protocol!r}, got 0.")
+        if self.heatmaps:
+            self._check_heatmaps()
+
+    def _check_heatmaps(self) -> None:
+        if self.noise.startswith("predicted"):
+            raise ConfigError(
+                f"Settings: expected a noise model of positions with network {self.network!r}, got {self.noise!r}: "
+                "heatmaps predict no covariance. Use gum, tukey, huber, l1 or l2."
+            )
+        for name, least in (("gamma", 0.0), ("margin", 0.0)):
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise ConfigError(f"Settings: expected {name} >= {least:g}, got {value}.")
+
+    @property
+    def heatmaps(self) -> bool:
+        """Whether the network puts out heatmaps, trained by ``loss``."""
+        return self.network in HEATMAP_NETWORKS
+
+    @property
+    def method(self) -> str:
+        """How tables and figures call a run with these settings: ``gum``, of heatmaps ``anchor+gum``."""
+        return f"{self.loss}+{self.noise}" if self.heatmaps else self.noise
 
     @property
     def sampling(self) -> Literal["auto", "warp"]:
@@ -170,6 +215,8 @@ class Settings:
     def plan(self) -> Protocol:
         """The protocol with this run's overrides."""
         changes = {name: value for name in ("lr", "patience") if (value := getattr(self, name)) is not None}
+        if self.heatmaps and self.protocol == STEADY.name:
+            changes = {"lr": HEATMAP_LOSSES[self.loss].lr} | changes
         return dataclasses.replace(PROTOCOLS[self.protocol], **changes)
 
     def noise_model(self) -> NoiseModel:
