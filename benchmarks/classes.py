@@ -226,7 +226,7 @@ def _draw(runs: Runs) -> None:
         _curve(right, runs[name], "train_loss", drawn[name])
     left.set(xlabel="epoch", ylabel="validation top-1")
     percent_axis(left)
-    right.set(xlabel="epoch", ylabel="training loss, each in its own units", yscale="log")
+    right.set(xlabel="epoch", ylabel="training loss, each in its own units", ylim=(0, None))
     legend_above(figure, method_handles(drawn))
     save(figure, RESULTS / "classes.png")
 
