@@ -29,6 +29,9 @@ bench: .venv/test
 	$(BIN)/python benchmarks/conformal.py
 	$(BIN)/python benchmarks/contamination.py
 	$(BIN)/python benchmarks/families.py
+	$(BIN)/python benchmarks/anchor.py
+	$(BIN)/python benchmarks/classes.py
+	$(BIN)/python benchmarks/poses.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
