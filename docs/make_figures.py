@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from figures_anchor import anchor
 from figures_calibration import calibration
 from figures_distributions import distributions
 from figures_warps import warps
@@ -110,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", type=Path, help="folder that 'steadfit demo' wrote")
     options = parser.parse_args()
-    for draw in (penalties, mixture, distributions, calibration, warps):
+    for draw in (penalties, mixture, distributions, calibration, warps, anchor):
         save(draw(), IMAGES / f"{draw.__name__}.png", dpi=100)
     if options.demo:
         demo_pictures(options.demo)

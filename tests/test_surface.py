@@ -63,7 +63,7 @@ def test_all_lists_what_is_public(module: str) -> None:
 def test_the_penalties_and_losses_of_the_design() -> None:
     table = {
         "penalties": "Squared Absolute Huber Tukey Charbonnier Cauchy Welsch GemanMcClure StudentT Barron",
-        "losses": "RobustLoss EllipticalLoss",
+        "losses": "RobustLoss EllipticalLoss AnchorLoss HeatmapAnchorLoss FocalLoss OHEMLoss",
         "distributions": "Elliptical MultivariateHuber MultivariateLaplace MultivariateCharbonnier",
         "noise": "L2 L1 HuberNoise TukeyNoise GaussianUniformNoise PredictedNoise PredictedMixtureNoise",
         "corrupt": "ngo l_ugo g_ugo swap gaussian symmetric",

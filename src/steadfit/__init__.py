@@ -21,7 +21,7 @@ _HOME = {
     "fuse": "steadfit.core.fusion",
     "mad": "steadfit.core.scale",
     "spd_from_vector": "steadfit.core.spd",
-    "load": "steadfit.training.run",
+    "load": "steadfit.training.opening",
 }
 _MODULES = ("corrupt", "distributions", "errors", "lightning", "losses", "noise", "penalties")
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from steadfit.core.mixture import GaussianUniform, GaussianUniformResult
     from steadfit.core.scale import mad
     from steadfit.core.spd import spd_from_vector
-    from steadfit.training.run import load
+    from steadfit.training.opening import load
 
 
 def __getattr__(name: str) -> Any:

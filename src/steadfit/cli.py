@@ -2,101 +2,52 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from typer import Argument, Option
-from typer.core import TyperGroup
+from typer import Argument, Context, Option
 
+from steadfit.cli_errors import EXIT_CODES, Commands
 from steadfit.cli_options import (
+    CLASS_LOSSES,
+    CLASSIFIED,
+    COMPARED_LOSSES,
+    COMPARED_NOISES,
+    FOR_CLASSIFICATION,
+    FOR_HEATMAPS,
+    FOR_REGRESSION,
+    HEATMAP_LOSSES,
     Columns,
+    Data,
     Device,
     Hardware,
     Kind,
+    Label,
     Length,
     Noise,
+    NoiseOf,
     Out,
     RunFolder,
     Seed,
     SkipBad,
     Split,
     Table,
+    Task,
+    TaskOf,
     Training,
     Truth,
     View,
+    Views,
     Weigh,
     columns,
     options_of,
     training,
 )
-from steadfit.errors import ConfigError, ConvergenceWarning, DataError, DataWarning, RunError, SteadfitError
-
-EXIT_CODES = (
-    "Exit codes: 0 done; 2 wrong usage or contradicting options; 3 the data cannot be used (one message names file, "
-    "line and column); 4 the run folder does not fit; 130 interrupted; 1 anything else. Errors go to standard error."
-)
-
-
-class Commands(TyperGroup):
-    """What a user can mend becomes one message on standard error and an exit code; everything else a traceback."""
-
-    def invoke(self, ctx: Any) -> Any:
-        with _readable_warnings():
-            try:
-                return super().invoke(ctx)
-            except SteadfitError as error:
-                codes = {ConfigError: 2, DataError: 3, RunError: 4}
-                _stop(f"error: {error}", next((code for kind, code in codes.items() if isinstance(error, kind)), 1))
-            except BrokenPipeError:
-                raise
-            except OSError as error:
-                _stop(f"error: {error.filename or 'system'}: {error.strerror or error}", 1)
-            except KeyboardInterrupt:
-                _interrupted(ctx)
-            except SystemExit as error:  # what Lightning makes of Ctrl-C
-                if isinstance(error.__context__, KeyboardInterrupt):
-                    _interrupted(ctx)
-                raise
-
-
-def _stop(message: str, code: int) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(code) from None
-
-
-def _interrupted(ctx: Any) -> NoReturn:
-    hints = {
-        "fit": "Continue with --resume.",
-        "compare": "Continue with --resume.",
-        "demo": "The same command continues.",
-    }
-    _stop(f"interrupted. {hints.get(ctx.invoked_subcommand, '')}".strip(), 130)
-
-
-@contextmanager
-def _readable_warnings() -> Iterator[None]:
-    """Warnings about the user's data, each once and in words; those of other packages only with ``python -W``."""
-    told: set[str] = set()
-
-    def show(message: Warning | str, *_args: Any, **_kw: Any) -> None:
-        if str(message) not in told:
-            told.add(str(message))
-            typer.echo(f"warning: {message}", err=True)
-
-    with warnings.catch_warnings():
-        if not sys.warnoptions:
-            warnings.simplefilter("ignore")
-        for category in (DataWarning, ConvergenceWarning):
-            warnings.simplefilter("always", category)
-        warnings.showwarning = show
-        yield
-
+from steadfit.errors import ConfigError
 
 app = typer.Typer(
     cls=Commands,
@@ -126,26 +77,36 @@ def demo(
 @app.command()
 @options_of(schema=columns, settings=training)
 def fit(
-    table: Table,
+    ctx: Context,
+    table: Data,
     schema: Columns,
     settings: Training,
-    noise: Annotated[Noise, Option(help="The noise model: what training believes about label errors.")] = Noise.gum,
+    task: TaskOf = Task.regression,
+    noise: NoiseOf = Noise.gum,
     out: Out = Path("run"),
     resume: Annotated[bool, Option("--resume", help="Continue a stopped run to the same result.")] = False,
     skip_bad: SkipBad = False,
     seed: Seed = 0,
     device: Hardware = Device.auto,
     truth: Truth = None,
+    label: Label = None,
 ) -> None:
     """Train in spite of wrong labels, and list the labels that are suspect.
 
     The run folder gets the model, metrics.json, history.csv, trust.parquet
-    (every label), suspects.csv (worst first) and report.html.
+    (every label), suspects.csv (worst first) and report.html; of
+    classification predictions.parquet (every image) and hardest.csv instead.
     In Python: steadfit.load(folder).predict(images)
     """
     from steadfit import recipes
 
-    chosen = _settings(noise=noise.value, seed=seed, **settings)
+    if task is Task.classification:
+        given = _classifier_settings(ctx, settings, seed)
+        recipes.check_start([out], resume=resume, device=device.value)
+        classes = recipes.open_classes(table, label=label, console=console, skip_bad=skip_bad, seed=seed)
+        recipes.fit_classifier(classes, given, out, resume=resume, device=device.value, console=console)
+        return
+    chosen = _settings(ctx, noise=noise.value, seed=seed, **settings)
     recipes.check_start([out], resume=resume, device=device.value)
     annotations = recipes.open_table(table, schema, console=console, skip_bad=skip_bad, seed=seed)
     wrong = None if truth is None else recipes.read_truth(truth, annotations)
@@ -155,51 +116,101 @@ def fit(
 @app.command()
 @options_of(schema=columns, settings=training)
 def compare(
-    table: Table,
+    ctx: Context,
+    table: Data,
     schema: Columns,
     settings: Training,
-    methods: Annotated[str, Option(help="Noise models, separated by commas.")] = "l2,huber,tukey,gum",
+    task: TaskOf = Task.regression,
+    methods: Annotated[
+        str | None,
+        Option(
+            help="Noise models, separated by commas.",
+            metavar="NAMES",
+            show_default=f"{','.join(COMPARED_NOISES)}; gum with --losses",
+        ),
+    ] = None,
+    losses: Annotated[
+        str | None,
+        Option(
+            help=f"Losses, separated by commas. Of heatmap networks: {', '.join(HEATMAP_LOSSES)}. Of classification: "
+            f"{', '.join(CLASS_LOSSES)}.",
+            metavar="NAMES",
+            show_default=f"that of --loss; classification: {','.join(COMPARED_LOSSES)}",
+        ),
+    ] = None,
+    seeds: Annotated[int, Option(help="Of classification: runs of each loss, from --seed on.", min=1, metavar="N")] = 1,
     out: Out = Path("comparison"),
     resume: Annotated[bool, Option("--resume", help="Continue a stopped comparison.")] = False,
     skip_bad: SkipBad = False,
     seed: Seed = 0,
     device: Hardware = Device.auto,
     truth: Truth = None,
+    label: Label = None,
 ) -> None:
-    """Train several noise models on one table and compare them on its test rows, with Wilcoxon stars."""
+    """Train several noise models, or losses, on one table and compare them on its test rows, with stars.
+
+    Of a heatmap network every loss is trained under every noise model
+    (anchor+gum), of classification with every seed (anchor-0).
+    """
     from steadfit import recipes
 
-    names, chosen = _words(methods), _settings(seed=seed, **settings)
-    recipes.check_methods(names)
-    recipes.check_start([out / "runs" / name for name in names], resume=resume, device=device.value)
+    names = _words(losses or "")
+    if losses is not None:
+        _check_options(ctx, "loss", what="--losses")
+    if task is Task.classification:
+        _check_options(ctx, "loss", what="several classifiers, which --losses names")
+        given = _classifier_settings(ctx, settings, seed)
+        names = names or list(COMPARED_LOSSES)
+        recipes.check_losses(names, seeds)
+        classes = recipes.open_classes(table, label=label, console=console, skip_bad=skip_bad, seed=seed)
+        recipes.compare_losses(
+            classes, names, given, out, seeds=seeds, resume=resume, device=device.value, console=console
+        )
+        return
+    noises = _words(methods) if methods is not None else ["gum"] if names else list(COMPARED_NOISES)
+    chosen = _settings(ctx, seed=seed, **settings)
+    runs = recipes.variants(noises, names, chosen)
+    recipes.check_start([out / "runs" / name for name in runs], resume=resume, device=device.value)
     annotations = recipes.open_table(
         table, schema, console=console, skip_bad=skip_bad, seed=seed, need_splits=("train", "val", "test")
     )
     wrong = None if truth is None else recipes.read_truth(truth, annotations)
-    recipes.compare(annotations, names, chosen, out, truth=wrong, resume=resume, device=device.value, console=console)
+    recipes.compare(
+        annotations, noises, chosen, out, losses=names, truth=wrong, resume=resume, device=device.value, console=console
+    )
 
 
 @app.command()
 def predict(
+    ctx: Context,
     run: RunFolder,
-    inputs: Annotated[Path, Argument(help="An image, a folder of images, or a table.", show_default=False)],
+    inputs: Annotated[
+        Path,
+        Argument(help="An image, a folder of images, or (not of classification) a table.", show_default=False),
+    ],
     out: Out = Path("predictions"),
     overlays: Annotated[int, Option(help="Draw the first so many images; -1 for all.", min=-1)] = 24,
-    view: Annotated[
-        list[View] | None, Option(help="Test-time augmentation: look at the mirrored image too.", show_default=False)
-    ] = None,
+    view: Views = None,
     coverage: Annotated[
         float | None,
-        Option(help="Regions that hold the target with this probability, such as 0.9 (after 'calibrate')."),
+        Option(
+            help="Regions that hold the target with this probability, such as 0.9 (after 'calibrate').",
+            show_default=False,
+        ),
     ] = None,
     skip_bad: SkipBad = False,
 ) -> None:
     """Predict with a trained run: a CSV, and pictures with the points drawn in.
 
     Runs that predict distributions also give covariances, drawn as ellipses.
+    Classifiers give the two most probable classes of each image.
     """
     from steadfit import recipes
 
+    if recipes.is_classifier(run):
+        _check_options(ctx, "view", "coverage", "overlays", what="a classifier")
+        _say(f"Predictions: {recipes.predict_classes(run, inputs, out, skip_bad=skip_bad)}")
+        return
     views = [one.value for one in view or []]
     written = recipes.predict_to(
         run, inputs, out, overlays=overlays, views=views, coverage=coverage, skip_bad=skip_bad, console=console
@@ -209,20 +220,41 @@ def predict(
 
 @app.command()
 def evaluate(
+    ctx: Context,
     run: RunFolder,
-    table: Table,
+    table: Data,
     split: Annotated[Split, Option(help="Which rows.")] = Split.test,
-    threshold: Annotated[float, Option(help="Failure: an error above this share of the normalising length.")] = 0.05,
+    threshold: Annotated[
+        float, Option(help="Failure: an error above this share of the normalising length.", metavar="X")
+    ] = 0.05,
+    pck: Annotated[
+        float, Option(help="PCK: the share of points within this share of the normalising length.", metavar="X")
+    ] = 0.2,
+    view: Views = None,
     normalizer: Length = None,
+    label: Label = None,
     skip_bad: SkipBad = False,
-    out: Annotated[Path | None, Option("--out", "-o", help="Write the numbers there, as JSON.")] = None,
+    out: Annotated[
+        Path | None, Option("--out", "-o", help="Write the numbers there, as JSON.", show_default=False)
+    ] = None,
 ) -> None:
-    """Measure a trained run on a table: MAE, RMSE, point error, failure rate."""
+    """Measure a trained run on a table: MAE, RMSE, point error, failure rate and PCK; of a classifier top-1 and top-5.
+
+    Points with a normalising length have PCK@alpha (--pck) for each, its area
+    from 0 to alpha, swaps of left and right, and, of heatmaps, double counts.
+    """
     from steadfit import recipes
 
+    if recipes.is_classifier(run):
+        _check_options(ctx, "threshold", "pck", "view", "normalizer", what="a classifier")
+        recipes.evaluate_classifier(
+            run, table, split=split.value, label=label, skip_bad=skip_bad, out=out, console=console
+        )
+        return
+    _check_options(ctx, *FOR_CLASSIFICATION, what="a regression run")
     recipes.evaluate_run(
-        run, table, split=split.value, threshold=threshold, normalizer=normalizer, skip_bad=skip_bad, out=out,
-        console=console,
+        run, table, split=split.value, threshold=threshold, alpha=pck, views=[one.value for one in view or []],
+        normalizer=normalizer, skip_bad=skip_bad, out=out, console=console,
     )  # fmt: skip
 
 
@@ -293,13 +325,50 @@ def _say(text: str) -> None:
     console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
-def _settings(**values: Any) -> Any:
+def _given(ctx: Context, *names: str) -> list[str]:
+    """Which of these options the user has written."""
+    sources = {name: ctx.get_parameter_source(name) for name in names}
+    return [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+
+
+def _check_options(ctx: Context, *names: str, what: str) -> None:
+    """Raises ConfigError for an option that the user has written and that does nothing here."""
+    if found := _given(ctx, *names):
+        raise ConfigError(f"--{found[0].replace('_', '-')}: has no meaning with {what}. Leave it out.")
+
+
+def _settings(ctx: Context, **values: Any) -> Any:
+    from steadfit.networks import HEATMAP_NETWORKS
     from steadfit.training import Settings
 
-    try:
+    _check_options(ctx, *FOR_CLASSIFICATION, what="--task regression")
+    if (found := _given(ctx, *FOR_HEATMAPS)) and values["network"] not in HEATMAP_NETWORKS:
+        raise ConfigError(
+            f"--{found[0]}: expected a heatmap network ({', '.join(HEATMAP_NETWORKS)}) or --task classification, "
+            f"got --network {values['network']}. Coordinates are trained by their noise model."
+        )
+    with _readable_errors("Settings"):
         return Settings(**values)
+
+
+def _classifier_settings(ctx: Context, settings: dict[str, Any], seed: int) -> Any:
+    from steadfit.training.classification import ClassifierSettings
+
+    _check_options(ctx, *FOR_REGRESSION, what="--task classification")
+    values = {name: settings[name] for name in CLASSIFIED if name in settings} | {"augment": settings["mirror"]}
+    unset = {"network": "default", "head": "auto"}
+    values |= {name: settings[name] for name, word in unset.items() if settings[name] != word}
+    with _readable_errors("ClassifierSettings"):
+        return ClassifierSettings(**values, seed=seed)
+
+
+@contextmanager
+def _readable_errors(who: str) -> Iterator[None]:
+    """What settings object to becomes a ConfigError about the options."""
+    try:
+        yield
     except (TypeError, ValueError) as error:
-        raise ConfigError(str(error).removeprefix("Settings: ")) from None
+        raise ConfigError(str(error).removeprefix(f"{who}: ")) from None
 
 
 def main() -> None:

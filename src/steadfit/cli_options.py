@@ -12,51 +12,101 @@ from typing import Annotated, Any, TypeAlias
 from typer import Argument, Option
 
 # The words are repeated here, for --help must not import torch; a test compares them with the library's.
-Noise = StrEnum(
-    "Noise",
-    {
-        "l2": "l2",
-        "l1": "l1",
-        "huber": "huber",
-        "tukey": "tukey",
-        "gum": "gum",
-        "predicted_gauss": "predicted-gauss",
-        "predicted_laplace": "predicted-laplace",
-        "predicted_huber": "predicted-huber",
-        "predicted_charbonnier": "predicted-charbonnier",
-        "predicted_mixture": "predicted-mixture",
-    },
-)
+Noise = StrEnum("Noise", [
+    "l2", "l1", "huber", "tukey", "gum",
+    "predicted-gauss", "predicted-laplace", "predicted-huber", "predicted-charbonnier", "predicted-mixture",
+])  # fmt: skip
 Covariance = StrEnum("Covariance", ["identity", "diagonal", "full"])
 Location = StrEnum("Location", ["nu", "mu"])
-Network = StrEnum("Network", ["default", "compact", "resnet18", "resnet50", "resnet101"])
+Network = StrEnum("Network", [
+    "default", "compact", "resnet18", "resnet50", "resnet101", "resnet8", "resnet20", "resnet110",
+    "hourglass1", "hourglass2", "hourglass8", "hourglass-light",
+])  # fmt: skip
+Task = StrEnum("Task", ["regression", "classification"])
+Loss = StrEnum("Loss", [
+    "mse", "ohkm", "bce", "focal", "anchor", "ce", "ohem",
+    "anchor-target", "anchor-both", "anchor-static", "anchor-warmup",
+])  # fmt: skip
+Decoding = StrEnum("Decoding", ["refined", "quarter", "argmax"])
 Head = StrEnum("Head", ["auto", "depthwise", "average", "flatten"])
-View = StrEnum("View", ["mirror"])
+View = StrEnum("View", ["mirror", "scales"])
 Weigh = StrEnum("Weigh", ["auto", "estimate", "none"])
 Unit = StrEnum("Unit", ["sample", "point", "coordinate"])
-ProtocolName = StrEnum("ProtocolName", ["steady", "paper", "staged"])
+ProtocolName = StrEnum("ProtocolName", ["steady", "paper", "staged", "hourglass", "one-cycle", "cifar", "imagenet"])
 Residuals = StrEnum("Residuals", ["pass", "epoch"])
 Kind = StrEnum("Kind", ["ngo", "l_ugo", "g_ugo", "swap", "gaussian", "symmetric"])
 Split = StrEnum("Split", ["train", "val", "test", "all"])
 Device = StrEnum("Device", ["auto", "cpu", "cuda", "mps"])
 Visibility = StrEnum("Visibility", ["occluded", "missing"])
 
+NETWORKS = [one for one in Network if not one.startswith(("default", "hourglass"))]
+HEATMAP_NETWORKS = [one for one in Network if one.startswith("hourglass")]
+COMPARED_NOISES = ("l2", "huber", "tukey", "gum")
+COMPARED_LOSSES = ("ce", "bce", "ohem", "focal", "anchor")
+HEATMAP_LOSSES = ("mse", "ohkm", "bce", "focal", "anchor")
+CLASS_LOSSES = (*COMPARED_LOSSES, "anchor-target", "anchor-both", "anchor-static", "anchor-warmup")
+
+CLASSIFIED = ("epochs", "batch_size", "lr", "size", "channels", "loss", "gamma", "margin", "protocol", "workers")
+"""The settings of regression that classification has too, under the same names."""
+FOR_HEATMAPS = ("loss", "gamma", "margin", "decoding")
+"""Options that networks of coordinates do not have."""
+FOR_CLASSIFICATION = ("label", "seeds")
+"""Options that regression does not have."""
+FOR_REGRESSION = (
+    *("noise", "truth", "methods", "points", "targets", "features", "pairs", "normalizer", "units"),
+    *("visibility", "box", "unit", "covariance", "location", "weights", "decoding", "residuals", "patience", "warp"),
+)
+"""Options that classification does not have."""
+
 DATA, TRAINING, NETWORK = "What the columns mean (overrides dataset.yaml)", "Training", "Network and noise model"
+LOSS = "Loss of heatmap networks and of classification"
 MEANING: dict[str, Any] = {"rich_help_panel": DATA, "show_default": False}
 TRAIN: dict[str, Any] = {"rich_help_panel": TRAINING}
 MODEL: dict[str, Any] = {"rich_help_panel": NETWORK}
+LOSSES: dict[str, Any] = {"rich_help_panel": LOSS}
+AUTO: dict[str, Any] = {"show_default": False}
+NAME: dict[str, Any] = {"metavar": "NAME"}  # where the words would fill the column; the help text has them
 
 Table = Annotated[Path, Argument(help="CSV or Parquet table, or a folder with annotations.csv.", show_default=False)]
+Data = Annotated[
+    Path,
+    Argument(
+        help="CSV or Parquet table, or a folder with annotations.csv. "
+        "Of classification also CIFAR's binary files, or folders of images named after their classes.",
+        show_default=False,
+    ),
+]
 RunFolder = Annotated[Path, Argument(help="A run folder.", show_default=False)]
 Out = Annotated[Path, Option("--out", "-o", help="Folder for everything that is written.")]
-Seed = Annotated[int, Option(help="Of initial weights, order, mirroring and drawn splits.", min=0, max=2**32 - 1)]
+Seed = Annotated[
+    int, Option(help="Of initial weights, order, mirroring and drawn splits.", min=0, max=2**32 - 1, metavar="N")
+]
 Hardware = Annotated[Device, Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
 SkipBad = Annotated[bool, Option("--skip-bad", help="Leave bad rows out, and list them, instead of stopping.")]
 Truth = Annotated[
     Path | None, Option(help="truth.csv of 'steadfit corrupt': scores the suspects.", exists=True, dir_okay=False)
 ]
+NoiseOf = Annotated[
+    Noise, Option("--noise", help=f"What training believes about label errors: {', '.join(Noise)}.", **NAME)
+]
+TaskOf = Annotated[
+    Task,
+    Option("--task", help="regression: points or other numbers. classification: the class of an image.", **NAME),
+]
+Views = Annotated[
+    list[View] | None,
+    Option(
+        help="Look at the mirrored image too (mirror), or at five further scales (scales); give it twice for both.",
+        show_default=False,
+        **NAME,
+    ),
+]
 Length = Annotated[
-    str | None, Option(help="Normalising length of failures: a number, a column, or two points 0-1.", **MEANING)
+    str | None, Option(help="Normalising length of failures and PCK: a number, a column, or two points 0-1.", **MEANING)
+]
+Label = Annotated[
+    str | None,
+    Option(help="Classification: the column of the classes (label or class without it); CIFAR-100: coarse.", **MEANING),
 ]
 
 
@@ -84,59 +134,152 @@ def columns(
 
 
 def training(
-    epochs: Annotated[int, Option(help="Passes over the training set.", min=1, **TRAIN)] = 30,
-    batch_size: Annotated[int, Option(help="Samples a step.", min=2, **TRAIN)] = 64,
-    lr: Annotated[float | None, Option(help="Largest step size; the protocol's own without it.", **TRAIN)] = None,
-    size: Annotated[int, Option(help="Side of the network's input in px.", min=16, **TRAIN)] = 48,
-    color: Annotated[bool, Option("--color/--grey", help="Colour or grey input.", **TRAIN)] = False,
-    mirror: Annotated[bool, Option(help="Mirror half of the training images (needs pairs).", **TRAIN)] = True,
-    unit: Annotated[Unit, Option(help="gum: what is right or wrong as a whole.", **MODEL)] = Unit.point,
-    covariance: Annotated[
-        Covariance, Option(help="predicted-*: the shape of the predicted covariances.", **MODEL)
-    ] = Covariance.full,
-    location: Annotated[
-        Location, Option(help="predicted-*: nu (the mean is A^-1 nu) or mu (the mean).", **MODEL)
-    ] = Location.nu,
-    network: Annotated[
-        Network, Option(help="default: compact for images, an MLP for features.", **MODEL)
-    ] = Network.default,
-    head: Annotated[Head, Option(help="What pools the last map; auto: the network's own.", **MODEL)] = Head.auto,
-    weights: Annotated[
-        str | None, Option(help="Start from a file of weights (.safetensors, .pth), or 'imagenet' (ResNets).", **MODEL)
-    ] = None,
-    protocol: Annotated[
-        ProtocolName,
+    epochs: Annotated[
+        int | None,
         Option(
-            help="steady: one cycle, refit after every epoch. paper: DeepGUM's Algorithm 1 (L2, rounds). "
-            "staged: the Huber distribution's (head first, falling steps; for pre-trained networks).",
+            help="Passes over the training set.",
+            min=1,
+            metavar="N",
+            show_default="30; classification: the protocol's",
             **TRAIN,
         ),
-    ] = ProtocolName.steady,
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        Option(help="Samples a step.", min=2, metavar="N", show_default="64; classification: 128", **TRAIN),
+    ] = None,
+    lr: Annotated[
+        float | None, Option(help="Largest step size.", metavar="X", show_default="the protocol's", **TRAIN)
+    ] = None,
+    size: Annotated[
+        int | None,
+        Option(
+            help="Side of the network's input in px.",
+            min=16,
+            metavar="N",
+            show_default="48; classification: the images' own",
+            **TRAIN,
+        ),
+    ] = None,
+    color: Annotated[
+        bool | None,
+        Option(
+            "--color/--grey",
+            help="Whether the network sees colours.",
+            show_default="grey; classification: colour",
+            **TRAIN,
+        ),
+    ] = None,
+    mirror: Annotated[
+        bool,
+        Option(help="Mirror half of the training images (points need pairs). Classification: crop them too.", **TRAIN),
+    ] = True,
+    unit: Annotated[
+        Unit, Option(help=f"gum: what is right or wrong as a whole: {', '.join(Unit)}.", **NAME, **MODEL)
+    ] = Unit.point,
+    covariance: Annotated[
+        Covariance, Option(help=f"predicted-*: the shape of the covariances: {', '.join(Covariance)}.", **NAME, **MODEL)
+    ] = Covariance.full,
+    location: Annotated[
+        Location, Option(help="predicted-*: nu (the mean is A^-1 nu) or mu (the mean).", **NAME, **MODEL)
+    ] = Location.nu,
+    network: Annotated[
+        Network,
+        Option(
+            help=f"{', '.join(NETWORKS)}; for heatmaps of points {', '.join(HEATMAP_NETWORKS)}. default: compact "
+            "for images, an MLP for features, resnet20 for classification.",
+            **NAME,
+            **MODEL,
+        ),
+    ] = Network.default,
+    head: Annotated[
+        Head,
+        Option(help=f"What pools the last map: {', '.join([*Head][1:])}; auto is the network's own.", **NAME, **MODEL),
+    ] = Head.auto,
+    weights: Annotated[
+        str | None,
+        Option(help="Start from a run, a file of weights (.safetensors, .pth), or 'imagenet'.", **MODEL, **AUTO),
+    ] = None,
+    loss: Annotated[
+        Loss | None,
+        Option(
+            help=f"Heatmaps: {', '.join(HEATMAP_LOSSES)}. Classification: {', '.join(CLASS_LOSSES)}.",
+            show_default="anchor",
+            **NAME,
+            **LOSSES,
+        ),
+    ] = None,
+    gamma: Annotated[
+        float | None,
+        Option(
+            help="Exponent of focal and anchor loss.",
+            min=0,
+            max=5,
+            metavar="X",
+            show_default="2; classification: 0.5, anchor-warmup 2",
+            **LOSSES,
+        ),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        Option(
+            help="Anchor loss: what scores less than that below the right place or class counts as confused with it.",
+            min=0,
+            max=1,
+            metavar="X",
+            show_default="0; classification: 0.05",
+            **LOSSES,
+        ),
+    ] = None,
+    decoding: Annotated[
+        Decoding,
+        Option(
+            help="How heatmaps are read: to a fraction of a pixel (refined), to a quarter, to the pixel (argmax).",
+            **NAME,
+            **LOSSES,
+        ),
+    ] = Decoding.refined,
+    protocol: Annotated[
+        ProtocolName | None,
+        Option(
+            help="How the step size goes. steady: one cycle, refit after every epoch. paper: DeepGUM's Algorithm 1 (L2 "
+            "first, then rounds). staged: the Huber distribution's (head first, then falling steps), for pre-trained "
+            "networks. hourglass: anchor loss's for poses. Classification: one-cycle, or anchor loss's cifar and "
+            "imagenet.",
+            show_default="steady; classification: one-cycle",
+            **NAME,
+            **TRAIN,
+        ),
+    ] = None,
     residuals: Annotated[
         Residuals,
-        Option(help="What refits see: a forward pass over the training set, or what the epoch saw.", **TRAIN),
+        Option(
+            help="What refits see: a forward pass over the training set (pass), or what the epoch saw (epoch).",
+            **NAME,
+            **TRAIN,
+        ),
     ] = Residuals["pass"],
     patience: Annotated[
         int | None,
-        Option(help="Stop after so many epochs without a lower validation loss; 0: never.", min=0, **TRAIN),
+        Option(
+            help="Stop after so many epochs without a lower validation loss; 0: never.",
+            min=0,
+            metavar="N",
+            show_default="the protocol's",
+            **TRAIN,
+        ),
     ] = None,
     warp: Annotated[
         bool,
         Option("--warp", help="Turn, scale, stretch, tilt, shift training images at random (slower epochs).", **TRAIN),
     ] = False,
-    workers: Annotated[int, Option(help="Processes that read images.", min=0, **TRAIN)] = 0,
+    workers: Annotated[int, Option(help="Processes that read images.", min=0, metavar="N", **TRAIN)] = 0,
 ) -> dict[str, Any]:
-    """The settings that all commands which train have in common."""
-    values: dict[str, Any] = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "lr": lr,
-        "size": size,
-        "channels": 3 if color else 1,
-    }
-    values |= {"mirror": mirror, "unit": unit.value, "protocol": protocol.value, "residuals": residuals.value}
-    values |= {"covariance": covariance.value, "location": location.value, "network": network.value}
-    return values | {"head": head.value, "weights": weights, "patience": patience, "warp": warp, "workers": workers}
+    """The settings that all commands which train have in common; those that were not given are left out."""
+    values = dict(locals())
+    color = values.pop("color")
+    values["channels"] = None if color is None else 3 if color else 1
+    return {name: getattr(value, "value", value) for name, value in values.items() if value is not None}
 
 
 def options_of(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -124,7 +124,8 @@ def test_compare(wrong: Path, compared: tuple[Path, Result, int]) -> None:
     assert "The worst suspects of GUM" in page
     assert "an error above 5 % of the normalising length" in page
     assert {path.stem for path in (out / "figures").iterdir()} == {
-        "failure_bars", "suspects_gallery", "error_cdf", "training_curves",
+        "failure_bars", "suspects_gallery", "error_cdf", "training_curves", "poses", "pck_joints", "pck_curves",
+        "pck_epochs", "confusions",
     }  # fmt: skip
 
 

@@ -23,9 +23,9 @@ Steadfit = Callable[..., Result]
 Fails = Callable[..., str]
 TINY = ("--epochs", 2, "--size", 16, "--batch-size", 16)
 FILES = {
-    "checkpoints/last.ckpt", "config.yaml", "figures/suspects_gallery.png", "figures/training_curves.png",
-    "figures/trust_histogram.png", "history.csv", "metrics.json", "model.safetensors", "report.html", "suspects.csv",
-    "trust.parquet",
+    "checkpoints/last.ckpt", "config.yaml", "figures/poses.png", "figures/suspects_gallery.png",
+    "figures/training_curves.png", "figures/trust_histogram.png", "history.csv", "metrics.json", "model.safetensors",
+    "report.html", "suspects.csv", "trust.parquet",
 }  # fmt: skip
 
 
@@ -195,7 +195,7 @@ def test_features_from_parquet(features: Callable[..., Path], steadfit: Steadfit
         "fit", table, "--targets", "age", "--units", "years", "--epochs", 40, "--batch-size", 16, "-o", out
     )
     assert result.exit_code == 0, result.output
-    assert files(out) == FILES - {"figures/suspects_gallery.png"}
+    assert files(out) == FILES - {"figures/poses.png", "figures/suspects_gallery.png"}
     listed = read_suspects(out / "suspects.csv")
     off = [row + 1 for row in range(0, 80, 10) if row % 5 not in (4,)]
     assert set(off) <= set(listed["row"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import subprocess
 import sys
 import warnings
@@ -13,14 +15,21 @@ from typer.testing import CliRunner
 
 from steadfit import cli, cli_options
 from steadfit.core.elliptical import LOCATIONS
+from steadfit.core.heatmaps import DECODINGS
 from steadfit.core.predicted import COVARIANCES
 from steadfit.errors import ConfigError, DataError, DataWarning, RunError, SteadfitError
-from steadfit.networks import HEADS, NETWORKS
+from steadfit.losses import FocalLoss, HeatmapAnchorLoss
+from steadfit.networks import HEADS, HEATMAP_NETWORKS, NETWORKS
 from steadfit.noise import NOISE_MODELS
 from steadfit.noise.gum import UNITS
 from steadfit.recipes import KINDS
 from steadfit.recipes.calibration import WEIGHTS
-from steadfit.training import PROTOCOLS
+from steadfit.recipes.demo import METHODS
+from steadfit.training import PROTOCOLS, Settings, classification
+from steadfit.training.classification import ClassifierSettings
+from steadfit.training.classification.run import TASK
+from steadfit.training.heatmaps import HEATMAP_LOSSES
+from steadfit.training.inference import VIEWS
 
 HEAVY = ("torch", "lightning", "pandas", "cv2", "matplotlib", "scipy", "numpy", "steadfit.recipes")
 
@@ -58,19 +67,56 @@ def test_every_command_explains_itself(command: str) -> None:
     if command in ("fit", "compare"):
         for option in ("--pairs", "--normalizer", "--epochs", "--residuals", "--seed", "--device", "--truth"):
             assert option in result.stdout
+        for option in ("--task", "--loss", "--gamma", "--margin", "--decoding", "--label"):
+            assert option in result.stdout
         assert "What the columns mean" in result.stdout
+        assert "hourglass-light" in result.stdout
+        assert "anchor-warmup" in result.stdout
 
 
 def test_the_words_are_the_library_s() -> None:
     assert [one.value for one in cli_options.Noise] == list(NOISE_MODELS)
     assert [one.value for one in cli_options.Unit] == list(UNITS)
-    assert [one.value for one in cli_options.ProtocolName] == list(PROTOCOLS)
+    assert [one.value for one in cli_options.ProtocolName] == [*PROTOCOLS, *classification.PROTOCOLS]
     assert [one.value for one in cli_options.Kind] == list(KINDS)
-    assert [one.value for one in cli_options.Network] == ["default", *NETWORKS]
+    assert [one.value for one in cli_options.Network] == ["default", *NETWORKS, *HEATMAP_NETWORKS]
+    assert [one.value for one in cli_options.NETWORKS] == list(NETWORKS)
+    assert [one.value for one in cli_options.HEATMAP_NETWORKS] == list(HEATMAP_NETWORKS)
+    assert [one.value for one in cli_options.Loss] == list(dict.fromkeys([*HEATMAP_LOSSES, *classification.LOSSES]))
+    assert list(cli_options.HEATMAP_LOSSES) == list(HEATMAP_LOSSES)
+    assert list(cli_options.CLASS_LOSSES) == list(classification.LOSSES)
+    assert cli_options.COMPARED_NOISES == METHODS
+    assert [one.value for one in cli_options.Decoding] == list(DECODINGS)
+    assert [one.value for one in cli_options.View] == list(VIEWS)
+    assert [one.value for one in cli_options.Task] == ["regression", TASK]
     assert [one.value for one in cli_options.Head] == ["auto", *HEADS]
     assert [one.value for one in cli_options.Covariance] == list(COVARIANCES)
     assert [one.value for one in cli_options.Location] == list(LOCATIONS)
     assert [one.value for one in cli_options.Weigh] == list(WEIGHTS)
+
+
+def test_the_settings_of_classification_are_options() -> None:
+    """What is handed on has the same name there; what does not exist there is refused and not dropped."""
+    names = inspect.signature(cli_options.training).parameters.keys() | {"channels"}
+    assert set(cli_options.CLASSIFIED) <= names & {field.name for field in dataclasses.fields(ClassifierSettings)}
+    rest = names - set(cli_options.CLASSIFIED) - {"network", "head", "mirror", "color"}
+    assert rest <= set(cli_options.FOR_REGRESSION)
+    assert rest <= {field.name for field in dataclasses.fields(Settings)}
+
+
+def test_what_help_says_of_defaults() -> None:
+    """The options' own default is None, so that tasks and protocols can have theirs."""
+    shown = {name: one.annotation.__metadata__[0].show_default
+             for name, one in inspect.signature(cli_options.training, eval_str=True).parameters.items()}  # fmt: skip
+    assert (shown["epochs"], shown["batch_size"], shown["size"]) == (
+        f"{Settings.epochs}; classification: the protocol's",
+        f"{Settings.batch_size}; classification: {ClassifierSettings.batch_size}",
+        f"{Settings.size}; classification: the images' own",
+    )
+    assert Settings.loss == ClassifierSettings.loss == shown["loss"]
+    assert shown["gamma"].split(";")[0] == f"{HeatmapAnchorLoss().gamma:g}" == f"{FocalLoss().gamma:g}"
+    assert shown["margin"] == f"{HeatmapAnchorLoss().margin:g}; classification: {ClassifierSettings.margin}"
+    assert f"{Settings.protocol}; classification: {ClassifierSettings.protocol}" == shown["protocol"]
 
 
 def outcome(error: BaseException) -> tuple[int, str]:

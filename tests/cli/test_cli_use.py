@@ -101,7 +101,7 @@ def test_evaluate_equals_an_independent_computation(
     wrong: Path, trained: Trained, steadfit: Steadfit, tmp_path: Path
 ) -> None:
     out = tmp_path / "new" / "numbers.json"
-    result = steadfit("evaluate", trained[0], wrong, "--threshold", 0.3, "-o", out)
+    result = steadfit("evaluate", trained[0], wrong, "--threshold", 0.3, "--pck", 0.4, "-o", out)
     assert result.exit_code == 0, result.output
     table = pd.read_csv(wrong / "annotations.csv").query("split == 'test'")
     given = table.filter(regex=r"^[xy]\d$").to_numpy(dtype=float).reshape(10, 7, 2)
@@ -109,11 +109,18 @@ def test_evaluate_equals_an_independent_computation(
     predicted = pd.read_csv(tmp_path / "predictions.csv").set_index("image").loc[table["image"]]
     residual = given - predicted.to_numpy(dtype=float).reshape(10, 7, 2)
     distance = np.sqrt((residual**2).sum(-1))
+    relative, partners = distance / (0.64 * 24), [1, 0, 2, 4, 3, 6, 5]
+    to_partner = np.linalg.norm((given - residual) - given[:, partners], axis=-1) / (0.64 * 24)
+    swaps = ((relative > 0.4) & (to_partner <= 0.4))[:, [0, 1, 3, 4, 5, 6]].mean()
     wanted = {
         "rows": 10, "mae": np.abs(residual).mean(), "rmse": np.sqrt((residual**2).mean()),
-        "point_error": distance.mean(), "failure_rate": (distance > 0.3 * 0.64 * 24).mean(),
+        "point_error": distance.mean(), "failure_rate": (relative > 0.3).mean(), "alpha": 0.4,
+        "pck": (relative <= 0.4).mean(), "pck_area": np.clip(1 - relative / 0.4, 0, None).mean(), "swaps": swaps,
     }  # fmt: skip
     found = json.loads(out.read_text())
+    by_point = found.pop("pck_by_point")
+    assert list(by_point) == list(load_annotations(wrong).schema.points)
+    assert list(by_point.values()) == pytest.approx((relative <= 0.4).mean(axis=0))
     assert list(found) == list(wanted)
     assert found == pytest.approx(wanted, rel=1e-4)
     metrics = json.loads((trained[0] / "metrics.json").read_text())["test"]
@@ -121,7 +128,7 @@ def test_evaluate_equals_an_independent_computation(
         {key: found[key] for key in ("mae", "rmse", "point_error")}, rel=1e-6
     )
     printed = dict(line.split()[:2] for line in result.stdout.splitlines())
-    assert list(printed) == list(wanted)
+    assert list(printed) == [*wanted, *by_point]
     assert float(printed["rmse"]) == pytest.approx(wanted["rmse"], rel=1e-3)
     assert "point_error" in result.stdout
     assert result.stdout.count(" px\n") == 3

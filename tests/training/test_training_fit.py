@@ -289,7 +289,7 @@ def test_the_history_and_the_saved_tensors(faces: Annotations, tmp_path: Path) -
     go(faces, tmp_path / "run", dataclasses.replace(FACES, epochs=3))
     history = pd.read_csv(tmp_path / "run" / "history.csv")
     assert history.columns.tolist() == [
-        "epoch", "phase", "train_loss", "val_loss", "val_error", "suspects", "inlier_share", "lr", "seconds"
+        "epoch", "phase", "train_loss", "val_loss", "val_error", "val_pck", "suspects", "inlier_share", "lr", "seconds"
     ]  # fmt: skip
     assert history["phase"].tolist() == ["warm-up", "round", "round"]
     assert np.isfinite(history.drop(columns="phase").to_numpy(float)).all()

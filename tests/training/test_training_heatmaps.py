@@ -16,7 +16,7 @@ from steadfit.core.heatmaps import render
 from steadfit.data import Annotations
 from steadfit.errors import ConfigError
 from steadfit.losses import HeatmapAnchorLoss
-from steadfit.networks import HeatmapReader
+from steadfit.networks import HeatmapReader, LightHourglass
 from steadfit.noise import L2, GaussianUniformNoise, LabelNoise, TukeyNoise
 from steadfit.training import Settings, fit
 from steadfit.training.excess import Excess
@@ -242,3 +242,16 @@ def test_the_step_of_a_loss_is_that_of_the_default_protocol_alone() -> None:
     assert dataclasses.replace(mse, lr=1e-3).plan().lr == 1e-3
     assert dataclasses.replace(mse, protocol="hourglass").plan().lr == 1e-3
     assert Settings().plan().lr == 8e-3
+
+
+def test_a_heatmap_network_of_ones_own_is_trained_as_one(faces: Annotations, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    own = HeatmapReader(LightHourglass(1, len(faces.schema.points), size=(32, 32), features=16))
+    settings = dataclasses.replace(POSE, network="mine", loss="bce")
+    run = fit(faces, settings, tmp_path / "run", network=own, device="cpu")
+    assert (tmp_path / "run" / "excess.safetensors").exists()
+    assert run.judge(faces).peaks is not None
+    with pytest.raises(ConfigError, match="noise model of positions"):
+        fit(
+            faces, dataclasses.replace(settings, noise="predicted-huber"), tmp_path / "other", network=own, device="cpu"
+        )

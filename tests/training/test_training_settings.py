@@ -13,7 +13,7 @@ from steadfit.training import PROTOCOLS, Settings
     ("options", "message"),
     [
         ({"noise": "l3"}, "expected noise to be one of .*, got 'l3'"),
-        ({"protocol": "best"}, "expected protocol to be one of 'steady', 'paper', 'staged', got 'best'"),
+        ({"protocol": "best"}, "expected protocol to be one of 'steady', 'paper', 'staged', 'hourglass', got 'best'"),
         ({"residuals": "none"}, "expected residuals to be one of 'pass', 'epoch', got 'none'"),
         ({"unit": "image", "noise": "l2"}, "expected unit to be one of 'sample', 'point', 'coordinate', got 'image'"),
         ({"cache": "yes"}, "expected cache to be one of 'auto', 'on', 'off', got 'yes'"),

@@ -11,9 +11,18 @@ from steadfit.metrics.calibration import (
     reliability,
 )
 from steadfit.metrics.conformal import ConformalRadius
+from steadfit.metrics.confusions import DoubleCounts, SwapRate, swapped
 from steadfit.metrics.contamination import RightLabels, right_labels
 from steadfit.metrics.detection import OutlierDetection, OutlierScores, outlier_scores
 from steadfit.metrics.elliptical import expected_error, mahalanobis
+from steadfit.metrics.keypoints import (
+    PCK,
+    PCKArea,
+    head_length,
+    normalised_error,
+    pck_curve,
+    torso_length,
+)
 from steadfit.metrics.regression import (
     FailureRate,
     MeanAbsoluteError,
@@ -27,20 +36,24 @@ from steadfit.metrics.summary import calibration_table
 from steadfit.metrics.temperature import Temperature, fit_temperature
 
 __all__ = [
+    "PCK",
     "Calibration",
     "Comparison",
     "ConformalRadius",
     "Coverage",
+    "DoubleCounts",
     "FailureRate",
     "MeanAbsoluteError",
     "NegativeLogLikelihood",
     "OutlierDetection",
     "OutlierScores",
+    "PCKArea",
     "Pit",
     "PointError",
     "Reliability",
     "RightLabels",
     "RootMeanSquareError",
+    "SwapRate",
     "Temperature",
     "best_stars",
     "calibration",
@@ -50,14 +63,19 @@ __all__ = [
     "energy_score",
     "expected_error",
     "fit_temperature",
+    "head_length",
     "holm",
     "mahalanobis",
     "negative_log_likelihood",
+    "normalised_error",
     "outlier_scores",
+    "pck_curve",
     "per_image_error",
     "pit",
     "reliability",
     "right_labels",
     "stars",
+    "swapped",
+    "torso_length",
     "wilcoxon",
 ]

@@ -1,23 +1,33 @@
 """Whole jobs, each a function of the command line: fit, compare, predict, evaluate, calibrate, corrupt, demo."""
 
 from steadfit.recipes.calibration import calibrate_run
-from steadfit.recipes.comparison import check_methods, compare
+from steadfit.recipes.classification import check_losses, compare_losses, fit_classifier
+from steadfit.recipes.classified import evaluate_classifier, open_classes, predict_classes
+from steadfit.recipes.comparison import compare, variants
 from steadfit.recipes.contaminate import KINDS, corrupt_dataset
 from steadfit.recipes.demo import demo
 from steadfit.recipes.fitting import check_start, fit_run, open_table, read_truth
 from steadfit.recipes.prediction import evaluate_run, predict_to
+from steadfit.training.opening import is_classifier
 
 __all__ = [
     "KINDS",
     "calibrate_run",
-    "check_methods",
+    "check_losses",
     "check_start",
     "compare",
+    "compare_losses",
     "corrupt_dataset",
     "demo",
+    "evaluate_classifier",
     "evaluate_run",
+    "fit_classifier",
     "fit_run",
+    "is_classifier",
+    "open_classes",
     "open_table",
+    "predict_classes",
     "predict_to",
     "read_truth",
+    "variants",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,17 @@ from steadfit.data import Annotations
 from steadfit.data.files import atomic_path, write_json
 from steadfit.errors import ConfigError
 from steadfit.metrics import best_stars, compare_errors, per_image_error
+from steadfit.networks import HEATMAP_NETWORKS
 from steadfit.noise import NOISE_MODELS
 from steadfit.recipes.fitting import Flags, check_start, fit_and_judge, image_loader, labels_of, left_out, trained
+from steadfit.recipes.poses import MEASURE, comparison_figures
+from steadfit.reports.joints import joint_groups, pck_table
 from steadfit.reports.methods import marks
 from steadfit.reports.pages import report_comparison
 from steadfit.reports.tables import best_method, comparison_table
 from steadfit.training import Judgement, Settings
-from steadfit.training.outcome import FAILURE, detection, errors, nll
+from steadfit.training.heatmaps import HEATMAP_LOSSES
+from steadfit.training.outcome import FAILURE, detection, measured
 
 Result = dict[str, Any]
 
@@ -33,18 +37,20 @@ def compare(
     settings: Settings,
     out: str | Path,
     *,
+    losses: Sequence[str] = (),
     truth: Flags | None = None,
     resume: bool = False,
     device: str = "auto",
     console: Console | None = None,
     title: str | None = None,
 ) -> dict[str, Result]:
-    """Train every noise model under the same settings and compare them on the test rows.
+    """Train every noise model, of heatmap networks with every loss, and compare them on the test rows.
 
     Writes ``runs/<method>/`` (run folders), ``comparison.csv`` and ``comparison.json`` (the same numbers, one row or
     entry a method), ``errors.parquet`` (one row a test image, one column a method), figures and ``report.html``.
 
-    Args: methods: names of noise models, at least two. truth: (N, K), which labels are known to be wrong. Others as
+    Args: methods: names of noise models. losses: for heatmap networks, names of losses; two runs at least in all, see
+        :func:`variants`. truth: (N, K), which labels are known to be wrong. Others as
         :func:`steadfit.recipes.fit_run`.
 
     Returns: for every method its per-image errors, their mean, failure rate, RMSE, the scores of its suspects where the
@@ -52,11 +58,11 @@ def compare(
 
     Raises: ConfigError for fewer than two methods or the same twice; RunError for a run that is there already.
     """
-    check_methods(methods)
+    chosen_by_method = variants(methods, losses, settings)
     out, results, judgements, histories = Path(out), {}, {}, {}
-    check_start((out / "runs" / method for method in methods), resume=resume, device=device)
-    for method in methods:
-        chosen, folder = dataclasses.replace(settings, noise=method), out / "runs" / method
+    check_start((out / "runs" / method for method in chosen_by_method), resume=resume, device=device)
+    for method, chosen in chosen_by_method.items():
+        folder = out / "runs" / method
         _, judgements[method] = fit_and_judge(
             annotations, chosen, folder, resume=resume, device=device, console=console, truth=truth, brief=True
         )
@@ -65,37 +71,72 @@ def compare(
         results[method]["seconds"] = float(histories[method]["seconds"].sum())
     _significance(results)
     _write_numbers(out, results)
-    _write_report(out, annotations, results, judgements, histories, settings, truth, title)
+    config = {"data": annotations.path.name} | settings.to_dict() | {"noise": ", ".join(methods)}
+    config |= {"loss": ", ".join(losses)} if losses else {}
+    _write_report(out, annotations, results, judgements, histories, config, truth, title)
     if console is not None:
-        for line in left_out(annotations, out / "runs" / methods[0] / "skipped.csv"):
+        for line in left_out(annotations, out / "runs" / next(iter(results)) / "skipped.csv"):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
         console.print(comparison_table(results, unit=annotations.schema.units, title=title or ""))
+        if settings.heatmaps and annotations.length is not None:
+            groups = joint_groups(annotations.schema.points, annotations.schema.pairs)
+            console.print(pck_table(results, groups, measure=MEASURE))
         console.print(f"Pictures and tables: {out / 'report.html'}", soft_wrap=True, highlight=False)
     return results
 
 
-def check_methods(methods: Sequence[str]) -> None:
-    """Raises ConfigError for fewer than two noise models, the same twice, or one that there is not."""
-    if unknown := [name for name in methods if name not in NOISE_MODELS]:
-        raise ConfigError(f"compare: expected noise models of {', '.join(NOISE_MODELS)}, got {unknown[0]!r}.")
-    if len(methods) < 2 or len(set(methods)) != len(methods):
-        raise ConfigError(f"compare: expected two or more different noise models, got {', '.join(methods) or 'none'}.")
+def variants(methods: Sequence[str], losses: Sequence[str], settings: Settings) -> dict[str, Settings]:
+    """The settings of every run of a comparison, by its name.
+
+    A name is the noise model's, with one noise model and several losses the loss's, with several of both both:
+    ``anchor+gum``. Without losses it is that of the settings.
+
+    Raises: ConfigError for fewer than two runs, the same twice, or names that there are not.
+    """
+    _check_names("noise models", methods, NOISE_MODELS)
+    _check_names("losses", losses, HEATMAP_LOSSES)
+    if losses and not settings.heatmaps:
+        raise ConfigError(
+            f"compare: expected a heatmap network ({', '.join(HEATMAP_NETWORKS)}) for losses, got {settings.network!r}."
+        )
+    if len(methods) * max(len(losses), 1) < 2:
+        what = "noise models or losses" if settings.heatmaps else "noise models"
+        got = ", ".join((*methods, *losses)) or "none"
+        raise ConfigError(f"compare: expected two or more different {what}, got {got}.")
+    if not losses:
+        return {name: dataclasses.replace(settings, noise=name) for name in methods}
+    pairs = [(loss, noise) for loss in losses for noise in methods]
+    return {
+        loss if len(methods) == 1 else f"{loss}+{noise}": dataclasses.replace(settings, loss=loss, noise=noise)
+        for loss, noise in pairs
+    }
+
+
+def _check_names(what: str, names: Sequence[str], known: Collection[str]) -> None:
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"compare: expected {what} of {', '.join(known)}, got {unknown[0]!r}.")
+    if len(set(names)) != len(names):
+        raise ConfigError(f"compare: expected different {what}, got {', '.join(names)}.")
+
+
+SHARES = ("pck", "pck_area", "swaps", "double", "double_right")
 
 
 def score(annotations: Annotations, judgement: Judgement, truth: Flags | None) -> Result:
     """Errors on the test rows, and how well the suspects among the training labels are the wrong ones."""
     test, train = annotations.rows("test"), annotations.rows("train")
     predicted, target = judgement.predicted[test], annotations.target[test]
-    found = errors(predicted, annotations.take(test))
+    found = measured(judgement, annotations, test)
     labelled = ~np.isnan(judgement.trust[train])
     result: Result = {
         "error": per_image_error(torch.from_numpy(predicted), torch.from_numpy(target)).numpy(),
         "failure_rate": found.get("failure_rate"),
         "rmse": found["rmse"],
-        "nll": nll(judgement, test).get("nll"),
+        "nll": found.get("nll"),
         "suspects": float(judgement.suspect[train][labelled].mean()),
         "error_rate": judgement.error_rate,
     }
+    result |= {name: found[name] for name in (*SHARES, "pck_by_point") if name in found}
     result["mean"] = float(np.nanmean(result["error"]))
     if truth is not None:
         result |= {k: v for k, v in detection(judgement, annotations, truth).items() if k != "wrong"}
@@ -115,7 +156,8 @@ def _write_numbers(out: Path, results: dict[str, Result]) -> None:
     with atomic_path(out / "errors.parquet") as path:
         pd.DataFrame({m: r["error"] for m, r in results.items()}).to_parquet(path, index=False)
     names = marks(results)
-    numbers = {m: {"name": names[m].label} | {k: v for k, v in r.items() if k != "error"} for m, r in results.items()}
+    lists = ("error", "pck_by_point")
+    numbers = {m: {"name": names[m].label} | {k: v for k, v in r.items() if k not in lists} for m, r in results.items()}
     with atomic_path(out / "comparison.csv") as path:
         pd.DataFrame.from_dict(numbers, orient="index").to_csv(path, index_label="method", float_format="%.6g")
     write_json(numbers, out / "comparison.json")
@@ -127,15 +169,15 @@ def _write_report(
     results: dict[str, Result],
     judgements: dict[str, Judgement],
     histories: dict[str, pd.DataFrame],
-    settings: Settings,
+    config: dict[str, Any],
     truth: Flags | None,
     title: str | None,
 ) -> None:
-    shown = "gum" if "gum" in results else best_method(results) or next(iter(results))
+    shown = next((name for name in results if name.endswith("gum")), best_method(results) or next(iter(results)))
     load, length = image_loader(annotations), annotations.length
     report_comparison(
         out,
-        config={"data": annotations.path.name} | settings.to_dict() | {"noise": ", ".join(results)},
+        config=config,
         results=results,
         histories=histories,
         gallery_of=None if load is None else (trained(labels_of(annotations, judgements[shown], truth)), load),
@@ -146,6 +188,7 @@ def _write_report(
         length=None if length is None else float(np.nanmean(length[annotations.rows("test")])),
         failure="" if length is None else "error above 5 % of the normalising length",
         truth=None if truth is None else _share(truth, annotations),
+        more=comparison_figures(annotations, results, judgements, histories),
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.data.files import atomic_path
 from steadfit.data.images import read_image
 from steadfit.errors import ConfigError, DataError, RunError
+from steadfit.recipes.poses import run_figures
 from steadfit.reports.pages import report_run
 from steadfit.reports.tables import fit_summary
 from steadfit.training import Judgement, Run, Settings, fit
@@ -64,15 +66,19 @@ def _load(
     seed: int,
     need_splits: Collection[str],
 ) -> Annotations:
+    with checking(console) as progress:
+        return load_annotations(path, schema, skip_bad=skip_bad, seed=seed, need_splits=need_splits, progress=progress)
+
+
+@contextmanager
+def checking(console: Console | None) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar to advance while images are checked, by how many are done and how many there are; None off a terminal."""
     if console is None or not console.is_terminal:
-        return load_annotations(path, schema, skip_bad=skip_bad, seed=seed, need_splits=need_splits)
+        yield None
+        return
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("checking images", total=None)
-
-        def advance(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        return load_annotations(path, schema, skip_bad=skip_bad, seed=seed, need_splits=need_splits, progress=advance)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def check_start(folders: Iterable[str | Path], *, resume: bool, device: str) -> None:
@@ -163,7 +169,7 @@ def fit_and_judge(
         with atomic_path(run.folder / "skipped.csv") as path:
             pd.DataFrame([vars(problem) for problem in annotations.skipped]).to_csv(path, index=False)
     if report:
-        write_report(run, annotations, trained(table))
+        write_report(run, annotations, trained(table), judgement)
     if console is not None:
         _tell(run, table, judgement, annotations, console, brief)
     return run, judgement
@@ -191,7 +197,7 @@ def image_loader(annotations: Annotations) -> Callable[[str], Any] | None:
     return lambda name: read_image(annotations.root / name, 3)
 
 
-def write_report(run: Run, annotations: Annotations, table: pd.DataFrame) -> None:
+def write_report(run: Run, annotations: Annotations, table: pd.DataFrame, judgement: Judgement) -> None:
     """Figures and report.html."""
     _, config = read_config(run.folder)
     report_run(
@@ -200,9 +206,10 @@ def write_report(run: Run, annotations: Annotations, table: pd.DataFrame) -> Non
         metrics=json.loads((run.folder / "metrics.json").read_text(encoding="utf-8")),
         history=pd.read_csv(run.folder / "history.csv"),
         table=table,
-        method=run.settings.noise,
+        method=run.settings.method,
         load=image_loader(annotations),
         unit=run.schema.units,
+        more=run_figures(run, annotations, judgement),
     )
 
 
@@ -220,7 +227,7 @@ def _tell(
         path=run.folder / "suspects.csv",
         unit=annotations.schema.units,
     )
-    listed = [f"{run.settings.noise}: {listed[0]}"] if brief else listed
+    listed = [f"{run.settings.method}: {listed[0]}"] if brief else listed
     listed += [] if brief else left_out(annotations, run.folder / "skipped.csv")
     if judgement.fallen_back:
         listed.append("The mixture took every label for an outlier: the result is the network of the warm-up.")

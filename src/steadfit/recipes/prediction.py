@@ -6,6 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -16,9 +17,9 @@ from steadfit.data.files import atomic_path, write_json
 from steadfit.data.images import read_image
 from steadfit.errors import ConfigError, DataError, DataWarning
 from steadfit.reports.overlays import draw_points, write_image
-from steadfit.reports.values import short
+from steadfit.reports.values import percent, short
 from steadfit.training import Prediction, Run, load
-from steadfit.training.outcome import FAILURE, errors
+from steadfit.training.outcome import FAILURE, PCK_ALPHA, errors, keypoints
 from steadfit.training.run import SUFFIXES, as_images
 
 TABLES = {".csv", ".parquet", ".pq"}
@@ -88,13 +89,24 @@ def _predict_images(
         raise DataError(
             f"{inputs}: expected a CSV or Parquet table, which this run was trained on, got something else."
         )
+    paths = image_paths(inputs, skip_bad=skip_bad, other=" or annotations.csv")
+    return run.predict(paths, views=views, coverage=coverage), [str(path) for path in paths], paths
+
+
+def image_paths(inputs: str | Path, *, skip_bad: bool = False, other: str = "") -> list[Path]:
+    """An image, or the images of a folder; with ``skip_bad`` those that can be read, and a warning.
+
+    Raises: DataError where there is none; ``other`` is what else was expected.
+    """
+    if not Path(inputs).exists():
+        raise DataError(f"{inputs}: expected an image or a folder of images, got nothing of that name.")
     paths = [Path(str(path)) for path in as_images(inputs)]
     if skip_bad:
         paths = _readable(paths)
     if not paths:
         kinds = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
-        raise DataError(f"{inputs}: expected images ({kinds}) or annotations.csv in this folder, got neither.")
-    return run.predict(paths, views=views, coverage=coverage), [str(path) for path in paths], paths
+        raise DataError(f"{inputs}: expected images ({kinds}){other} in this folder, got none.")
+    return paths
 
 
 def _readable(paths: list[Path]) -> list[Path]:
@@ -120,24 +132,28 @@ def evaluate_run(
     *,
     split: str = "test",
     threshold: float = FAILURE,
+    alpha: float = PCK_ALPHA,
+    views: Sequence[str] = (),
     normalizer: str | None = None,
     skip_bad: bool = False,
     out: str | Path | None = None,
     console: Console | None = None,
-) -> dict[str, float]:
-    """Errors of a run on a split (``"all"``: every row) of a table, in the run's units.
+) -> dict[str, Any]:
+    """Errors of a run on a split (``"all"``: every row) of a table, in the run's units; PCK of points with a length.
 
     The run's schema says what the columns mean. The normalising length is the option's, else the run's, else that of
     the ``dataset.yaml`` beside the table. A table without a split column is split as the run's was.
 
     Args:
         threshold: a failure is an error above this share of the normalising length.
+        alpha: a point is right (PCK@alpha) within this share of it. views: test-time augmentation.
         out: where the numbers are written as JSON. console: where they are shown.
 
     Raises: ConfigError where the split has no rows, or for a threshold or normalizer without meaning.
     """
-    if not (np.isfinite(threshold) and threshold > 0):
-        raise ConfigError(f"evaluate: expected threshold > 0, got {threshold}.")
+    for name, value in (("threshold", threshold), ("pck", alpha)):
+        if not (np.isfinite(value) and value > 0):
+            raise ConfigError(f"evaluate: expected {name} > 0, got {value}.")
     run = load(run_folder)
     annotations = _open(run, Path(table), _with_length(run.schema, Path(table), normalizer), skip_bad)
     part = annotations if split == "all" else annotations.take(annotations.rows(split))
@@ -145,7 +161,9 @@ def evaluate_run(
         raise ConfigError(f"evaluate: expected rows in the split {split!r} of {table}, got none. Use --split all.")
     if np.isnan(part.target).all():
         raise DataError(f"{table}: expected labels in columns {', '.join(part.schema.columns)}, got none.")
-    found = {"rows": len(part)} | errors(run.predict(part).mean, part, threshold)
+    seen = run.predict(part, views=views)
+    points = keypoints(seen.mean, part, alpha=alpha, peaks=seen.peaks)
+    found = {"rows": len(part)} | errors(seen.mean, part, threshold) | points
     if out is not None:
         write_json(found, out)
     if console is not None:
@@ -153,12 +171,18 @@ def evaluate_run(
     return found
 
 
-def _show(found: dict[str, float], units: str, console: Console) -> None:
-    for name, value in found.items():
-        unit = "" if name in ("rows", "failure_rate") else f" {units}"
+IN_UNITS = ("mae", "rmse", "point_error")
+
+
+def _show(found: dict[str, Any], units: str, console: Console) -> None:
+    numbers = {name: value for name, value in found.items() if not isinstance(value, dict)}
+    for name, value in numbers.items():
+        unit = f" {units}" if name in IN_UNITS else ""
         console.print(
             f"{name:>12}  {value if name == 'rows' else short(value, 5)}{unit}", highlight=False, markup=False
         )
+    for name, value in found.get("pck_by_point", {}).items():
+        console.print(f"{name:>16}  {percent(value)}", highlight=False, markup=False)
     if "failure_rate" not in found:
         console.print("No failure rate: give the normalising length with --normalizer.", highlight=False)
 

@@ -34,6 +34,7 @@ def report_run(
     load: Load | None = None,
     title: str | None = None,
     unit: str = "px",
+    more: Mapping[str, Figure] | None = None,
 ) -> Path:
     """Figures (in ``figures/``) and ``report.html`` of one run.
 
@@ -47,6 +48,7 @@ def report_run(
         load: gives the image (RGB or grey, uint8) of a path in ``table``; ``None`` for tables without images.
         title: heading of the report.
         unit: unit of errors and residuals.
+        more: further figures, by the names of their files.
 
     Returns:
         The path of the report.
@@ -61,6 +63,7 @@ def report_run(
     figures["training_curves"] = training_curves({method: history}, unit=unit, truth=truth)
     if len(table):
         figures["trust_histogram"] = trust_histogram(table, unit=unit)
+    figures |= more or {}
     return write_run_report(
         folder,
         config=config,
@@ -88,6 +91,7 @@ def report_comparison(
     failure: str = "",
     truth: float | None = None,
     against: str = "the best",
+    more: Mapping[str, Figure] | None = None,
 ) -> Path:
     """Figures (in ``figures/``) and ``report.html`` of a comparison.
 
@@ -105,6 +109,7 @@ def report_comparison(
         failure: what a failure is, in words.
         truth: the true share of wrong labels, if known.
         against: what the stars are relative to.
+        more: further figures, by the names of their files.
 
     Returns:
         The path of the report.
@@ -114,6 +119,7 @@ def report_comparison(
         figures["suspects_gallery"] = gallery(*gallery_of, unit=unit)
     figures["error_cdf"] = error_cdf(results, threshold=threshold, length=length, unit=unit)
     figures["training_curves"] = training_curves(histories, unit=unit, truth=truth)
+    figures |= more or {}
     return write_compare_report(
         folder,
         config=config,
@@ -132,6 +138,12 @@ TITLES = {
     "trust_histogram": "Residuals of all labels",
     "failure_bars": "Failures and mean errors",
     "error_cdf": "Cumulative errors",
+    "poses": "Predicted points",
+    "pck_joints": "PCK of every joint",
+    "pck_curves": "PCK over its threshold",
+    "pck_epochs": "PCK over the epochs",
+    "confusions": "Left and right, and double counts",
+    "excess": "Where anchor loss exceeds cross entropy",
 }
 
 

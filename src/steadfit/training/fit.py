@@ -13,9 +13,17 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from rich.console import Console
 from torch import Tensor, nn
 
-from steadfit.data import Annotations, LabelledDataset, Schema, Standardizer, Warp
+from steadfit.data import Annotations, LabelledDataset, Standardizer, Warp
 from steadfit.errors import ConfigError, RunError
-from steadfit.networks import HEATMAP_NETWORKS, IMAGENET_DEVIATION, IMAGENET_MEAN, NETWORKS, load_weights, output_layer
+from steadfit.networks import (
+    HEATMAP_NETWORKS,
+    IMAGENET_DEVIATION,
+    IMAGENET_MEAN,
+    NETWORKS,
+    HeatmapReader,
+    load_weights,
+    output_layer,
+)
 from steadfit.noise import NoiseModel
 from steadfit.training.excess import WatchExcess
 from steadfit.training.heatmaps import objective
@@ -71,8 +79,9 @@ def fit(
         annotations: the checked table, with rows for training and validation.
         settings: everything else that decides the result.
         out: the run folder; it must not hold a run, unless ``resume`` continues that one.
-        network: a module of your own from inputs (N, C, H, W) or (N, F) to (N, noise.n_outputs(K, D)). It is trained
-            in place; to resume, pass it as it was at the start.
+        network: a module of your own from inputs (N, C, H, W) or (N, F) to (N, noise.n_outputs(K, D)), or a
+            :class:`~steadfit.networks.HeatmapReader` of one to heatmaps. It is trained in place; to resume, pass it as
+            it was at the start.
         noise: a noise model of your own; the protocol does not change it.
         resume: continue a run that was stopped, from its last finished epoch, to the same result; a finished run is
             returned as it is. The data and the settings must be those of the run.
@@ -84,7 +93,8 @@ def fit(
     """
     out = Path(out)
     _check_network(settings, network)
-    _check_targets(settings, annotations.schema, images=annotations.images is not None)
+    if settings.heatmaps or isinstance(network, HeatmapReader):
+        _check_heatmaps(settings, annotations, settings.noise_model() if noise is None else noise)
     config = describe(annotations, settings, noise)
     if (out / "config.yaml").exists():
         _check_folder(out, config, settings, resume)
@@ -112,7 +122,7 @@ def train(
         module = build_module(splits.train, settings, network, noise)
         history = History(splits.val, out / "history.csv")
         told = [] if console is None else [Announce(console, history, settings.method, schema.units)]
-        watch = [_watch(splits.val, settings, out)] if settings.heatmaps else []
+        watch = [] if module.heatmaps is None else [_watch(splits.val, settings, out)]
         callbacks = [*_noise_callbacks(splits.train, settings, module.protocol), history, *told, *watch]
         trainer = make_trainer(out, epochs=settings.epochs, callbacks=callbacks, device=device)
         last = out / CHECKPOINT
@@ -139,12 +149,15 @@ def _watch(val: LabelledDataset, settings: Settings, out: Path) -> WatchExcess:
     return WatchExcess(val, out, gamma=settings.gamma or 2.0, margin=settings.margin or 0.0)
 
 
-def _check_targets(settings: Settings, schema: Schema, *, images: bool) -> None:
-    """A network of heatmaps finds points in images and nothing else."""
-    if settings.heatmaps and not (images and schema.dims == 2):
+def _check_heatmaps(settings: Settings, annotations: Annotations, noise: NoiseModel) -> None:
+    """A network of heatmaps finds points in images and nothing else, without a covariance."""
+    if noise.predicts_covariance:
+        raise ConfigError(f"fit: expected a noise model of positions with heatmaps, got {noise}. Use gum, tukey or l2.")
+    if annotations.images is None or annotations.schema.dims != 2:
+        other = "inputs" if annotations.images is None else "targets"
         raise ConfigError(
-            f"fit: expected points in images for network {settings.network!r}, got other "
-            f"{'targets' if images else 'inputs'}. Use a network of coordinates."
+            f"fit: expected points in images for network {settings.network!r}, got other {other}. Use a network of "
+            "coordinates."
         )
 
 
@@ -169,29 +182,29 @@ def build_module(
     noise = settings.noise_model() if noise is None else noise
     n_outputs = noise.n_outputs(schema.n_targets, schema.dims)
     inputs = input_scaling(train, settings.weights)
-    _check_targets(settings, schema, images=inputs.images)
     if network is None:
         if settings.batch_size == 1:
             raise ConfigError("fit: expected batch_size >= 2 for batch norm, got 1. Pass a network without it.")
         network = named_network(inputs, settings, n_outputs)
     if not _loaded_output(network, settings.weights, n_outputs):
         start_output(network, noise.initial_output(schema.n_targets, schema.dims))
+    heatmaps = isinstance(network, HeatmapReader)
     mirrored = settings.mirror and bool(schema.pairs) and schema.dims == 2 and inputs.images
     return RegressionModule(
-        Regressor(network, inputs, _standardizer(train.target, noise, settings)),
+        Regressor(network, inputs, _standardizer(train.target, noise, heatmaps=heatmaps)),
         noise,
         protocol,
         n_samples=len(train),
         permutation=schema.permutation if mirrored else None,
         weight_decay=settings.weight_decay,
         seed=settings.seed,
-        heatmaps=objective(settings.loss, gamma=settings.gamma, margin=settings.margin) if settings.heatmaps else None,
+        heatmaps=objective(settings.loss, gamma=settings.gamma, margin=settings.margin) if heatmaps else None,
     )
 
 
-def _standardizer(target: Tensor, noise: NoiseModel, settings: Settings) -> Standardizer:
+def _standardizer(target: Tensor, noise: NoiseModel, *, heatmaps: bool) -> Standardizer:
     """The units of the network's output: heatmaps are read in px of the frame, others put out standard numbers."""
-    if settings.heatmaps:
+    if heatmaps:
         return Standardizer.identity(*target.shape[1:])
     return (Standardizer.whiten if noise.predicts_covariance else Standardizer.fit)(target)
 

@@ -30,7 +30,7 @@ from steadfit.data.files import atomic_path, write_json, write_text
 from steadfit.data.images import letterbox, read_image
 from steadfit.errors import ConfigError, DataError, RunError
 from steadfit.metrics import negative_log_likelihood
-from steadfit.networks import HEATMAP_NETWORKS, NETWORKS
+from steadfit.networks import HEATMAP_NETWORKS, NETWORKS, HeatmapReader
 from steadfit.noise import NoiseModel, State
 from steadfit.training.calibrated import Calibrated
 from steadfit.training.inference import Located, in_frame, locate, score_maps, to_user, views_of
@@ -202,7 +202,7 @@ class Run:
     @torch.no_grad()
     def _outputs(self, batches: Iterable[Tensor]) -> tuple[Tensor, npt.NDArray[np.int64] | None]:
         """What noise models see, (N, n_outputs), and how many peaks each heatmap has, (N, K)."""
-        if self.settings.heatmaps:
+        if isinstance(self.regressor.network, HeatmapReader):
             return self._read(batches)
         parts = [self.regressor(batch) for batch in batches]
         empty = torch.zeros(0, self.noise.n_outputs(*self.regressor.center.shape))

@@ -1,0 +1,141 @@
+"""Cross entropy times a modulator, from logits: value and derivative in one pass (paper 4, eqs 1, 13-14 and A-1).
+
+With q = sigmoid(z) a modulator is (1 + q - q*)^gamma = (q + gap)^gamma, gap = 1 - q* >= 0: a base that is a sum of two
+numbers >= 0 neither cancels nor falls below 0. The derivative of base^gamma l, l = -log(1 - q), with respect to z is
+
+    base^gamma (q + gamma l (1 - q) q/base)
+
+Because q/base <= 1, no base^(gamma - 1) is needed, which is infinite at 0 for gamma < 1. Everything here works in place
+on tensors of its own, without a graph; :func:`with_slope` makes the result a function of the logits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Pair = tuple[Tensor, Tensor]
+"""Elementwise losses and their derivatives with respect to the logits."""
+
+
+@dataclass(frozen=True)
+class Modulator:
+    """``scale`` (q + ``gap``)^``gamma``; where ``plain`` is 1 (elsewhere it is 0), ``scale`` alone."""
+
+    gap: Tensor | float
+    gamma: float
+    plain: Tensor | None = None
+    scale: float = 1.0
+
+    def base(self, q: Tensor) -> Tensor:
+        """q + gap, or 1 where plain; always above 0."""
+        tiny = torch.finfo(q.dtype).tiny  # lost in any q that counts, and keeps 0/0 out of q/base
+        base = q + (self.gap.clamp(min=tiny) if isinstance(self.gap, Tensor) else max(self.gap, tiny))
+        return base if self.plain is None else base.lerp_(q.new_ones(()), self.plain)
+
+    def factor(self, q: Tensor) -> Tensor:
+        """The modulator itself."""
+        return self._power(self.base(q))
+
+    def times(self, logits: Tensor, q: Tensor) -> Pair:
+        """The modulated loss -base^gamma log(1 - q) and its derivative; ``q`` and ``plain`` are overwritten."""
+        base = self.base(q)
+        if self.plain is None:
+            share = q / base
+        else:
+            room = self.plain if self.plain.shape == q.shape else None  # memory costs more than arithmetic
+            share = torch.addcmul(q, q, self.plain, value=-1, out=room).div_(base)
+        share.addcmul_(share, q, value=-1)  # (1 - q) q/base, 0 where plain
+        factor = self._power(base)
+        for some in zip(*(x.chunk(_parts(x)) for x in (logits, q, share, factor)), strict=True):
+            self._finish(*some)
+        return factor, q
+
+    def _finish(self, logits: Tensor, q: Tensor, share: Tensor, factor: Tensor) -> None:
+        """The derivative in place of q, the loss in place of the factor."""
+        loss = _softplus(logits)
+        q.addcmul_(share, loss, value=self.gamma).mul_(factor)
+        factor.mul_(loss)
+
+    def _power(self, base: Tensor) -> Tensor:
+        factor = base.pow_(self.gamma)
+        return factor if self.scale == 1 else factor.mul_(self.scale)
+
+
+def background(logits: Tensor, modulator: Modulator | None) -> Pair:
+    """-base^gamma log(1 - q) (eq. 13) and its derivative.
+
+    The target's side of eq. A-1, -base^gamma log q with base = 1 - q + q_pos, is the same of -z with gap = q_pos.
+    """
+    loss, slope = _uncut(logits, modulator)
+    return loss.clamp_(max=largest(logits.dtype)), slope
+
+
+def one_hot(logits: Tensor, index: Tensor, on_target: Modulator | None, on_background: Modulator | None) -> Pair:
+    """Eq. A-1 with p = 1 in column ``index`` (B,) of the logits (B, C) and 0 in the others, elementwise."""
+    column = index.unsqueeze(1)
+    loss, slope = background(logits, on_background)
+    positive, rise = background(-logits.gather(1, column), on_target)
+    return loss.scatter_(1, column, positive), slope.scatter_(1, column, -rise)
+
+
+def two_sided(logits: Tensor, target: Tensor, on_target: Modulator | None, on_background: Modulator | None) -> Pair:
+    """Eq. A-1 with soft labels: p times the target's side and 1 - p times the background's, elementwise."""
+    positive, rise = background(-logits, on_target)
+    negative, fall = background(logits, on_background)
+    rest = 1 - target
+    loss = positive.mul_(target).addcmul_(negative, rest)
+    return loss, fall.mul_(rest).addcmul_(rise, target, value=-1)
+
+
+def truncated(logits: Tensor, target: Tensor, on_background: Modulator | None) -> Pair:
+    """Eq. 5: binary cross entropy -log(1 - q) - p z, modulated by something that is 1 wherever p > 0, elementwise."""
+    loss, slope = _uncut(logits, on_background)
+    return loss.addcmul_(logits, target, value=-1).clamp_(0, largest(logits.dtype)), slope.sub_(target)
+
+
+def _uncut(logits: Tensor, modulator: Modulator | None) -> Pair:
+    q = torch.sigmoid(logits)
+    return (_softplus(logits), q) if modulator is None else modulator.times(logits, q)
+
+
+def _softplus(logits: Tensor) -> Tensor:
+    """-log(1 - q), to the last digits: torch's own softplus is z beyond 20."""
+    return torch.logaddexp(logits, logits.new_zeros(()))
+
+
+def _parts(value: Tensor) -> int:
+    """Large tensors are finished in halves: half a tensor less at the peak of memory."""
+    return 1 if torch.compiler.is_compiling() or value.numel() < 1 << 16 else 2
+
+
+def largest(dtype: torch.dtype) -> float:
+    """Where losses are cut off, so that no sum of them overflows."""
+    return math.sqrt(torch.finfo(dtype).max)
+
+
+def with_slope(logits: Tensor, value: Tensor, slope: Tensor) -> Tensor:
+    """``value`` (...) as a function of the logits (..., *), its derivatives ``slope`` (..., *) being known."""
+    return _WithSlope.apply(logits, value, slope)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _WithSlope(torch.autograd.Function):
+    """Keeps nothing but the slope; the backward pass is one product."""
+
+    @staticmethod
+    def forward(ctx: Any, _logits: Tensor, value: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(slope)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            raise RuntimeError(  # the second derivative would be missing without a word
+                "with_slope: expected a first derivative, got create_graph=True. These losses have no second one."
+            )
+        (slope,) = ctx.saved_tensors
+        return upstream.reshape(upstream.shape + (1,) * (slope.dim() - upstream.dim())) * slope, None, None

@@ -1,0 +1,176 @@
+"""Losses of heatmaps (B, K, H, W): one frame for masks, weights and reductions, one function a loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from steadfit import _checks
+from steadfit.core.anchor import heatmap_terms
+from steadfit.core.modulated import Pair, largest, with_slope
+from steadfit.core.predicted import full_precision
+from steadfit.losses.labels import not_negative
+from steadfit.losses.reduction import REDUCTIONS, check_fits, check_weight, reduce
+
+Terms = Callable[[Tensor, Tensor, Tensor], Pair]
+"""From output, target (B, K, H, W) and the target's peaks (B, K) to elementwise losses and derivatives."""
+
+
+class HeatmapAnchorLoss(nn.Module):
+    r"""Binary cross entropy of heatmaps that counts more where something else than the joint scores above it.
+
+    [M(p) (1 + q - q*)^gamma + 1 - M(p)] BCE(p, q),  M(p) = 1 where p = 0,  q* = max of q where p > 1/2, minus margin
+
+    A left wrist that looks like the right one raises the loss at exactly that place. q* is a constant in
+    backpropagation, q in the modulator is not.
+
+    Args:
+        gamma: >= 0; 0 is binary cross entropy.
+        margin: in [0, 1].
+        reduction: ``"mean"`` over all pixels of the visible joints (sum of w l over sum of w), ``"sum"`` or ``"none"``.
+
+    Call with logits and target (B, K, H, W), the target in [0, 1] and truncated to exact zeros (a Gaussian at 3 sigma).
+    ``visible`` (B, K), bool, leaves joints out where it is False; so do a target that is zero everywhere and one with a
+    NaN. A joint whose target has no pixel above 1/2 has no anchor: plain cross entropy. ``weight`` is >= 0 and of shape
+    (B, K), one a joint, or broadcasts to (B, K, H, W). A scalar in nats, or (B, K, H, W) for ``"none"``.
+
+    Raises: TypeError for tensors that are not of a floating dtype; ValueError for unequal shapes, targets outside
+    [0, 1], negative weights. Under torch.compile values are not looked at.
+
+    Numerics: as :class:`steadfit.losses.AnchorLoss`. The value of a pixel with p > 0 is exact to a few roundings of
+    max(1, \|z\|).
+
+    References: Ryou et al., ICCV 2019, eqs 3-5, 14.
+
+    >>> target = torch.zeros(1, 1, 1, 3)
+    >>> target[..., 0] = 1.0
+    >>> loss = HeatmapAnchorLoss()(torch.zeros(1, 1, 1, 3), target)  # all q = q* = 1/2: log 2
+    >>> round(loss.item(), 4)
+    0.6931
+    """
+
+    def __init__(self, gamma: float = 2.0, margin: float = 0.0, reduction: str = "mean") -> None:
+        super().__init__()
+        _checks.one_of("HeatmapAnchorLoss", "reduction", reduction, REDUCTIONS)
+        self.gamma = not_negative("HeatmapAnchorLoss", "gamma", gamma)
+        self.margin = _checks.between("HeatmapAnchorLoss", "margin", margin, 0.0, 1.0)
+        self.reduction = reduction
+
+    def forward(
+        self, logits: Tensor, target: Tensor, weight: Tensor | None = None, *, visible: Tensor | None = None
+    ) -> Tensor:
+        def terms(z: Tensor, p: Tensor, peak: Tensor) -> Pair:
+            return heatmap_terms(z, p, peak, self.gamma, self.margin)
+
+        return heatmap_loss("HeatmapAnchorLoss", terms, logits, target, weight, visible, self.reduction)
+
+    def extra_repr(self) -> str:
+        return f"gamma={self.gamma}, margin={self.margin}, reduction={self.reduction!r}"
+
+
+class HeatmapMSELoss(nn.Module):
+    """(output - target)^2 at every pixel, without a sigmoid, as stacked hourglass networks were trained at first.
+
+    Args:
+        reduction: as :class:`HeatmapAnchorLoss`, whose call, conventions and errors it shares.
+
+    Returns no unit: heights of heatmaps, squared.
+
+    Numerics: half precision is computed in float32; outputs end at the fourth root of the dtype's largest number
+    (4.3e9 in float32), where the slope is cut off too.
+
+    References: Newell et al., ECCV 2016, section 3.2.
+
+    >>> HeatmapMSELoss()(torch.zeros(1, 1, 1, 4), torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]]))
+    tensor(0.2500)
+    """
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        _checks.one_of("HeatmapMSELoss", "reduction", reduction, REDUCTIONS)
+        self.reduction = reduction
+
+    def forward(
+        self, logits: Tensor, target: Tensor, weight: Tensor | None = None, *, visible: Tensor | None = None
+    ) -> Tensor:
+        return heatmap_loss("HeatmapMSELoss", squared, logits, target, weight, visible, self.reduction)
+
+    def extra_repr(self) -> str:
+        return f"reduction={self.reduction!r}"
+
+
+def squared(output: Tensor, target: Tensor, _peak: Tensor | None = None) -> Pair:
+    """(y - p)^2 and 2 (y - p)."""
+    cut = math.sqrt(largest(output.dtype))
+    difference = output.clamp(-cut, cut).sub_(target)
+    return difference.square(), difference.mul_(2)
+
+
+def heatmap_loss(
+    who: str, terms: Terms, output: Tensor, target: Tensor, weight: Tensor | None, visible: Tensor | None, kind: str
+) -> Tensor:
+    """The reduction ``kind`` of a loss given by its elementwise ``terms``."""
+    maps = checked_maps(who, output, target, visible)
+    weight = joint_weight(who, weight, output.shape)
+    with torch.no_grad():
+        loss, slope = terms(maps.output, maps.target, maps.peak)
+    if kind == "none" or (weight is not None and weight.dim() == 4):
+        lifted = weight[..., None, None] if weight is not None and weight.dim() == 2 else weight
+        present = None if maps.present is None else maps.present[..., None, None]
+        return reduce(with_slope(maps.output, loss, slope), lifted, kind, present)
+    joints = with_slope(maps.output, loss.sum(dim=(2, 3)), slope)
+    total = reduce(joints, weight, kind, maps.present)
+    return total / (output.shape[2] * output.shape[3]) if kind == "mean" else total
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What :func:`checked_maps` makes of a call's arguments."""
+
+    output: Tensor  # (B, K, H, W), float32 or float64
+    target: Tensor  # (B, K, H, W), without NaN
+    peak: Tensor  # (B, K): the target's largest value, NaN where it has one
+    present: Tensor | None  # (B, K) bool: the joints that count; None: all
+
+
+def checked_maps(who: str, output: Tensor, target: Tensor, visible: Tensor | None) -> Maps:
+    """The arguments, checked and without holes. Under torch.compile values are not looked at."""
+    _checks.floating(who, "logits", output)
+    _checks.floating(who, "target", target)
+    _checks.same_shape(who, "logits", output, "target", target)
+    if output.dim() != 4 or 0 in output.shape[2:]:
+        raise ValueError(f"{who}: expected heatmaps (B, K, H, W) with at least a pixel, got {tuple(output.shape)}.")
+    p = target.to(full_precision(output).dtype)
+    peak = p.amax(dim=(2, 3))
+    lowest, dimmest, brightest = _extremes(p, peak)
+    if not lowest >= 0:  # NaN, unknown, or below 0
+        p = p.nan_to_num(nan=0.0)
+        lowest, _, brightest = _extremes(p, p.amax(dim=(2, 3)))
+    for value in (lowest, brightest):
+        if value < 0 or value > 1:
+            raise ValueError(f"{who}: expected target in [0, 1], got {value}.")
+    present = None if dimmest > 0 else peak > 0  # False for NaN
+    if visible is not None:
+        check_fits(who, "visible", visible, peak.shape)
+        present = visible.bool() if present is None else present & visible.bool()
+    return Maps(full_precision(output), p, peak, present)
+
+
+def _extremes(target: Tensor, peak: Tensor) -> tuple[float, float, float]:
+    """The smallest value, the lowest and the highest peak, in one look; NaN where not known."""
+    if torch.compiler.is_compiling() or not target.numel():
+        return math.nan, math.nan, math.nan
+    lowest, dimmest, brightest = torch.stack([target.amin(), peak.amin(), peak.amax()]).tolist()
+    return lowest, dimmest, brightest
+
+
+def joint_weight(who: str, weight: Tensor | None, shape: torch.Size) -> Tensor | None:
+    """A weight of two axes is one a joint; others are one a pixel and get four."""
+    if weight is None:
+        return None
+    check_weight(who, weight, shape[:2] if weight.dim() == 2 else shape)
+    return weight if weight.dim() == 2 else weight.reshape((1,) * (4 - weight.dim()) + weight.shape)

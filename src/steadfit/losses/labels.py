@@ -1,0 +1,120 @@
+"""Class labels as the classification losses take them: indices or soft labels, checked, their holes taken out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from steadfit import _checks
+from steadfit.core.predicted import full_precision
+from steadfit.losses.reduction import check_weight
+
+IGNORED = -100
+"""The class index that torch's cross entropy leaves out: "not annotated"."""
+UNKNOWN = 0.25
+"""Stands for a missing soft label: neither true nor wrong, so it is in no anchor."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What :func:`prepared` makes of a call's arguments."""
+
+    logits: Tensor  # (B, C), float32 or float64
+    labels: Tensor  # (B,) indices, 0 where not annotated, or (B, C) in [0, 1], UNKNOWN where not
+    present: Tensor | None  # (B,) bool: the samples that count; None: all
+    term_weight: Tensor | None  # broadcasts to (B, C): the class weight, 0 where a soft label is missing
+
+
+def prepared(
+    who: str, logits: Tensor, target: Tensor, weight: Tensor | None, class_weight: Tensor | None = None
+) -> Batch:
+    """The arguments, checked and without holes. Under torch.compile values are not looked at."""
+    _checks.floating(who, "logits", logits)
+    _check_shapes(who, logits, target, class_weight)
+    z = full_precision(logits)
+    if target.is_floating_point():
+        labels, present, class_weight = _soft(who, target.to(z.dtype), class_weight)
+    else:
+        labels, present = _indices(who, target.long(), logits.shape[1])
+    if weight is not None:
+        check_weight(who, weight, target.shape[:1])
+        present = weight != 0 if present is None else present & (weight != 0)
+    return Batch(z, labels, present, class_weight)
+
+
+def _indices(who: str, labels: Tensor, classes: int) -> tuple[Tensor, Tensor | None]:
+    """Indices with 0 for "not annotated", and which are annotated (None: all)."""
+    compiling = torch.compiler.is_compiling()
+    if not compiling and _within(labels, 0, classes - 1):
+        return labels, None
+    present = labels != IGNORED
+    if not compiling:
+        outside = present & ((labels < 0) | (labels >= classes))
+        _refuse(who, f"class indices in 0 ... {classes - 1} (or {IGNORED})", labels, outside)
+    return torch.where(present, labels, 0), present
+
+
+def _soft(who: str, labels: Tensor, class_weight: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Soft labels with UNKNOWN for NaN, which samples have any (None: all), and the weights of the terms."""
+    compiling = torch.compiler.is_compiling()
+    if not compiling and _within(labels, 0, 1):
+        return labels, None, class_weight
+    if not compiling:
+        _refuse(who, "p in [0, 1] (NaN where not annotated)", labels, (labels < 0) | (labels > 1))
+    known = ~labels.isnan()
+    weight = known.to(labels.dtype) if class_weight is None else torch.where(known, class_weight, 0.0)
+    return torch.where(known, labels, UNKNOWN), known.any(dim=1), weight
+
+
+def _within(values: Tensor, low: float, high: float) -> bool:
+    """One look at the values for the usual case; False with NaN."""
+    if not values.numel():
+        return True
+    smallest, largest = torch.stack([values.amin(), values.amax()]).tolist()
+    return bool(low <= smallest and largest <= high)
+
+
+def _refuse(who: str, rule: str, values: Tensor, outside: Tensor) -> None:
+    if bool(outside.any()):
+        where = tuple(outside.nonzero()[0].tolist())
+        raise ValueError(
+            f"{who}: expected {rule}, got {values[where].item()} at {where}; {int(outside.sum())} such values in all."
+        )
+
+
+def _check_shapes(who: str, logits: Tensor, target: Tensor, class_weight: Tensor | None) -> None:
+    if logits.dim() != 2 or not logits.shape[1]:
+        raise ValueError(f"{who}: expected logits (B, C), C >= 1, got {tuple(logits.shape)}.")
+    if target.dtype == torch.bool or target.is_complex():
+        raise TypeError(f"{who}: expected target of class indices or of a floating dtype, got {target.dtype}.")
+    wanted = logits.shape if target.is_floating_point() else logits.shape[:1]
+    if target.shape != wanted:
+        raise ValueError(
+            f"{who}: expected target {tuple(wanted)} for logits {tuple(logits.shape)}, got {tuple(target.shape)}. "
+            "Class indices are integers (B,), soft labels floating-point numbers (B, C)."
+        )
+    if class_weight is not None and class_weight.shape != logits.shape[1:]:
+        raise ValueError(
+            f"{who}: expected class_weight {tuple(logits.shape[1:])} for logits {tuple(logits.shape)}, "
+            f"got {tuple(class_weight.shape)}."
+        )
+
+
+def not_negative(who: str, name: str, value: float) -> float:
+    """A finite number >= 0, returned as float."""
+    return _checks.between(who, name, value, 0.0, torch.finfo(torch.float32).max)
+
+
+def checked_class_weight(who: str, class_weight: Tensor | None) -> Tensor | None:
+    """A copy of (C,) finite weights >= 0."""
+    if class_weight is None:
+        return None
+    value = _checks.floating(who, "class_weight", class_weight).detach().clone()
+    if value.dim() != 1:
+        raise ValueError(f"{who}: expected class_weight (C,), got {tuple(value.shape)}.")
+    bad = ~((value >= 0) & value.isfinite())
+    if bool(bad.any()):
+        raise ValueError(f"{who}: expected class_weight >= 0 and finite, got {float(value[bad][0])}.")
+    return value
