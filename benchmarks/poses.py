@@ -215,7 +215,8 @@ class Scored:
 
 
 def report(cache: Path) -> None:
-    """poses.csv (a row a run), poses.md (tables), poses.png, poses-epochs.png, poses-excess.png."""
+    """poses.csv (a row a run), poses.md (tables), poses.png, poses-epochs.png; beside the runs poses-excess.png, which
+    shows images of the set."""
     plan = {cell.name: cell for cell in cells()}
     lsp = load()
     test = lsp.take(lsp.rows("test"))
@@ -235,7 +236,7 @@ def report(cache: Path) -> None:
         *_trust(runs, frame),
         *_extended(frame),
     ]
-    _draw(runs)
+    _draw(runs, cache)
     write_text("\n".join(lines) + "\n", RESULTS / "poses.md")
     print("\n".join(lines))
 
@@ -322,7 +323,8 @@ def _trust(runs: list[Scored], frame: pd.DataFrame) -> list[str]:
             row |= {name: _spread(100 * np.array(result[key])) for name, key in CONFUSIONS.items()}
             if wrong:
                 part = frame[[r.cell.method == method and r.cell.wrong == wrong for r in runs]]
-                row |= {name: f"{part[name].mean():.1f}" for name in ("precision", "recall")}
+                suspects = part["precision"].notna().all()  # l2 suspects nothing
+                row |= {n: f"{part[n].mean():.1f}" if suspects else "" for n in ("precision", "recall")}
             rows.append(row)
         lines += [f"### {title} ({seeds} seeds)", "", to_markdown(pd.DataFrame(rows)), ""]
         lines += _tests(grouped, "anchor-2+gum")
@@ -362,7 +364,7 @@ def _spread(values: np.ndarray) -> str:
     return f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else "")
 
 
-def _draw(runs: list[Scored]) -> None:
+def _draw(runs: list[Scored], cache: Path) -> None:
     named = {"anchor-2": "anchor"}  # the default has the family's colour
     grouped = {named.get(method, method): members for method, members in _of(runs, "").items()}
     save(pck_joints(_gathered(grouped), GROUPS, measure=f"PCK@{ALPHA:g} of the torso"), RESULTS / "poses.png")
@@ -377,7 +379,7 @@ def _draw(runs: list[Scored]) -> None:
         epochs = {int(k.removeprefix("excess_")): v for k, v in run.arrays.items() if k.startswith("excess_")}
         if run.cell == Cell("anchor-2", "l2", "", 0) and epochs:
             maps = excess_maps(run.arrays["frames"], run.arrays["points"], epochs, names=JOINTS)
-            save(maps, RESULTS / "poses-excess.png")
+            save(maps, cache / "poses-excess.png")
 
 
 def main() -> None:

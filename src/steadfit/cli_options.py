@@ -204,7 +204,7 @@ def training(
         Loss | None,
         Option(
             help=f"Heatmaps: {', '.join(HEATMAP_LOSSES)}. Classification: {', '.join(CLASS_LOSSES)}.",
-            show_default="anchor",
+            show_default="bce; classification: ce",
             **NAME,
             **LOSSES,
         ),

@@ -113,7 +113,7 @@ def test_what_help_says_of_defaults() -> None:
         f"{Settings.batch_size}; classification: {ClassifierSettings.batch_size}",
         f"{Settings.size}; classification: the images' own",
     )
-    assert Settings.loss == ClassifierSettings.loss == shown["loss"]
+    assert shown["loss"] == f"{Settings.loss}; classification: {ClassifierSettings.loss}"
     assert shown["gamma"].split(";")[0] == f"{HeatmapAnchorLoss().gamma:g}" == f"{FocalLoss().gamma:g}"
     assert shown["margin"] == f"{HeatmapAnchorLoss().margin:g}; classification: {ClassifierSettings.margin}"
     assert f"{Settings.protocol}; classification: {ClassifierSettings.protocol}" == shown["protocol"]

@@ -150,7 +150,7 @@ class Settings:
     network: str = "default"
     head: str = "auto"
     weights: str | None = None
-    loss: str = "anchor"
+    loss: str = "bce"
     gamma: float | None = None
     margin: float | None = None
     decoding: str = "refined"

@@ -88,7 +88,7 @@ class ClassifierSettings:
     Raises: ConfigError, TypeError or ValueError for values out of range.
     """
 
-    loss: str = "anchor"
+    loss: str = "ce"
     gamma: float | None = None
     margin: float = 0.05
     keep: float | None = None
