@@ -332,23 +332,26 @@ def _trust(runs: list[Scored], frame: pd.DataFrame) -> list[str]:
 
 
 def _tests(grouped: dict[str, list[Scored]], reference: str) -> list[str]:
-    """Wilcoxon tests on images, each with the mean over its seeds."""
-    seeds = min(len(members) for members in grouped.values())
-    misses = {m: np.mean([run.misses() for run in members[:seeds]], axis=0) for m, members in grouped.items()}
-    if reference not in misses or len(misses) < 2:
-        return []
-    rows = [
-        {"method": one.method, "PCK difference": f"{100 * (one.reference_mean - one.mean):+.2f}",
-         "p (Holm)": f"{one.adjusted:.2g}", "": one.stars}
-        for one in compare_errors(misses, reference=reference)
-    ]  # fmt: skip
-    return [
-        f"Against {reference}: Wilcoxon signed-rank over images (share of joints beyond the threshold, mean over "
-        f"{seeds} seeds), Holm-corrected:",
-        "",
-        to_markdown(pd.DataFrame(rows)),
-        "",
-    ]
+    """Wilcoxon tests on images, each with the mean over its seeds; methods of fewer seeds on the seeds they have."""
+    lines = []
+    for seeds in sorted({len(members) for members in grouped.values()}, reverse=True):
+        compared = {m: members for m, members in grouped.items() if len(members) == seeds or m == reference}
+        if reference not in compared or len(compared) < 2:
+            continue
+        misses = {m: np.mean([run.misses() for run in members[:seeds]], axis=0) for m, members in compared.items()}
+        rows = [
+            {"method": one.method, "PCK difference": f"{100 * (one.reference_mean - one.mean):+.2f}",
+             "p (Holm)": f"{one.adjusted:.2g}", "": one.stars}
+            for one in compare_errors(misses, reference=reference)
+        ]  # fmt: skip
+        lines += [
+            f"Against {reference}: Wilcoxon signed-rank over images (share of joints beyond the threshold, mean over "
+            f"{seeds} seeds), Holm-corrected:",
+            "",
+            to_markdown(pd.DataFrame(rows)),
+            "",
+        ]
+    return lines
 
 
 def _extended(frame: pd.DataFrame) -> list[str]:

@@ -20,7 +20,7 @@ from steadfit.penalties import Huber, Squared
 from steadfit.recipes import calibrate_run
 from steadfit.training import Run, Settings, fit, load
 from steadfit.training.fit import Splits, build_module, train
-from steadfit.training.inference import change, locate, view_of
+from steadfit.training.inference import change, locate, views_of
 
 PREDICTED = Settings(noise="predicted-huber", epochs=2, batch_size=8, size=16)
 
@@ -88,7 +88,7 @@ def test_the_mirrored_view_is_mapped_back(faces: Annotations, tmp_path: Path, no
     frame = dataclasses.replace(dataset.frame, scale=dataset.frame.scale[:2], shift=dataset.frame.shift[:2])
     plain = locate(regressor, module.label_noise.noise, batch, frame)
     both = locate(
-        regressor, module.label_noise.noise, batch, frame, views=[view_of("mirror", 16)], permutation=permutation
+        regressor, module.label_noise.noise, batch, frame, views=views_of(["mirror"], 16), permutation=permutation
     )
     mirrored = plain.mean[:, permutation] * torch.tensor([-1.0, 1.0]) + torch.tensor([23.0, 0.0])
     if noise == "gum":

@@ -7,12 +7,11 @@ target's; both come from logits without a subtraction, since 1 - sigmoid(z) = si
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from steadfit.core.modulated import Modulator, Pair, one_hot, truncated, two_sided, with_slope
+from steadfit.core.modulated import Modulator, Pair, mask, one_hot, truncated, two_sided, with_slope
 from steadfit.core.predicted import full_precision
 
 DESIGNS = ("background", "target", "both")
@@ -98,30 +97,25 @@ def _best(logits: Tensor, target: Tensor, *, wrong: bool) -> tuple[Tensor, Tenso
     column = target.unsqueeze(1)
     if not wrong:
         return logits.gather(1, column), None
-    alone = logits.new_ones(()) if logits.shape[1] == 1 else None  # a single class has no rival
+    alone = torch.ones_like(logits) if logits.shape[1] == 1 else None  # a single class has no rival
     return logits.scatter(1, column, -math.inf).amax(dim=1, keepdim=True), alone
 
 
 def _soft_best(logits: Tensor, target: Tensor, *, wrong: bool) -> tuple[Tensor, Tensor]:
     """The highest logit of the classes with p > 1/2, or with p = 0, and in which samples there is none, (B, 1) each."""
-    excluded = indicator(torch.ne, target, 0.0) if wrong else indicator(torch.le, target, CERTAIN)
-    without = target.amax(dim=1, keepdim=True) <= CERTAIN
+    excluded = mask(torch.ne, target, 0.0) if wrong else mask(torch.le, target, CERTAIN)
+    without = mask(torch.le, target.amax(dim=1, keepdim=True), CERTAIN)
     if wrong:
-        without = without | (target.amin(dim=1, keepdim=True) > 0)
-    return highest(logits, excluded, dim=1), without.to(logits.dtype)
+        without = torch.maximum(without, mask(torch.gt, target.amin(dim=1, keepdim=True), 0.0))
+    return highest(logits, excluded, dim=1), without
 
 
 def highest(logits: Tensor, excluded: Tensor, dim: int | tuple[int, ...]) -> Tensor:
-    """The largest logit where ``excluded``, 0 or 1 and overwritten, is 0."""
+    """The largest logit that is not ``excluded``, a mask, which is overwritten."""
+    if excluded.dtype == torch.bool:
+        return torch.where(excluded, -math.inf, logits).amax(dim=dim, keepdim=True)
     far = torch.finfo(logits.dtype).max
     return torch.add(logits, excluded, alpha=-far, out=excluded).amax(dim=dim, keepdim=True)
-
-
-def indicator(
-    compare: Callable[..., Tensor], value: Tensor, other: Tensor | float, out: Tensor | None = None
-) -> Tensor:
-    """A comparison as 0 or 1 in the value's dtype: on a CPU many times faster than masks of bools and ``where``."""
-    return compare(value, other, out=torch.empty_like(value) if out is None else out)
 
 
 def heatmap_terms(logits: Tensor, target: Tensor, peak: Tensor, gamma: float, margin: float) -> Pair:
@@ -162,7 +156,7 @@ def spatial_modulator(logits: Tensor, target: Tensor, peak: Tensor, gamma: float
     """Eqs 3-4: an anchor for each joint, and where the modulator is 1."""
     if gamma == 0:
         return None
-    mask = indicator(torch.le, target, CERTAIN)
-    best = highest(logits, mask, dim=(2, 3))
+    room = mask(torch.le, target, CERTAIN)
+    best = highest(logits, room, dim=(2, 3))
     threshold = -(peak <= CERTAIN).to(logits.dtype)[..., None, None]  # -1 without an anchor: everything is above
-    return Modulator(torch.sigmoid(-best) + margin, gamma, indicator(torch.gt, target, threshold, out=mask))
+    return Modulator(torch.sigmoid(-best) + margin, gamma, mask(torch.gt, target, threshold, out=room))

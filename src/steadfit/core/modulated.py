@@ -12,11 +12,13 @@ on tensors of its own, without a graph; :func:`with_slope` makes the result a fu
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 Pair = tuple[Tensor, Tensor]
 """Elementwise losses and their derivatives with respect to the logits."""
@@ -24,7 +26,7 @@ Pair = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Modulator:
-    """``scale`` (q + ``gap``)^``gamma``; where ``plain`` is 1 (elsewhere it is 0), ``scale`` alone."""
+    """``scale`` (q + ``gap``)^``gamma``; ``scale`` alone where ``plain``, a mask of :func:`mask`."""
 
     gap: Tensor | float
     gamma: float
@@ -35,7 +37,7 @@ class Modulator:
         """q + gap, or 1 where plain; always above 0."""
         tiny = torch.finfo(q.dtype).tiny  # lost in any q that counts, and keeps 0/0 out of q/base
         base = q + (self.gap.clamp(min=tiny) if isinstance(self.gap, Tensor) else max(self.gap, tiny))
-        return base if self.plain is None else base.lerp_(q.new_ones(()), self.plain)
+        return base if self.plain is None else filled(base, self.plain, 1.0, out=base)
 
     def factor(self, q: Tensor) -> Tensor:
         """The modulator itself."""
@@ -48,7 +50,7 @@ class Modulator:
             share = q / base
         else:
             room = self.plain if self.plain.shape == q.shape else None  # memory costs more than arithmetic
-            share = torch.addcmul(q, q, self.plain, value=-1, out=room).div_(base)
+            share = filled(q, self.plain, 0.0, out=room).div_(base)
         share.addcmul_(share, q, value=-1)  # (1 - q) q/base, 0 where plain
         factor = self._power(base)
         for some in zip(*(x.chunk(_parts(x)) for x in (logits, q, share, factor)), strict=True):
@@ -93,9 +95,12 @@ def two_sided(logits: Tensor, target: Tensor, on_target: Modulator | None, on_ba
 
 
 def truncated(logits: Tensor, target: Tensor, on_background: Modulator | None) -> Pair:
-    """Eq. 5: binary cross entropy -log(1 - q) - p z, modulated by something that is 1 wherever p > 0, elementwise."""
+    """Eq. 5: binary cross entropy -log(1 - q) - p z, modulated by something that is 1 wherever p > 0, elementwise.
+
+    Not yet cut off at :func:`largest`, and off 0 by a rounding of z where p is near 1.
+    """
     loss, slope = _uncut(logits, on_background)
-    return loss.addcmul_(logits, target, value=-1).clamp_(0, largest(logits.dtype)), slope.sub_(target)
+    return loss.addcmul_(logits, target, value=-1), slope.sub_(target)
 
 
 def _uncut(logits: Tensor, modulator: Modulator | None) -> Pair:
@@ -104,8 +109,8 @@ def _uncut(logits: Tensor, modulator: Modulator | None) -> Pair:
 
 
 def _softplus(logits: Tensor) -> Tensor:
-    """-log(1 - q), to the last digits: torch's own softplus is z beyond 20."""
-    return torch.logaddexp(logits, logits.new_zeros(()))
+    """-log(1 - q), to the last digits: by default torch's softplus is z beyond 20, off by 2e-9."""
+    return softplus(logits, threshold=50)
 
 
 def _parts(value: Tensor) -> int:
@@ -116,6 +121,21 @@ def _parts(value: Tensor) -> int:
 def largest(dtype: torch.dtype) -> float:
     """Where losses are cut off, so that no sum of them overflows."""
     return math.sqrt(torch.finfo(dtype).max)
+
+
+def mask(compare: Callable[..., Tensor], value: Tensor, other: Tensor | float, out: Tensor | None = None) -> Tensor:
+    """A comparison as 0 or 1 in the value's dtype, which a CPU handles many times faster than bools; compiled code,
+    where it is the other way round, gets bools."""
+    if torch.compiler.is_compiling():
+        return compare(value, other)
+    return compare(value, other, out=torch.empty_like(value) if out is None else out)
+
+
+def filled(value: Tensor, where: Tensor, fill: float, out: Tensor | None = None) -> Tensor:
+    """``value``, and ``fill`` where a :func:`mask` says so; both finite."""
+    if where.dtype == torch.bool:
+        return torch.where(where, fill, value)
+    return torch.lerp(value, value.new_full((), fill), where, out=out)
 
 
 def with_slope(logits: Tensor, value: Tensor, slope: Tensor) -> Tensor:

@@ -118,11 +118,12 @@ def heatmap_loss(
     weight = joint_weight(who, weight, output.shape)
     with torch.no_grad():
         loss, slope = terms(maps.output, maps.target, maps.peak)
+    cut = largest(loss.dtype)  # of a pixel or a joint; the least is 0 but for roundings
     if kind == "none" or (weight is not None and weight.dim() == 4):
         lifted = weight[..., None, None] if weight is not None and weight.dim() == 2 else weight
         present = None if maps.present is None else maps.present[..., None, None]
-        return reduce(with_slope(maps.output, loss, slope), lifted, kind, present)
-    joints = with_slope(maps.output, loss.sum(dim=(2, 3)), slope)
+        return reduce(with_slope(maps.output, loss.clamp_(0, cut), slope), lifted, kind, present)
+    joints = with_slope(maps.output, loss.sum(dim=(2, 3)).clamp_(0, cut), slope)
     total = reduce(joints, weight, kind, maps.present)
     return total / (output.shape[2] * output.shape[3]) if kind == "mean" else total
 
@@ -148,7 +149,7 @@ def checked_maps(who: str, output: Tensor, target: Tensor, visible: Tensor | Non
     peak = p.amax(dim=(2, 3))
     lowest, dimmest, brightest = _extremes(p, peak)
     if not lowest >= 0:  # NaN, unknown, or below 0
-        p = p.nan_to_num(nan=0.0)
+        p = torch.where(p == p, p, 0.0)  # compiled code looks for NaN one by one if asked otherwise
         lowest, _, brightest = _extremes(p, p.amax(dim=(2, 3)))
     for value in (lowest, brightest):
         if value < 0 or value > 1:
