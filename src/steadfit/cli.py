@@ -102,11 +102,13 @@ def fit(
 
     if task is Task.classification:
         given = _classifier_settings(ctx, settings, seed)
+        _check_loss(ctx, given.loss)
         recipes.check_start([out], resume=resume, device=device.value)
         classes = recipes.open_classes(table, label=label, console=console, skip_bad=skip_bad, seed=seed)
         recipes.fit_classifier(classes, given, out, resume=resume, device=device.value, console=console)
         return
     chosen = _settings(ctx, noise=noise.value, seed=seed, **settings)
+    _check_loss(ctx, chosen.loss)
     recipes.check_start([out], resume=resume, device=device.value)
     annotations = recipes.open_table(table, schema, console=console, skip_bad=skip_bad, seed=seed)
     wrong = None if truth is None else recipes.read_truth(truth, annotations)
@@ -335,6 +337,12 @@ def _check_options(ctx: Context, *names: str, what: str) -> None:
     """Raises ConfigError for an option that the user has written and that does nothing here."""
     if found := _given(ctx, *names):
         raise ConfigError(f"--{found[0].replace('_', '-')}: has no meaning with {what}. Leave it out.")
+
+
+def _check_loss(ctx: Context, loss: str) -> None:
+    """Raises ConfigError for gamma or margin with a loss that has none."""
+    takes = ("gamma", "margin") if loss.startswith("anchor") else ("gamma",) if loss == "focal" else ()
+    _check_options(ctx, *(name for name in ("gamma", "margin") if name not in takes), what=f"--loss {loss}")
 
 
 def _settings(ctx: Context, **values: Any) -> Any:

@@ -66,9 +66,9 @@ def test_a_run_is_continued_or_left_alone(
 ) -> None:
     out, _ = classified
     before = (out / "model.safetensors").read_bytes()
-    options = ("--gamma", 1, "--no-mirror", "-o", out, *TINY)
+    options = ("--loss", "anchor", "--gamma", 1, "--no-mirror", "-o", out, *TINY)
     fails(steadfit("fit", colours, *options), 4, "holds a run already", "--resume")
-    fails(steadfit("fit", colours, *options, "--loss", "ce", "--resume"), 4, "cannot resume, loss differ")
+    fails(steadfit("fit", colours, *options, "--loss", "focal", "--resume"), 4, "cannot resume, loss differ")
     assert steadfit("fit", colours, *options, "--resume").exit_code == 0
     assert (out / "model.safetensors").read_bytes() == before
 

@@ -24,7 +24,8 @@ LIGHT = ("--network", "hourglass-light", "--epochs", 2, "--size", 32, "--batch-s
 def posed(faces: Path, steadfit: Steadfit, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     """A run of the light network under anchor loss and the mixture, and what was printed."""
     out = tmp_path_factory.mktemp("poses") / "run"
-    result = steadfit("fit", faces, "--gamma", 1, "--protocol", "hourglass", "--decoding", "quarter", "-o", out, *LIGHT)
+    options = ("--loss", "anchor", "--gamma", 1, "--protocol", "hourglass", "--decoding", "quarter")
+    result = steadfit("fit", faces, *options, "-o", out, *LIGHT)
     assert result.exit_code == 0, result.output
     return out, result
 
@@ -120,6 +121,7 @@ def test_losses_are_compared_under_every_noise_model(
         ("fit", ("--decoding", "argmax", "--network", "compact"), ("--decoding: expected a heatmap", "compact")),
         ("fit", ("--gamma", -1, *LIGHT), ("'--gamma'", "greater than or equal to 0")),
         ("fit", ("--gamma", "nan", *LIGHT), ("'--gamma'",)),
+        ("fit", ("--gamma", 1, *LIGHT), ("--gamma", "no meaning with --loss bce")),
         ("fit", ("--loss", "ce", *LIGHT), ("expected loss to be one of 'mse'", "got 'ce'")),
         ("fit", ("--noise", "predicted-huber", *LIGHT), ("heatmaps predict no covariance. Use gum",)),
         ("fit", ("--label", "age"), ("--label: has no meaning with --task regression",)),

@@ -55,7 +55,7 @@ def test_a_run_shows_poses_on_its_test_images(faces: Annotations, tmp_path: Path
     figures = run_figures(run_of(tmp_path), faces, judged(faces, 1.0))  # type: ignore[arg-type]
     assert list(figures) == ["poses"]
     assert sum(bool(axes.images) for axes in figures["poses"].axes) == SHOWN * 2  # annotated, predicted
-    assert {"annotated", "anchor + GUM"} <= texts(figures["poses"])
+    assert {"annotated", "BCE + GUM"} <= texts(figures["poses"])
     assert save(figures["poses"], tmp_path / "poses.png").stat().st_size > 10_000
 
 

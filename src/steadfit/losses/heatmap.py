@@ -103,7 +103,7 @@ class HeatmapMSELoss(nn.Module):
         return f"reduction={self.reduction!r}"
 
 
-def squared(output: Tensor, target: Tensor, _peak: Tensor | None = None) -> Pair:
+def squared(output: Tensor, target: Tensor, _peak: Tensor) -> Pair:
     """(y - p)^2 and 2 (y - p)."""
     cut = math.sqrt(largest(output.dtype))
     difference = output.clamp(-cut, cut).sub_(target)
@@ -116,8 +116,7 @@ def heatmap_loss(
     """The reduction ``kind`` of a loss given by its elementwise ``terms``."""
     maps = checked_maps(who, output, target, visible)
     weight = joint_weight(who, weight, output.shape)
-    with torch.no_grad():
-        loss, slope = terms(maps.output, maps.target, maps.peak)
+    loss, slope = evaluated(terms, maps)
     cut = largest(loss.dtype)  # of a pixel or a joint; the least is 0 but for roundings
     if kind == "none" or (weight is not None and weight.dim() == 4):
         lifted = weight[..., None, None] if weight is not None and weight.dim() == 2 else weight
@@ -128,12 +127,21 @@ def heatmap_loss(
     return total / (output.shape[2] * output.shape[3]) if kind == "mean" else total
 
 
+@torch.no_grad()
+def evaluated(terms: Terms, maps: Maps) -> Pair:
+    """The terms, without a NaN in the derivatives."""
+    loss, slope = terms(maps.output, maps.target, maps.peak)
+    if torch.compiler.is_compiling() and maps.present is not None:
+        slope = torch.where(maps.present[..., None, None], slope, 0.0)
+    return loss, slope
+
+
 @dataclass(frozen=True)
 class Maps:
     """What :func:`checked_maps` makes of a call's arguments."""
 
     output: Tensor  # (B, K, H, W), float32 or float64
-    target: Tensor  # (B, K, H, W), without NaN
+    target: Tensor  # (B, K, H, W); NaN, which only compiled code leaves in, is in joints that don't count
     peak: Tensor  # (B, K): the target's largest value, NaN where it has one
     present: Tensor | None  # (B, K) bool: the joints that count; None: all
 
@@ -148,8 +156,8 @@ def checked_maps(who: str, output: Tensor, target: Tensor, visible: Tensor | Non
     p = target.to(full_precision(output).dtype)
     peak = p.amax(dim=(2, 3))
     lowest, dimmest, brightest = _extremes(p, peak)
-    if not lowest >= 0:  # NaN, unknown, or below 0
-        p = torch.where(p == p, p, 0.0)  # compiled code looks for NaN one by one if asked otherwise
+    if math.isnan(lowest) and not torch.compiler.is_compiling():
+        p = p.nan_to_num(nan=0.0)
         lowest, _, brightest = _extremes(p, p.amax(dim=(2, 3)))
     for value in (lowest, brightest):
         if value < 0 or value > 1:
