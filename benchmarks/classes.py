@@ -39,6 +39,7 @@ from steadfit.reports.style import house_style, legend_above, method_handles, ne
 from steadfit.reports.tables import to_markdown
 from steadfit.training.classification import LOSSES, ClassifierSettings, ClassSplits, train
 from steadfit.training.classification.module import accuracy
+from sweep import unclaimed
 
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("STEADFIT_DATA", Path.home() / ".cache/steadfit-data"))
@@ -95,20 +96,11 @@ def run_cell(cell: Cell, classes: ClassImages) -> dict[str, Any]:
 
 
 def work(cache: Path) -> None:
-    """Run every cell that nobody has begun; claims are files, so that processes can share the list."""
+    """Run every cell that nobody has begun."""
     torch.set_num_threads(1)
     classes = load()
-    for cell in cells():
-        claim, result = cache / f"{cell.name}.claim", cache / f"{cell.name}.json"
-        if result.exists():
-            continue
-        try:
-            claim.touch(exist_ok=False)
-        except FileExistsError:
-            continue
+    for cell, result in unclaimed(cells(), cache, ".json"):
         write_json(run_cell(cell, classes), result)
-        claim.unlink()
-        print(f"{time.strftime('%H:%M:%S')} {cell.name}", flush=True)
 
 
 Runs = Mapping[str, list[dict[str, Any]]]

@@ -47,6 +47,7 @@ from steadfit.reports.tables import to_markdown
 from steadfit.training import Settings
 from steadfit.training.calibrated import Calibrated
 from steadfit.training.fit import Splits, train
+from sweep import unclaimed
 
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("STEADFIT_DATA", Path.home() / ".cache/steadfit-data"))
@@ -189,25 +190,16 @@ def run_cell(cell: Cell, clean: Annotations, decoded: Splits) -> dict[str, np.nd
 
 
 def work(cache: Path) -> None:
-    """Run every cell that nobody has begun; claims are files, so that processes can share the list."""
+    """Run every cell that nobody has begun."""
     torch.set_num_threads(1)
     loaded: dict[str, tuple[Annotations, Splits]] = {}
-    for cell in cells():
-        claim, result = cache / f"{cell.name}.claim", cache / f"{cell.name}.npz"
-        if result.exists():
-            continue
-        try:
-            claim.touch(exist_ok=False)
-        except FileExistsError:
-            continue
+    for cell, result in unclaimed(cells(), cache, ".npz"):
         key = f"{cell.data} {cell.network}"
         if key not in loaded:
             clean = load(cell.data)
             loaded[key] = clean, Splits.of(clean, dataclasses.replace(settings_of(cell), cache="on"))
         with atomic_path(result) as path:
             np.savez(path.open("wb"), **run_cell(cell, *loaded[key]))  # type: ignore[arg-type]
-        claim.unlink()
-        print(f"{time.strftime('%H:%M:%S')} {cell.name}", flush=True)
 
 
 @dataclasses.dataclass(frozen=True)

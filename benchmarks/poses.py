@@ -40,6 +40,7 @@ from steadfit.training import Settings
 from steadfit.training.excess import FILE, Excess
 from steadfit.training.fit import Splits, train
 from steadfit.training.outcome import keypoints
+from sweep import unclaimed
 
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("STEADFIT_DATA", Path.home() / ".cache/steadfit-data"))
@@ -174,24 +175,15 @@ def run_cell(cell: Cell, clean: Annotations, decoded: Splits) -> dict[str, np.nd
 
 
 def work(cache: Path) -> None:
-    """Run every cell that nobody has begun; claims are files, so that processes can share the list."""
+    """Run every cell that nobody has begun."""
     torch.set_num_threads(1)
     loaded: dict[bool, tuple[Annotations, Splits]] = {}
-    for cell in cells():
-        claim, result = cache / f"{cell.name}.claim", cache / f"{cell.name}.npz"
-        if result.exists():
-            continue
-        try:
-            claim.touch(exist_ok=False)
-        except FileExistsError:
-            continue
+    for cell, result in unclaimed(cells(), cache, ".npz"):
         if cell.extended not in loaded:
             clean = extend(load()) if cell.extended else load()
             loaded[cell.extended] = clean, Splits.of(clean, settings_of(cell))
         with atomic_path(result) as path:
             np.savez(path.open("wb"), **run_cell(cell, *loaded[cell.extended]))  # type: ignore[arg-type]
-        claim.unlink()
-        print(f"{time.strftime('%H:%M:%S')} {cell.name}", flush=True)
 
 
 @dataclasses.dataclass(frozen=True)
