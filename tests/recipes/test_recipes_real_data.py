@@ -1,7 +1,8 @@
-"""The data set of the paper's experiments through the command line, as a user would point it there."""
+"""Real data sets through the command line, as a user would point it there."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -14,34 +15,65 @@ from typer.testing import CliRunner
 import steadfit
 from steadfit.cli import app
 
-ROOT = Path(os.environ.get("STEADFIT_DATA", Path.home() / ".cache" / "steadfit-data")) / "lfw_net"
+DATA = Path(os.environ.get("STEADFIT_DATA", Path.home() / ".cache" / "steadfit-data"))
 
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / "annotations.csv").is_file(), reason=f"no lfw_net in {ROOT.parent} ($STEADFIT_DATA)"
-)
+def needs(name: str) -> pytest.MarkDecorator:
+    there = (DATA / name / "annotations.csv").is_file()
+    return pytest.mark.skipif(not there, reason=f"no {name} in {DATA} ($STEADFIT_DATA)")
 
 
-def some_faces(folder: Path, count: int) -> pd.DataFrame:
-    """A few of the faces in a folder of their own."""
-    table = pd.read_csv(ROOT / "annotations.csv").sample(count, random_state=0)
-    for name in table["image"]:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, folder / name)
+def some_of(name: str, folder: Path, count: int) -> pd.DataFrame:
+    """A few images of a set in a folder of their own."""
+    table = pd.read_csv(DATA / name / "annotations.csv").sample(count, random_state=0)
+    for image in table["image"]:
+        (folder / image).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(DATA / name / image, folder / image)
     table.to_csv(folder / "annotations.csv", index=False)
     return table
 
 
+def run_command(*words: object) -> str:
+    """What a command prints; it has to succeed."""
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@needs("lsp")
+def test_poses_by_heatmaps(tmp_path: Path) -> None:
+    """A few epochs on a few people: heads are found first, and everything a pose run promises is there."""
+    some_of("lsp", tmp_path, 240)
+    pairs, torso = "0-5,1-4,2-3,6-11,7-10,8-9", "9-2"
+    options = ("--network", "hourglass-light", "--size", 32, "--color", "--epochs", 6, "--batch-size", 16)
+    printed = run_command(
+        "fit", tmp_path, *options, "--pairs", pairs, "--normalizer", torso, "--loss", "anchor", "-o", tmp_path / "run"
+    )
+    assert "anchor+gum: epoch 6/6" in printed
+    measures = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]
+    assert measures["pck"] > 0.08  # a body's mean pose alone has less
+    assert {"swaps", "double", "double_right", "pck_area"} <= set(measures)
+    assert (tmp_path / "run" / "figures" / "excess.png").is_file()
+    assert "double" in run_command("evaluate", tmp_path / "run", tmp_path, "--view", "mirror", "--view", "scales")
+
+
+@needs("cifar100_20")
+def test_classes_that_are_easily_confused(tmp_path: Path) -> None:
+    some_of("cifar100_20", tmp_path, 800)
+    options = ("--network", "resnet8", "--epochs", 3, "--losses", "ce,anchor", "--batch-size", 32)
+    run_command("compare", tmp_path, "--task", "classification", *options, "-o", tmp_path / "out")
+    found = pd.read_csv(tmp_path / "out" / "comparison.csv")
+    assert (found["top1"] > 0.06).all()  # chance is .05
+    assert (found["top5"] > found["top1"]).all()
+
+
+@needs("lfw_net")
 def test_covariances_that_hold(tmp_path: Path) -> None:
     """A predicted mixture on real faces, calibrated: about 90 % of the test labels lie in the 90 % regions."""
-    table = some_faces(tmp_path, 600)
+    table = some_of("lfw_net", tmp_path, 600)
     run = tmp_path / "run"
-    for command in (
-        ["fit", str(tmp_path), "--noise", "predicted-mixture", "--pairs", "0-1,3-4", "--epochs", "4", "-o", str(run)],
-        ["calibrate", str(run)],
-    ):
-        result = CliRunner().invoke(app, command)
-        assert result.exit_code == 0, result.output
+    run_command("fit", tmp_path, "--noise", "predicted-mixture", "--pairs", "0-1,3-4", "--epochs", 4, "-o", run)
+    run_command("calibrate", run)
     test = table[table["split"] == "test"]
     prediction = steadfit.load(run).predict([tmp_path / name for name in test["image"]], coverage=0.9)
     given = test.filter(regex=r"^[xy]\d$").to_numpy(dtype=float).reshape(-1, 5, 2)
@@ -51,14 +83,12 @@ def test_covariances_that_hold(tmp_path: Path) -> None:
     assert 0.8 < inside.mean() < 0.97
 
 
+@needs("lfw_net")
 def test_fit_load_predict(tmp_path: Path) -> None:
-    table = some_faces(tmp_path, 300)
-    result = CliRunner().invoke(app, [
-        "fit", str(tmp_path / "annotations.csv"), "--noise", "gum", "--pairs", "0-1,3-4", "--normalizer", "73.846",
-        "--epochs", "2", "-o", str(tmp_path / "run"),
-    ])  # fmt: skip
-    assert result.exit_code == 0, result.output
-    assert "labels are suspect" in result.stdout
+    table = some_of("lfw_net", tmp_path, 300)
+    options = ("--noise", "gum", "--pairs", "0-1,3-4", "--normalizer", 73.846, "--epochs", 2)
+    printed = run_command("fit", tmp_path / "annotations.csv", *options, "-o", tmp_path / "run")
+    assert "labels are suspect" in printed
     run = steadfit.load(tmp_path / "run")
     assert (run.schema.n_targets, run.schema.dims, run.schema.normalizer) == (5, 2, 73.846)  # no attribute columns
     test = table[table["split"] == "test"]
