@@ -11,10 +11,8 @@ folder ``cifar100_20`` in $STEADFIT_DATA (default ~/.cache/steadfit-data); witho
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
-import os
 import platform
 import sys
 import tempfile
@@ -39,10 +37,9 @@ from steadfit.reports.style import house_style, legend_above, method_handles, ne
 from steadfit.reports.tables import to_markdown
 from steadfit.training.classification import LOSSES, ClassifierSettings, ClassSplits, train
 from steadfit.training.classification.module import accuracy
-from sweep import unclaimed
+from sweep import DATA, main, unclaimed
 
 RESULTS = Path(__file__).parent / "results"
-DATA = Path(os.environ.get("STEADFIT_DATA", Path.home() / ".cache/steadfit-data"))
 SET = "cifar100_20"
 METHODS = ("ce", "anchor", "bce", "focal", "anchor-warmup", "anchor-target", "anchor-both", "anchor-static", "ohem")
 SEEDS = (0, 1, 2)
@@ -230,18 +227,5 @@ def _curve(axes: Axes, several: list[dict[str, Any]], column: str, mark: Mark) -
     axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=mark.colour, alpha=0.15, lw=0)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--report", action="store_true", help="tables and figure only")
-    parser.add_argument("--cache", type=Path, default=DATA / "classes-runs", help="where finished runs are kept")
-    options = parser.parse_args()
-    if not (DATA / SET / "annotations.csv").is_file():
-        sys.exit(f"classes: needs the data set {SET} in {DATA}, which is not there. Set STEADFIT_DATA.")
-    options.cache.mkdir(parents=True, exist_ok=True)
-    if not options.report:
-        work(options.cache)
-    report(options.cache)
-
-
 if __name__ == "__main__":
-    main()
+    main("classes", __doc__, (SET,), work=work, report=report)

@@ -12,11 +12,8 @@ labels are the sets' own. Needs the folders ``lfw_net`` and ``udacity_faces68`` 
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import os
 import platform
-import sys
 import tempfile
 import time
 import warnings
@@ -47,10 +44,9 @@ from steadfit.reports.tables import to_markdown
 from steadfit.training import Settings
 from steadfit.training.calibrated import Calibrated
 from steadfit.training.fit import Splits, train
-from sweep import unclaimed
+from sweep import DATA, main, unclaimed
 
 RESULTS = Path(__file__).parent / "results"
-DATA = Path(os.environ.get("STEADFIT_DATA", Path.home() / ".cache/steadfit-data"))
 FACE = 96 / 1.3
 CROP = {"lfw_net": 96.0, "udacity_faces68": 112.0}
 EPOCHS = {"lfw_net": 12, "udacity_faces68": 20}
@@ -440,18 +436,5 @@ def _tests(runs: list[Scored]) -> list[str]:
     return [*lines, to_markdown(pd.DataFrame(rows)), ""]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--report", action="store_true", help="tables and figures only")
-    parser.add_argument("--cache", type=Path, default=DATA / "families-runs", help="where finished runs are kept")
-    options = parser.parse_args()
-    if missing := [name for name in EPOCHS if not (DATA / name / "annotations.csv").is_file()]:
-        sys.exit(f"families: needs the data set {missing[0]} in {DATA}, which is not there. Set STEADFIT_DATA.")
-    options.cache.mkdir(parents=True, exist_ok=True)
-    if not options.report:
-        work(options.cache)
-    report(options.cache)
-
-
 if __name__ == "__main__":
-    main()
+    main("families", __doc__, tuple(EPOCHS), work=work, report=report)

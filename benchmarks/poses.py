@@ -13,11 +13,8 @@ data) in $STEADFIT_DATA (default ~/.cache/steadfit-data); without it the script 
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import os
 import platform
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -40,10 +37,9 @@ from steadfit.training import Settings
 from steadfit.training.excess import FILE, Excess
 from steadfit.training.fit import Splits, train
 from steadfit.training.outcome import keypoints
-from sweep import unclaimed
+from sweep import DATA, main, unclaimed
 
 RESULTS = Path(__file__).parent / "results"
-DATA = Path(os.environ.get("STEADFIT_DATA", Path.home() / ".cache/steadfit-data"))
 ALPHA = 0.2
 JOINTS = (
     "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist", "right_elbow",
@@ -377,18 +373,5 @@ def _draw(runs: list[Scored], cache: Path) -> None:
             save(maps, cache / "poses-excess.png")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--report", action="store_true", help="tables and figures only")
-    parser.add_argument("--cache", type=Path, default=DATA / "poses-runs", help="where finished runs are kept")
-    options = parser.parse_args()
-    if missing := [name for name in ("lsp", "lspet") if not (DATA / name / "annotations.csv").is_file()]:
-        sys.exit(f"poses: needs the data set {missing[0]} in {DATA}, which is not there. Set STEADFIT_DATA.")
-    options.cache.mkdir(parents=True, exist_ok=True)
-    if not options.report:
-        work(options.cache)
-    report(options.cache)
-
-
 if __name__ == "__main__":
-    main()
+    main("poses", __doc__, ("lsp", "lspet"), work=work, report=report)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
+
+DATA = Path(os.environ.get("STEADFIT_DATA", Path.home() / ".cache/steadfit-data"))
 
 
 class Named(Protocol):
@@ -35,3 +40,19 @@ def unclaimed(cells: Iterable[Cell], cache: Path, suffix: str) -> Iterator[tuple
         finally:
             claim.unlink()
         print(f"{time.strftime('%H:%M:%S')} {cell.name}", flush=True)
+
+
+def main(
+    name: str, doc: str | None, sets: Sequence[str], *, work: Callable[[Path], None], report: Callable[[Path], None]
+) -> None:
+    """The command line of a sweep: ``work`` unless ``--report`` is given, then ``report``, both on the runs' folder."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--report", action="store_true", help="tables and figures only")
+    parser.add_argument("--cache", type=Path, default=DATA / f"{name}-runs", help="where finished runs are kept")
+    options = parser.parse_args()
+    if missing := [one for one in sets if not (DATA / one / "annotations.csv").is_file()]:
+        sys.exit(f"{name}: needs the data set {missing[0]} in {DATA}, which is not there. Set STEADFIT_DATA.")
+    options.cache.mkdir(parents=True, exist_ok=True)
+    if not options.report:
+        work(options.cache)
+    report(options.cache)

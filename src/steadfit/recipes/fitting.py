@@ -19,12 +19,13 @@ from steadfit.audit import label_table, write_suspects
 from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.data.files import atomic_path
 from steadfit.data.images import read_image
-from steadfit.errors import ConfigError, DataError, RunError
+from steadfit.errors import ConfigError, DataError
 from steadfit.recipes.poses import run_figures
 from steadfit.reports.pages import report_run
 from steadfit.reports.tables import fit_summary
 from steadfit.training import Judgement, Run, Settings, fit
 from steadfit.training.run import read_config, write_metrics
+from steadfit.training.trainer import occupied
 
 Flags = npt.NDArray[np.bool_]
 SHOWN = 5  # rows that were left out are told up to this number; skipped.csv lists all
@@ -92,9 +93,7 @@ def check_start(folders: Iterable[str | Path], *, resume: bool, device: str) -> 
         raise ConfigError("--device mps: expected Apple's Metal, got none. Use --device cpu or auto.")
     for folder in map(Path, folders):
         if not resume and (folder / "config.yaml").exists():
-            raise RunError(
-                f"{folder}: holds a run already. Continue it with --resume or choose another folder with --out."
-            )
+            raise occupied(folder)
 
 
 def read_truth(path: str | Path, annotations: Annotations) -> Flags:

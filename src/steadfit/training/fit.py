@@ -14,7 +14,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from steadfit.data import Annotations, LabelledDataset, Standardizer, Warp
-from steadfit.errors import ConfigError, RunError
+from steadfit.errors import ConfigError
 from steadfit.networks import (
     HEATMAP_NETWORKS,
     IMAGENET_DEVIATION,
@@ -35,7 +35,7 @@ from steadfit.training.rounds import Algorithm1
 from steadfit.training.run import MODEL, Run, describe, load, read_config, save_model, write_config
 from steadfit.training.settings import Protocol, Settings
 from steadfit.training.stopping import EarlyStop
-from steadfit.training.trainer import CHECKPOINT, epochs_done, lonely_last, make_trainer, quiet
+from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet
 
 
 @dataclass(frozen=True)
@@ -125,21 +125,16 @@ def train(
         watch = [] if module.heatmaps is None else [_watch(splits.val, settings, out)]
         callbacks = [*_noise_callbacks(splits.train, settings, module.protocol), history, *told, *watch]
         trainer = make_trainer(out, epochs=settings.epochs, callbacks=callbacks, device=device)
-        last = out / CHECKPOINT
-        loader = splits.train.loader(
-            settings.batch_size,
-            shuffle_seed=settings.seed,
-            workers=settings.workers,
-            drop_last=lonely_last(len(splits.train), settings.batch_size),
-        )
-        if last.exists():  # workers draw the first indices before the trainer tells the sampler the epoch
-            loader.sampler.set_epoch(epochs_done(last))  # type: ignore[attr-defined]
-        trainer.fit(
+        fit_or_continue(
+            trainer,
             module,
-            loader,
-            splits.val.loader(128, workers=settings.workers),
-            ckpt_path=str(last) if last.exists() else None,
-            weights_only=True,
+            splits.train,
+            splits.val,
+            out,
+            batch_size=settings.batch_size,
+            val_batch_size=128,
+            seed=settings.seed,
+            workers=settings.workers,
         )
         return save_model(out, module, settings, schema)
 
@@ -247,10 +242,9 @@ def _noise_callbacks(train: LabelledDataset, settings: Settings, protocol: Proto
 def _check_folder(out: Path, config: dict[str, Any], settings: Settings, resume: bool) -> None:
     """A folder with a run may only be continued, with the same settings, labels and noise model."""
     if not resume:
-        raise RunError(f"{out}: holds a run already. Continue it with --resume or choose another folder with --out.")
+        raise occupied(out)
     before, found = read_config(out)
     changed = [key for key, value in settings.to_dict().items() if before.to_dict()[key] != value]
     words = {"noise_model": "the noise model", "fingerprint": "the data (rows, labels or their meaning)"}
     changed += [word for key, word in words.items() if found.get(key) != config.get(key)]
-    if changed:
-        raise RunError(f"{out}: cannot resume, {', '.join(changed)} differ from the run's. Use another folder.")
+    check_same(out, changed)

@@ -65,13 +65,20 @@ def locate(
         permutation: where left and right points go in a view that mirrors.
     """
     if isinstance(regressor.network, HeatmapReader):
-        scores = score_maps(regressor, inputs, views=views, permutation=permutation)
-        return to_user(Located(regressor.network.points(scores), peaks=peaks(scores)[0]), frame)
+        return to_user(read_heatmaps(regressor, inputs, views=views, permutation=permutation), frame)
     found = in_frame(regressor, noise, regressor(inputs))
     if views:
         seen = [_through(regressor, noise, inputs, view, permutation) for view in views]
         found = _fused([found, *seen])
     return to_user(found, frame)
+
+
+def read_heatmaps(
+    regressor: Regressor, inputs: Tensor, *, views: Sequence[Tensor] = (), permutation: Sequence[int] | None = None
+) -> Located:
+    """What a heatmap network says, in the coordinates of its frame."""
+    scores = score_maps(regressor, inputs, views=views, permutation=permutation)
+    return Located(regressor.reader.points(scores), peaks=peaks(scores)[0])
 
 
 @torch.no_grad()

@@ -23,7 +23,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import steadfit
-from steadfit.core.heatmaps import peaks
 from steadfit.data import Annotations, Frame, LabelledDataset, Schema, Standardizer, frame_map, sample
 from steadfit.data.cache import to_tensor
 from steadfit.data.files import atomic_path, write_json, write_text
@@ -33,7 +32,7 @@ from steadfit.metrics import negative_log_likelihood
 from steadfit.networks import HEATMAP_NETWORKS, NETWORKS, HeatmapReader
 from steadfit.noise import NoiseModel, State
 from steadfit.training.calibrated import Calibrated
-from steadfit.training.inference import Located, in_frame, locate, score_maps, to_user, views_of
+from steadfit.training.inference import Located, in_frame, locate, read_heatmaps, to_user, views_of
 from steadfit.training.module import InputScaling, RegressionModule, Regressor, named_network
 from steadfit.training.outcome import Judgement, summarize, trust_of
 from steadfit.training.prediction import Prediction
@@ -203,19 +202,12 @@ class Run:
     def _outputs(self, batches: Iterable[Tensor]) -> tuple[Tensor, npt.NDArray[np.int64] | None]:
         """What noise models see, (N, n_outputs), and how many peaks each heatmap has, (N, K)."""
         if isinstance(self.regressor.network, HeatmapReader):
-            return self._read(batches)
+            found = self._joined(read_heatmaps(self.regressor, batch) for batch in batches)
+            counts = None if found.peaks is None else found.peaks.numpy()
+            return self.regressor.standardize(found.mean.float()).flatten(1), counts
         parts = [self.regressor(batch) for batch in batches]
         empty = torch.zeros(0, self.noise.n_outputs(*self.regressor.center.shape))
         return torch.cat(parts) if parts else empty, None
-
-    def _read(self, batches: Iterable[Tensor]) -> tuple[Tensor, npt.NDArray[np.int64]]:
-        points, counts = [torch.zeros(0, *self.regressor.center.shape)], []
-        for batch in batches:
-            scores = score_maps(self.regressor, batch)
-            points.append(self.regressor.reader.points(scores))
-            counts.append(peaks(scores)[0])
-        found = torch.cat(counts) if counts else torch.zeros(0, len(self.regressor.center), dtype=torch.int64)
-        return self.regressor.standardize(torch.cat(points)).flatten(1), found.numpy()
 
     def _prediction(self, found: Located, calibrated: Calibrated | None, coverage: float | None) -> Prediction:
         root = found.root if found.root is None or calibrated is None else calibrated.apply(found.root)

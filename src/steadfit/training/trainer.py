@@ -7,14 +7,16 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch.utils.data import DataLoader
 
 from steadfit.data.files import atomic_path
+from steadfit.errors import RunError
 
 CHECKPOINT = "checkpoints/last.ckpt"
 
@@ -43,6 +45,53 @@ def make_trainer(out: Path, *, epochs: int, callbacks: Sequence[L.Callback], dev
         use_distributed_sampler=False,
         default_root_dir=out,
     )
+
+
+class Loads(Protocol):
+    """A data set that makes its own loaders, shuffled by a function of seed and epoch."""
+
+    def __len__(self) -> int: ...
+
+    def loader(
+        self, batch_size: int, *, shuffle_seed: int | None = None, workers: int = 0, drop_last: bool = False
+    ) -> DataLoader[Any]: ...
+
+
+def fit_or_continue(
+    trainer: L.Trainer,
+    module: L.LightningModule,
+    train: Loads,
+    val: Loads,
+    out: Path,
+    *,
+    batch_size: int,
+    val_batch_size: int,
+    seed: int,
+    workers: int,
+) -> None:
+    """Train from the start, or from the checkpoint in the run folder where there is one."""
+    loader = train.loader(batch_size, shuffle_seed=seed, workers=workers, drop_last=lonely_last(len(train), batch_size))
+    last = out / CHECKPOINT
+    if last.exists():  # workers draw the first indices before the trainer tells the sampler the epoch
+        loader.sampler.set_epoch(epochs_done(last))  # type: ignore[attr-defined]
+    trainer.fit(
+        module,
+        loader,
+        val.loader(val_batch_size, workers=workers),
+        ckpt_path=str(last) if last.exists() else None,
+        weights_only=True,
+    )
+
+
+def occupied(out: Path) -> RunError:
+    """The error for a folder that holds a run which is not to be continued."""
+    return RunError(f"{out}: holds a run already. Continue it with --resume or choose another folder with --out.")
+
+
+def check_same(out: Path, changed: Sequence[str]) -> None:
+    """A run is continued with what it was started with; raises RunError for what has changed."""
+    if changed:
+        raise RunError(f"{out}: cannot resume, {', '.join(changed)} differ from the run's. Use another folder.")
 
 
 class _AtomicCheckpoints(TorchCheckpointIO):

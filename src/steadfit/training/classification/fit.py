@@ -15,7 +15,7 @@ from torch import nn
 from steadfit.data.class_dataset import ClassDataset
 from steadfit.data.class_images import ClassImages
 from steadfit.data.crops import PadCrop, ScaleCrop
-from steadfit.errors import ConfigError, DataError, RunError
+from steadfit.errors import ConfigError, DataError
 from steadfit.networks import NETWORKS, build_network
 from steadfit.training.classification.module import (
     AnnounceClassifier,
@@ -35,7 +35,7 @@ from steadfit.training.classification.run import (
 from steadfit.training.classification.settings import ClassifierSettings
 from steadfit.training.module import InputScaling
 from steadfit.training.run import write_config
-from steadfit.training.trainer import CHECKPOINT, epochs_done, lonely_last, make_trainer, quiet
+from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet
 
 
 @dataclass(frozen=True)
@@ -108,21 +108,16 @@ def train(
         history = ClassifierHistory(out / "history.csv")
         told = [] if console is None else [AnnounceClassifier(console, history, settings.loss)]
         trainer = make_trainer(out, epochs=settings.plan().epochs, callbacks=[history, *told], device=device)
-        loader = splits.train.loader(
-            settings.batch_size,
-            shuffle_seed=settings.seed,
-            workers=settings.workers,
-            drop_last=lonely_last(len(splits.train), settings.batch_size),
-        )
-        last = out / CHECKPOINT
-        if last.exists():  # workers draw the first indices before the trainer tells the sampler the epoch
-            loader.sampler.set_epoch(epochs_done(last))  # type: ignore[attr-defined]
-        trainer.fit(
+        fit_or_continue(
+            trainer,
             module,
-            loader,
-            splits.val.loader(256, workers=settings.workers),
-            ckpt_path=str(last) if last.exists() else None,
-            weights_only=True,
+            splits.train,
+            splits.val,
+            out,
+            batch_size=settings.batch_size,
+            val_batch_size=256,
+            seed=settings.seed,
+            workers=settings.workers,
         )
         return save_classifier(out, module, settings, splits.train)
 
@@ -165,10 +160,9 @@ def _check(classes: ClassImages, settings: ClassifierSettings, network: nn.Modul
 def _check_folder(out: Path, config: dict[str, Any], settings: ClassifierSettings, resume: bool) -> None:
     """A folder with a run may only be continued, with the same settings and data."""
     if not resume:
-        raise RunError(f"{out}: holds a run already. Continue it with --resume or choose another folder with --out.")
+        raise occupied(out)
     before, found = read_classifier_config(out)
     changed = [key for key, value in settings.to_dict().items() if before.to_dict()[key] != value]
     if found.get("fingerprint") != config["fingerprint"]:
         changed.append("the data (images, labels or splits)")
-    if changed:
-        raise RunError(f"{out}: cannot resume, {', '.join(changed)} differ from the run's. Use another folder.")
+    check_same(out, changed)

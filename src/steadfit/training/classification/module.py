@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
-from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import lightning as L
-import pandas as pd
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from rich.console import Console
@@ -16,13 +13,13 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
 from steadfit.data.class_dataset import Batch
-from steadfit.data.files import atomic_path
 from steadfit.errors import RunError
 from steadfit.losses import WarmUpLoss
 from steadfit.networks import output_layer
 from steadfit.training.classification.settings import ClassifierProtocol
 from steadfit.training.module import InputScaling
 from steadfit.training.progress import Announcer
+from steadfit.training.rows import EpochRows
 
 COLUMNS = ("epoch", "phase", "train_loss", "val_loss", "val_top1", "val_top5", "lr", "seconds")
 
@@ -107,60 +104,28 @@ class ClassifierModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-class ClassifierHistory(L.Callback):
+class ClassifierHistory(EpochRows):
     """Collects, per epoch: phase, losses, top-1 and top-5 accuracy on the validation images, step size, seconds.
 
     Its rows are in the checkpoint and in history.csv.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        self.path = path
-        self.rows: list[dict[str, Any]] = []
-        self._losses: list[Tensor] = []
-        self._start = 0.0
+    columns: ClassVar[tuple[str, ...]] = COLUMNS
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = list(state_dict["rows"])
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._losses, self._start = [], time.perf_counter()
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        self._losses.append(outputs["loss"].detach())
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        module = cast(ClassifierModule, pl_module)
-        train_loss = float(torch.stack(self._losses).mean())
+    def row(self, trainer: L.Trainer, pl_module: L.LightningModule, train_loss: float) -> dict[str, Any]:
         if not math.isfinite(train_loss):
             raise RunError(
                 f"classification: expected a finite training loss, got {train_loss} in epoch "
                 f"{trainer.current_epoch + 1}. The training diverged: use a smaller lr."
             )
+        module = cast(ClassifierModule, pl_module)
         logits, target = (torch.cat(parts) for parts in zip(*module.held_out, strict=True))
-        self.rows.append(
-            {
-                "epoch": trainer.current_epoch + 1,
-                "phase": "warm-up" if module.warming_up else "loss",
-                "train_loss": train_loss,
-                "val_loss": float(module.loss(logits, target)),
-                "val_top1": accuracy(logits, target),
-                "val_top5": accuracy(logits, target, top=5),
-                "lr": trainer.optimizers[0].param_groups[0]["lr"],
-                "seconds": round(time.perf_counter() - self._start, 3),
-            }
-        )
-        if self.path is not None and trainer.is_global_zero:
-            with atomic_path(self.path) as path:
-                self.frame().to_csv(path, index=False)
-
-    def frame(self) -> pd.DataFrame:
-        """The rows as a table."""
-        return pd.DataFrame(self.rows, columns=list(COLUMNS))
+        return {
+            "phase": "warm-up" if module.warming_up else "loss",
+            "val_loss": float(module.loss(logits, target)),
+            "val_top1": accuracy(logits, target),
+            "val_top5": accuracy(logits, target, top=5),
+        }
 
 
 class AnnounceClassifier(Announcer):
