@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,39 +14,45 @@ from typer import Argument, Context, Option
 
 from steadfit.cli_errors import EXIT_CODES, Commands
 from steadfit.cli_options import (
-    CLASS_LOSSES,
-    CLASSIFIED,
-    COMPARED_LOSSES,
-    COMPARED_NOISES,
-    FOR_CLASSIFICATION,
-    FOR_HEATMAPS,
-    FOR_REGRESSION,
-    HEATMAP_LOSSES,
     Columns,
     Data,
-    Device,
     Hardware,
-    Kind,
     Label,
     Length,
-    Noise,
     NoiseOf,
     Out,
     RunFolder,
     Seed,
     SkipBad,
-    Split,
+    Staging,
     Table,
-    Task,
     TaskOf,
     Training,
     Truth,
-    View,
     Views,
-    Weigh,
     columns,
     options_of,
+    staging,
     training,
+)
+from steadfit.cli_words import (
+    CLASS_LOSSES,
+    CLASSIFIED,
+    COMPARED_LOSSES,
+    COMPARED_NOISES,
+    FOR_CASCADES,
+    FOR_CLASSIFICATION,
+    FOR_HEATMAPS,
+    FOR_REGRESSION,
+    HEATMAP_LOSSES,
+    Device,
+    Kind,
+    Measure,
+    Noise,
+    Split,
+    Task,
+    View,
+    Weigh,
 )
 from steadfit.errors import ConfigError
 
@@ -75,12 +82,13 @@ def demo(
 
 
 @app.command()
-@options_of(schema=columns, settings=training)
+@options_of(schema=columns, settings=training, stages=staging)
 def fit(
     ctx: Context,
     table: Data,
     schema: Columns,
     settings: Training,
+    stages: Staging,
     task: TaskOf = Task.regression,
     noise: NoiseOf = Noise.gum,
     out: Out = Path("run"),
@@ -100,7 +108,10 @@ def fit(
     """
     from steadfit import recipes
 
+    if not stages["cascade"]:
+        _check_options(ctx, *FOR_CASCADES, what="one network; add --cascade")
     if task is Task.classification:
+        _check_options(ctx, "cascade", what="--task classification")
         given = _classifier_settings(ctx, settings, seed)
         _check_loss(ctx, given.loss)
         recipes.check_start([out], resume=resume, device=device.value)
@@ -112,6 +123,13 @@ def fit(
     recipes.check_start([out], resume=resume, device=device.value)
     annotations = recipes.open_table(table, schema, console=console, skip_bad=skip_bad, seed=seed)
     wrong = None if truth is None else recipes.read_truth(truth, annotations)
+    if stages["cascade"]:
+        recipes.fit_cascade_run(
+            annotations, chosen, _fine(chosen, stages["fine"]), out, placing=stages["placing"],
+            regions=recipes.open_regions(stages["regions"], annotations), resume=resume, device=device.value,
+            console=console, truth=wrong,
+        )  # fmt: skip
+        return
     recipes.fit_run(annotations, chosen, out, resume=resume, device=device.value, console=console, truth=wrong)
 
 
@@ -183,6 +201,48 @@ def compare(
 
 
 @app.command()
+@options_of(schema=columns, settings=training)
+def convergence(
+    ctx: Context,
+    table: Table,
+    schema: Columns,
+    settings: Training,
+    methods: Annotated[
+        str, Option(help="Two noise models, separated by a comma; the first is the reference.", metavar="NAMES")
+    ] = "l2,tukey",
+    runs: Annotated[int, Option("--seeds", help="Runs of each noise model, from --seed on.", min=1, metavar="N")] = 3,
+    measure: Annotated[
+        Measure, Option(help="Of the validation labels' errors. Some of these labels may be wrong, too: median.")
+    ] = Measure.median,
+    within: Annotated[
+        float, Option(help="Reached is also what is above the best by less than this share of it.", min=0, metavar="X")
+    ] = 0.0,
+    out: Out = Path("convergence"),
+    resume: Annotated[bool, Option("--resume", help="Continue a stopped study.")] = False,
+    skip_bad: SkipBad = False,
+    seed: Seed = 0,
+    device: Hardware = Device.auto,
+) -> None:
+    """How much sooner is one noise model where another one's best is? Epochs and seconds, over several seeds.
+
+    Trains both on one table and looks at the validation error after every epoch.
+    """
+    from steadfit import recipes
+
+    names = _words(methods)
+    chosen = _settings(ctx, seed=seed, **settings)
+    _check_loss(ctx, chosen.loss)
+    recipes.check_study(names, runs, measure.value, within)
+    folders = [out / "runs" / f"{name}-{seed + k}" for k in range(runs) for name in names]
+    recipes.check_start(folders, resume=resume, device=device.value)
+    annotations = recipes.open_table(table, schema, console=console, skip_bad=skip_bad, seed=seed)
+    recipes.convergence(
+        annotations, names, chosen, out, seeds=runs, measure=measure.value, within=within, resume=resume,
+        device=device.value, console=console,
+    )  # fmt: skip
+
+
+@app.command()
 def predict(
     ctx: Context,
     run: RunFolder,
@@ -232,6 +292,9 @@ def evaluate(
     pck: Annotated[
         float, Option(help="PCK: the share of points within this share of the normalising length.", metavar="X")
     ] = 0.2,
+    pcp: Annotated[
+        float, Option(help="PCP: the share of a body's parts with ends within this share of the part.", metavar="X")
+    ] = 0.5,
     view: Views = None,
     normalizer: Length = None,
     label: Label = None,
@@ -244,19 +307,20 @@ def evaluate(
 
     Points with a normalising length have PCK@alpha (--pck) for each, its area
     from 0 to alpha, swaps of left and right, and, of heatmaps, double counts.
+    Bodies of 14 joints have PCP (--pcp) of ten parts, strict and loose.
     """
     from steadfit import recipes
 
     if recipes.is_classifier(run):
-        _check_options(ctx, "threshold", "pck", "view", "normalizer", what="a classifier")
+        _check_options(ctx, "threshold", "pck", "pcp", "view", "normalizer", what="a classifier")
         recipes.evaluate_classifier(
             run, table, split=split.value, label=label, skip_bad=skip_bad, out=out, console=console
         )
         return
     _check_options(ctx, *FOR_CLASSIFICATION, what="a regression run")
     recipes.evaluate_run(
-        run, table, split=split.value, threshold=threshold, alpha=pck, views=[one.value for one in view or []],
-        normalizer=normalizer, skip_bad=skip_bad, out=out, console=console,
+        run, table, split=split.value, threshold=threshold, alpha=pck, pcp=pcp,
+        views=[one.value for one in view or []], normalizer=normalizer, skip_bad=skip_bad, out=out, console=console,
     )  # fmt: skip
 
 
@@ -357,6 +421,12 @@ def _settings(ctx: Context, **values: Any) -> Any:
         )
     with _readable_errors("Settings"):
         return Settings(**values)
+
+
+def _fine(coarse: Any, given: dict[str, Any]) -> Any:
+    """The settings of the second stage: the first one's, but for what is given."""
+    with _readable_errors("Settings"):
+        return dataclasses.replace(coarse, **given)
 
 
 def _classifier_settings(ctx: Context, settings: dict[str, Any], seed: int) -> Any:

@@ -50,6 +50,7 @@ def _interrupted(ctx: Any) -> NoReturn:
     hints = {
         "fit": "Continue with --resume.",
         "compare": "Continue with --resume.",
+        "convergence": "Continue with --resume.",
         "demo": "The same command continues.",
     }
     _stop(f"interrupted. {hints.get(ctx.invoked_subcommand, '')}".strip(), 130)

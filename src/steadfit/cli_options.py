@@ -1,68 +1,49 @@
-"""The options of the command line: their words, help texts and groups."""
+"""The options of the command line: their help texts and groups."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 from typer import Argument, Option
 
-# The words are repeated here, for --help must not import torch; a test compares them with the library's.
-Noise = StrEnum("Noise", [
-    "l2", "l1", "huber", "tukey", "gum",
-    "predicted-gauss", "predicted-laplace", "predicted-huber", "predicted-charbonnier", "predicted-mixture",
-])  # fmt: skip
-Covariance = StrEnum("Covariance", ["identity", "diagonal", "full"])
-Location = StrEnum("Location", ["nu", "mu"])
-Network = StrEnum("Network", [
-    "default", "compact", "resnet18", "resnet50", "resnet101", "resnet8", "resnet20", "resnet110",
-    "hourglass1", "hourglass2", "hourglass8", "hourglass-light",
-])  # fmt: skip
-Task = StrEnum("Task", ["regression", "classification"])
-Loss = StrEnum("Loss", [
-    "mse", "ohkm", "bce", "focal", "anchor", "ce", "ohem",
-    "anchor-target", "anchor-both", "anchor-static", "anchor-warmup",
-])  # fmt: skip
-Decoding = StrEnum("Decoding", ["refined", "quarter", "argmax"])
-Head = StrEnum("Head", ["auto", "depthwise", "average", "flatten"])
-View = StrEnum("View", ["mirror", "scales"])
-Weigh = StrEnum("Weigh", ["auto", "estimate", "none"])
-Unit = StrEnum("Unit", ["sample", "point", "coordinate"])
-ProtocolName = StrEnum("ProtocolName", ["steady", "paper", "staged", "hourglass", "one-cycle", "cifar", "imagenet"])
-Residuals = StrEnum("Residuals", ["pass", "epoch"])
-Kind = StrEnum("Kind", ["ngo", "l_ugo", "g_ugo", "swap", "gaussian", "symmetric"])
-Split = StrEnum("Split", ["train", "val", "test", "all"])
-Device = StrEnum("Device", ["auto", "cpu", "cuda", "mps"])
-Visibility = StrEnum("Visibility", ["occluded", "missing"])
-
-NETWORKS = [one for one in Network if not one.startswith(("default", "hourglass"))]
-HEATMAP_NETWORKS = [one for one in Network if one.startswith("hourglass")]
-COMPARED_NOISES = ("l2", "huber", "tukey", "gum")
-COMPARED_LOSSES = ("ce", "bce", "ohem", "focal", "anchor")
-HEATMAP_LOSSES = ("mse", "ohkm", "bce", "focal", "anchor")
-CLASS_LOSSES = (*COMPARED_LOSSES, "anchor-target", "anchor-both", "anchor-static", "anchor-warmup")
-
-CLASSIFIED = ("epochs", "batch_size", "lr", "size", "channels", "loss", "gamma", "margin", "protocol", "workers")
-"""The settings of regression that classification has too, under the same names."""
-FOR_HEATMAPS = ("loss", "gamma", "margin", "decoding")
-"""Options that networks of coordinates do not have."""
-FOR_CLASSIFICATION = ("label", "seeds")
-"""Options that regression does not have."""
-FOR_REGRESSION = (
-    *("noise", "truth", "methods", "points", "targets", "features", "pairs", "normalizer", "units"),
-    *("visibility", "box", "unit", "covariance", "location", "weights", "decoding", "residuals", "patience", "warp"),
+from steadfit.cli_words import (
+    CLASS_LOSSES,
+    HEATMAP_LOSSES,
+    HEATMAP_NETWORKS,
+    NETWORKS,
+    BoxFit,
+    Covariance,
+    Decoding,
+    Device,
+    Head,
+    Location,
+    Loss,
+    Network,
+    Noise,
+    Optimizer,
+    Placing,
+    ProtocolName,
+    Residuals,
+    Scale,
+    Sides,
+    Task,
+    Unit,
+    View,
+    Visibility,
+    WarmUp,
 )
-"""Options that classification does not have."""
+from steadfit.errors import ConfigError
 
 DATA, TRAINING, NETWORK = "What the columns mean (overrides dataset.yaml)", "Training", "Network and noise model"
 LOSS = "Loss of heatmap networks and of classification"
 MEANING: dict[str, Any] = {"rich_help_panel": DATA, "show_default": False}
 TRAIN: dict[str, Any] = {"rich_help_panel": TRAINING}
 MODEL: dict[str, Any] = {"rich_help_panel": NETWORK}
+STAGES: dict[str, Any] = {"rich_help_panel": "Coarse to fine"}
 LOSSES: dict[str, Any] = {"rich_help_panel": LOSS}
 AUTO: dict[str, Any] = {"show_default": False}
 NAME: dict[str, Any] = {"metavar": "NAME"}  # where the words would fill the column; the help text has them
@@ -123,14 +104,32 @@ def columns(
         Visibility | None,
         Option(help="What v = 0 with coordinates means: annotated though occluded, or missing.", **MEANING),
     ] = None,
+    sides: Annotated[
+        Sides | None,
+        Option(
+            help="Left and right as annotated (person), or by where they lie in the image (observer): the first of "
+            "every pair farther left.",
+            **MEANING,
+        ),
+    ] = None,
     box: Annotated[
         str | None,
         Option(help="What the network sees: columns left,top,width,height, or 'points': a box around them.", **MEANING),
     ] = None,
+    box_margin: Annotated[
+        str | None,
+        Option(help="Around the box of points: a share of its longer side, or px across,down: 20,10.", **MEANING),
+    ] = None,
+    box_fit: Annotated[
+        BoxFit | None,
+        Option(help="How the box comes into the frame: in its own aspect (inside) or filling it (stretch).", **MEANING),
+    ] = None,
 ) -> dict[str, Any]:
     """What the columns mean."""
     named = {"points": points, "targets": targets, "features": features, "pairs": pairs, "normalizer": normalizer}
-    return named | {"box": box, "units": units, "visibility": None if visibility is None else visibility.value}
+    named |= {"box": box, "box_margin": box_margin, "units": units}
+    words = {"box_fit": box_fit, "visibility": visibility, "sides": sides}
+    return named | {name: None if word is None else word.value for name, word in words.items()}
 
 
 def training(
@@ -151,11 +150,13 @@ def training(
     lr: Annotated[
         float | None, Option(help="Largest step size.", metavar="X", show_default="the protocol's", **TRAIN)
     ] = None,
+    optimizer: Annotated[
+        Optimizer | None, Option(help=f"{', '.join(Optimizer)}.", show_default="the protocol's", **NAME, **TRAIN)
+    ] = None,
     size: Annotated[
-        int | None,
+        str | None,
         Option(
-            help="Side of the network's input in px.",
-            min=16,
+            help="Side of the network's input in px; not of classification also height x width: 120x80.",
             metavar="N",
             show_default="48; classification: the images' own",
             **TRAIN,
@@ -177,6 +178,25 @@ def training(
     unit: Annotated[
         Unit, Option(help=f"gum: what is right or wrong as a whole: {', '.join(Unit)}.", **NAME, **MODEL)
     ] = Unit.point,
+    scale: Annotated[
+        Scale,
+        Option(
+            help="huber, tukey: the scale is the MAD of the training set after every epoch (epoch), of the batch "
+            "(batch), or an average over batches (running).",
+            **NAME,
+            **MODEL,
+        ),
+    ] = Scale.epoch,
+    warmup: Annotated[
+        WarmUp | None,
+        Option(
+            help="l1, huber, tukey, gum: the loss of the first epochs: l1, l2, or (huber, tukey) the model's own at 7 "
+            "times the scale (wide).",
+            show_default="l1; protocol paper: l2",
+            **NAME,
+            **MODEL,
+        ),
+    ] = None,
     covariance: Annotated[
         Covariance, Option(help=f"predicted-*: the shape of the covariances: {', '.join(Covariance)}.", **NAME, **MODEL)
     ] = Covariance.full,
@@ -244,8 +264,8 @@ def training(
         Option(
             help="How the step size goes. steady: one cycle, refit after every epoch. paper: DeepGUM's Algorithm 1 (L2 "
             "first, then rounds). staged: the Huber distribution's (head first, then falling steps), for pre-trained "
-            "networks. hourglass: anchor loss's for poses. Classification: one-cycle, or anchor loss's cifar and "
-            "imagenet.",
+            "networks. hourglass: anchor loss's for poses. convnet: Tukey's, for that network. Classification: "
+            "one-cycle, or anchor loss's cifar and imagenet.",
             show_default="steady; classification: one-cycle",
             **NAME,
             **TRAIN,
@@ -279,7 +299,67 @@ def training(
     values = dict(locals())
     color = values.pop("color")
     values["channels"] = None if color is None else 3 if color else 1
+    values["size"] = None if size is None else _frame_size(size)
     return {name: getattr(value, "value", value) for name, value in values.items() if value is not None}
+
+
+def _frame_size(text: str, option: str = "--size") -> int | tuple[int, int]:
+    """``"48"``, or ``"120x80"``: height x width."""
+    sides = text.lower().split("x")
+    numbers = [int(side) for side in sides if side.isdecimal() and int(side) >= 16]
+    if len(numbers) != len(sides) or len(sides) > 2:
+        raise ConfigError(
+            f"{option}: expected a side >= 16 such as 48, or height x width such as 120x80, got {text!r}."
+        )
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
+def staging(
+    cascade: Annotated[
+        bool,
+        Option("--cascade", help="Two stages: a network for all points, then a closer look at each region.", **STAGES),
+    ] = False,
+    regions: Annotated[
+        Path | None,
+        Option(
+            help="YAML file of regions: a name, and its points. Without it bodies of 14 joints have head-shoulders, "
+            "torso-hips, knees-ankles, faces of 5, 68 or 98 points eyes, nose, mouth.",
+            **STAGES,
+            **AUTO,
+        ),
+    ] = None,
+    fine_network: Annotated[
+        Network | None, Option(help="Network of the second stage.", show_default="that of --network", **NAME, **STAGES)
+    ] = None,
+    fine_noise: Annotated[
+        Noise | None, Option(help="Its noise model.", show_default="that of --noise", **NAME, **STAGES)
+    ] = None,
+    fine_size: Annotated[
+        str | None,
+        Option(help="Its input in px: a side, or HxW.", show_default="that of --size", metavar="N", **STAGES),
+    ] = None,
+    fine_epochs: Annotated[
+        int | None,
+        Option(
+            help="Its passes over the training set.", show_default="those of --epochs", min=1, metavar="N", **STAGES
+        ),
+    ] = None,
+    placing: Annotated[
+        Placing,
+        Option(
+            help="Where its training crops lie. jitter: misplaced as the first stage misplaces them on validation "
+            "images. folds: by networks that have not seen the image (five more trainings of the first stage).",
+            **NAME,
+            **STAGES,
+        ),
+    ] = Placing.jitter,
+) -> dict[str, Any]:
+    """The options of a cascade; the second stage's settings by the names that they have in the first."""
+    fine = {"network": fine_network, "noise": fine_noise, "size": fine_size, "epochs": fine_epochs}
+    given = {name: getattr(value, "value", value) for name, value in fine.items() if value is not None}
+    if fine_size is not None:
+        given["size"] = _frame_size(fine_size, "--fine-size")
+    return {"cascade": cascade, "regions": regions, "placing": placing.value, "fine": given}
 
 
 def options_of(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -305,3 +385,4 @@ def options_of(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], 
 
 Columns: TypeAlias = dict[str, Any]
 Training: TypeAlias = dict[str, Any]
+Staging: TypeAlias = dict[str, Any]

@@ -112,6 +112,7 @@ def test_evaluate(
     table = pd.read_parquet(out / "predictions.parquet")
     assert json.loads(numbers.read_text())["top1"] == pytest.approx((table["label"] == table["predicted"]).mean())
     fails(steadfit("evaluate", out, colours, "--pck", 0.1), 2, "--pck: has no meaning with a classifier")
+    fails(steadfit("evaluate", out, colours, "--pcp", 0.1), 2, "--pcp: has no meaning with a classifier")
     other = Path(shutil.copytree(colours, tmp_path / "other"))
     for split in COUNTS:
         (other / split / "red").rename(other / split / "blue")
@@ -131,6 +132,8 @@ def test_a_table_with_a_column_of_classes(colours: Path, steadfit: Steadfit, fai
     assert (opened.names, opened.size, opened.settings.channels) == (("green", "red"), (16, 16), 1)
     result = steadfit("evaluate", tmp_path / "run", table, "--label", "colour")
     assert "images  8\n" in result.stdout, result.output
+    result = steadfit("fit", table, "-o", tmp_path / "no", *TINY, "--size", "16x32")
+    fails(result, 2, "expected size as one number, the side of a square, got (16, 32).")
 
 
 def test_losses_are_compared_over_seeds(

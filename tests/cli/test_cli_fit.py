@@ -292,3 +292,24 @@ def test_out_that_cannot_be_a_folder(faces: Path, steadfit: Steadfit, fails: Fai
     (tmp_path / "file").write_text("")
     error = fails(steadfit("fit", faces, "-o", tmp_path / "file", *TINY), 1, str(tmp_path / "file"))
     assert len(error.splitlines()) == 1
+
+
+def test_a_frame_of_height_and_width(steadfit: Steadfit, faces: Path, tmp_path: Path) -> None:
+    box = ("--box", "points", "--box-margin", "3,5", "--box-fit", "stretch")
+    run = ("-o", tmp_path / "run", "--size", "24x16", "--epochs", 1, "--batch-size", 16, *box)
+    assert steadfit("fit", faces, *run).exit_code == 0
+    written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))
+    assert written["settings"]["size"] == [24, 16]
+    assert (written["schema"]["box_margin"], written["schema"]["box_fit"]) == ([3.0, 5.0], "stretch")
+    assert library.load(tmp_path / "run").settings.frame == (24, 16)
+
+
+@pytest.mark.parametrize("size", ["12", "12x80", "80x12", "-48", "48x", "x48", "48.0", "tall", "24x16x3", ""])
+def test_sizes_that_are_none(steadfit: Steadfit, fails: Fails, faces: Path, tmp_path: Path, size: str) -> None:
+    result = steadfit("fit", faces, "-o", tmp_path / "run", f"--size={size}")
+    fails(result, 2, f"--size: expected a side >= 16 such as 48, or height x width such as 120x80, got {size!r}.")
+
+
+def test_a_margin_that_is_none(steadfit: Steadfit, fails: Fails, faces: Path, tmp_path: Path) -> None:
+    result = steadfit("fit", faces, "-o", tmp_path / "run", "--box", "points", "--box-margin", "1,2,3")
+    fails(result, 2, "--box, --box-margin: expected box_margin to be a share or two numbers of px, got '1,2,3'")

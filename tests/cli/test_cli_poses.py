@@ -14,6 +14,7 @@ import yaml
 from typer.testing import Result
 
 import steadfit as library
+from steadfit.reports.overlays import SIDES
 
 Steadfit = Callable[..., Result]
 Fails = Callable[..., str]
@@ -85,6 +86,56 @@ def test_evaluate(posed: tuple[Path, Result], faces: Path, steadfit: Steadfit, f
     assert "alpha  0.35" in result.stdout
     fails(steadfit("evaluate", posed[0], faces, "--pck", 0), 2, "expected pck > 0, got 0.0")
     fails(steadfit("evaluate", posed[0], faces, "--pck", "nan"), 2, "expected pck > 0, got nan")
+
+
+@pytest.fixture(scope="module")
+def walkers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 grey pictures and 14 points in each, named and joined by nobody."""
+    folder, rng = tmp_path_factory.mktemp("walkers"), np.random.default_rng(0)
+    (folder / "images").mkdir()
+    rows = []
+    for n in range(24):
+        cv2.imwrite(str(folder / "images" / f"{n}.png"), rng.integers(0, 256, (40, 20), dtype=np.uint8))
+        points = dict(zip((f"{axis}{k}" for k in range(14) for axis in "xy"), rng.uniform(0, 20, 28), strict=True))
+        rows.append({"image": f"images/{n}.png", "split": ("train", "train", "val", "test")[n % 4]} | points)
+    pd.DataFrame(rows).to_csv(folder / "annotations.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def walked(walkers: Path, steadfit: Steadfit, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("walked") / "run"
+    result = steadfit("fit", walkers, "-o", run, "--epochs", 1, "--size", 16, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    return run
+
+
+def test_bodies_have_pcp(walkers: Path, walked: Path, steadfit: Steadfit, fails: Fails, tmp_path: Path) -> None:
+    run, out = walked, tmp_path / "numbers.json"
+    assert {"pcp_parts.png", "pcp_curves.png", "poses.png"} <= {path.name for path in (run / "figures").iterdir()}
+    assert "PCP of every part" in (run / "report.html").read_text()
+    result = steadfit("evaluate", run, walkers, "--pcp", 0.8, "-o", out)
+    assert result.exit_code == 0, result.output
+    found, table = json.loads(out.read_text()), pd.read_csv(walkers / "annotations.csv").query("split == 'test'")
+    given = table.filter(regex=r"^[xy]\d+$").to_numpy(dtype=float).reshape(6, 14, 2)
+    off = np.linalg.norm(library.load(run).predict([walkers / name for name in table["image"]]).mean - given, axis=-1)
+    shin = np.linalg.norm(given[:, 1] - given[:, 0], axis=-1)
+    right = (np.maximum(off[:, 0], off[:, 1]) <= 0.8 * shin).mean()
+    assert found["pcp_by_part"]["right_shin"] == pytest.approx(right)
+    assert list(found["point_error_by_point"].values()) == pytest.approx(off.mean(axis=0), rel=1e-5)
+    assert found["pcp_alpha"] == 0.8
+    assert "right shin" in result.stdout
+    assert "strict PCP@0.8" in result.stdout
+    fails(steadfit("evaluate", run, walkers, "--pcp", -1), 2, "expected pcp > 0, got -1.0")
+
+
+def test_pictures_of_bodies_have_sides(walkers: Path, walked: Path, steadfit: Steadfit, tmp_path: Path) -> None:
+    assert steadfit("predict", walked, walkers, "--overlays", 1, "-o", tmp_path / "seen").exit_code == 0
+    [path] = (tmp_path / "seen" / "overlays").iterdir()
+    picture = cv2.imread(str(path))[..., ::-1]
+    assert picture.shape == (400, 200, 3)  # enlarged ten times
+    for colour in SIDES:
+        assert (picture == colour).all(axis=-1).sum() > 100
 
 
 def test_losses_are_compared_under_every_noise_model(

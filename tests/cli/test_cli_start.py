@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from steadfit import cli, cli_options
+from steadfit import cli, cli_options, cli_words
 from steadfit.core.elliptical import LOCATIONS
 from steadfit.core.heatmaps import DECODINGS
 from steadfit.core.predicted import COVARIANCES
@@ -75,32 +75,32 @@ def test_every_command_explains_itself(command: str) -> None:
 
 
 def test_the_words_are_the_library_s() -> None:
-    assert [one.value for one in cli_options.Noise] == list(NOISE_MODELS)
-    assert [one.value for one in cli_options.Unit] == list(UNITS)
-    assert [one.value for one in cli_options.ProtocolName] == [*PROTOCOLS, *classification.PROTOCOLS]
-    assert [one.value for one in cli_options.Kind] == list(KINDS)
-    assert [one.value for one in cli_options.Network] == ["default", *NETWORKS, *HEATMAP_NETWORKS]
-    assert [one.value for one in cli_options.NETWORKS] == list(NETWORKS)
-    assert [one.value for one in cli_options.HEATMAP_NETWORKS] == list(HEATMAP_NETWORKS)
-    assert [one.value for one in cli_options.Loss] == list(dict.fromkeys([*HEATMAP_LOSSES, *classification.LOSSES]))
-    assert list(cli_options.HEATMAP_LOSSES) == list(HEATMAP_LOSSES)
-    assert list(cli_options.CLASS_LOSSES) == list(classification.LOSSES)
-    assert cli_options.COMPARED_NOISES == METHODS
-    assert [one.value for one in cli_options.Decoding] == list(DECODINGS)
-    assert [one.value for one in cli_options.View] == list(VIEWS)
-    assert [one.value for one in cli_options.Task] == ["regression", TASK]
-    assert [one.value for one in cli_options.Head] == ["auto", *HEADS]
-    assert [one.value for one in cli_options.Covariance] == list(COVARIANCES)
-    assert [one.value for one in cli_options.Location] == list(LOCATIONS)
-    assert [one.value for one in cli_options.Weigh] == list(WEIGHTS)
+    assert [one.value for one in cli_words.Noise] == list(NOISE_MODELS)
+    assert [one.value for one in cli_words.Unit] == list(UNITS)
+    assert [one.value for one in cli_words.ProtocolName] == [*PROTOCOLS, *classification.PROTOCOLS]
+    assert [one.value for one in cli_words.Kind] == list(KINDS)
+    assert [one.value for one in cli_words.Network] == ["default", *NETWORKS, *HEATMAP_NETWORKS]
+    assert [one.value for one in cli_words.NETWORKS] == list(NETWORKS)
+    assert [one.value for one in cli_words.HEATMAP_NETWORKS] == list(HEATMAP_NETWORKS)
+    assert [one.value for one in cli_words.Loss] == list(dict.fromkeys([*HEATMAP_LOSSES, *classification.LOSSES]))
+    assert list(cli_words.HEATMAP_LOSSES) == list(HEATMAP_LOSSES)
+    assert list(cli_words.CLASS_LOSSES) == list(classification.LOSSES)
+    assert cli_words.COMPARED_NOISES == METHODS
+    assert [one.value for one in cli_words.Decoding] == list(DECODINGS)
+    assert [one.value for one in cli_words.View] == list(VIEWS)
+    assert [one.value for one in cli_words.Task] == ["regression", TASK]
+    assert [one.value for one in cli_words.Head] == ["auto", *HEADS]
+    assert [one.value for one in cli_words.Covariance] == list(COVARIANCES)
+    assert [one.value for one in cli_words.Location] == list(LOCATIONS)
+    assert [one.value for one in cli_words.Weigh] == list(WEIGHTS)
 
 
 def test_the_settings_of_classification_are_options() -> None:
     """What is handed on has the same name there; what does not exist there is refused and not dropped."""
     names = inspect.signature(cli_options.training).parameters.keys() | {"channels"}
-    assert set(cli_options.CLASSIFIED) <= names & {field.name for field in dataclasses.fields(ClassifierSettings)}
-    rest = names - set(cli_options.CLASSIFIED) - {"network", "head", "mirror", "color"}
-    assert rest <= set(cli_options.FOR_REGRESSION)
+    assert set(cli_words.CLASSIFIED) <= names & {field.name for field in dataclasses.fields(ClassifierSettings)}
+    rest = names - set(cli_words.CLASSIFIED) - {"network", "head", "mirror", "color"}
+    assert rest <= set(cli_words.FOR_REGRESSION)
     assert rest <= {field.name for field in dataclasses.fields(Settings)}
 
 

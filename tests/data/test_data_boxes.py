@@ -142,7 +142,7 @@ def test_the_dataset_crops_to_the_box(write: Write, boxed: list[str], box: objec
         torch.testing.assert_close(batch["target"][b].double(), expected, rtol=0, atol=1e-5)
     user = torch.from_numpy(table.target)
     torch.testing.assert_close(data.frame.to_user(data.frame.to_frame(user)), user, rtol=1e-13, atol=1e-12)
-    with pytest.raises(ValueError, match="expected sampling 'warp' or 'auto' with augment or boxes, got 'letterbox'"):
+    with pytest.raises(ValueError, match="expected sampling 'warp' or 'auto' with augment, boxes or stretched"):
         LabelledDataset(table, sampling="letterbox")
 
 

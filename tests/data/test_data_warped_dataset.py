@@ -268,7 +268,7 @@ def test_an_image_that_changed_since_is_told(table: Annotations, tmp_path: Path)
 
 
 def test_wrong_arguments(table: Annotations, write: Write) -> None:
-    with pytest.raises(ValueError, match="expected sampling 'warp' or 'auto' with augment or boxes, got 'letterbox'"):
+    with pytest.raises(ValueError, match="expected sampling 'warp' or 'auto' with augment, boxes or stretched"):
         LabelledDataset(table, augment=Warp(), sampling="letterbox")
     with pytest.raises(ValueError, match="sampling to be one of 'auto', 'letterbox', 'warp', got 'area'"):
         LabelledDataset(table, sampling="area")  # type: ignore[arg-type]

@@ -50,7 +50,7 @@ def test_coordinate_errors_equal_a_loop():
 def test_point_error_equals_a_loop_overall_and_per_point():
     prediction, target = data()
     errors = list(points(prediction, target))
-    overall, per_point = PointError(), PointError(per_point=4)
+    overall, per_point = PointError(), PointError(points=4)
     mean = sum(e for *_, e in errors) / len(errors)
     assert float(overall(prediction, target)) == pytest.approx(mean, rel=1e-12)
     for k, value in enumerate(per_point(prediction, target).tolist()):
@@ -85,7 +85,7 @@ CASES = [
     (MeanAbsoluteError, {}, ()),
     (RootMeanSquareError, {}, ()),
     (PointError, {}, ()),
-    (PointError, {"per_point": 4}, ()),
+    (PointError, {"points": 4}, ()),
     (FailureRate, {"threshold": 0.3}, (2.0,)),
 ]
 
@@ -144,9 +144,9 @@ def test_half_precision_predictions_are_summed_in_the_default_dtype():
             ValueError,
             "got 1 infinite values, the first at",
         ),
-        (lambda: PointError(per_point=0), ValueError, "per_point >= 1, got 0"),
+        (lambda: PointError(points=0), ValueError, "PointError: expected points >= 1, got 0"),
         (
-            lambda: PointError(per_point=3).update(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2)),
+            lambda: PointError(points=3).update(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2)),
             ValueError,
             "expected 3 points, got 2",
         ),

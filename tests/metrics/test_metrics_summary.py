@@ -39,7 +39,7 @@ def test_cells_are_the_measures():
     assert list(table) == PLAIN
     assert table["point"].tolist() == ["all", *POINTS]
     assert table["labels"].tolist() == [895, 300, 295, 300]
-    error = PointError(per_point=3)
+    error = PointError(points=3)
     error.update(mean, target)
     np.testing.assert_allclose(table["mean_error"][1:], error.compute(), rtol=1e-12)
     keep = ~target.isnan().any(-1)

@@ -16,11 +16,11 @@ from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.data.synthetic import write_dataset
 from steadfit.errors import ConfigError
 from steadfit.recipes import variants
-from steadfit.recipes.poses import SHOWN, comparison_figures, run_figures
+from steadfit.recipes.poses import SHOWN, comparison_figures, run_figures, sticks
 from steadfit.reports.style import save
 from steadfit.training import Judgement, Settings
 from steadfit.training.excess import Excess
-from steadfit.training.outcome import keypoints
+from steadfit.training.outcome import keypoints, poses
 
 POSE = Settings(network="hourglass-light", noise="gum")
 
@@ -104,6 +104,40 @@ def test_faces_without_pairs_are_not_confused(faces: Annotations) -> None:
     histories = {name: pd.DataFrame({"epoch": [1], "phase": "round", "val_pck": [0.1]}) for name in judgements}
     figures = comparison_figures(plain, results_of(plain, judgements), judgements, histories)
     assert "confusions" not in figures
+
+
+def unnamed_bodies(n: int = 6) -> Annotations:
+    """Bodies without images, names, pairs, limbs and length, for testing."""
+    rng = np.random.default_rng(0)
+    return Annotations(
+        path=Path("table.csv"), root=Path(), schema=Schema(points=tuple(str(k) for k in range(14))), images=None,
+        features=np.zeros((n, 1), dtype=np.float32), target=rng.uniform(0, 50, (n, 14, 2)), visible=None,
+        split=np.full(n, "test"), line=np.arange(n), size=None, length=None,
+    )  # fmt: skip
+
+
+def test_bodies_have_pcp_without_a_length(tmp_path: Path) -> None:
+    table = unnamed_bodies()
+    exact, off = (judged(table, px) for px in (0.0, 4.0))
+    own = run_figures(run_of(tmp_path), table, off)  # type: ignore[arg-type]
+    assert list(own) == ["pcp_parts", "pcp_curves"]
+    results = {"l2": poses(off.predicted, table), "tukey": poses(exact.predicted, table)}
+    both = comparison_figures(table, results, {"l2": off, "tukey": exact}, {})
+    assert list(both) == ["pcp_parts", "pcp_curves"]
+    assert {"Head", "Forearm", "Mean", "strict PCP@0.5"} <= texts(both["pcp_parts"])
+    curves = {(line.get_label(), line.get_linestyle()): line.get_data() for line in both["pcp_curves"].axes[0].lines}
+    alphas, strict = curves["L2", "-"]
+    at_half = int(np.flatnonzero(np.isclose(alphas, 0.5))[0])
+    assert strict[at_half] == pytest.approx(results["l2"]["pcp"], rel=1e-6)
+    np.testing.assert_array_equal(curves["Tukey", ":"][1], np.ones(101))
+
+
+def test_bodies_without_limbs_are_drawn_as_bodies(faces: Annotations) -> None:
+    limbs, pairs = sticks(unnamed_bodies().schema)
+    assert (len(limbs), len(pairs)) == (14, 6)
+    assert sticks(faces.schema) == (faces.schema.limbs, faces.schema.pairs)  # its own
+    own = dataclasses.replace(unnamed_bodies().schema, limbs=((0, 1),), pairs=((0, 5),))
+    assert sticks(own) == (((0, 1),), ((0, 5),))
 
 
 def test_the_runs_of_a_comparison() -> None:

@@ -150,7 +150,7 @@ def test_what_a_run_folder_holds_is_told_right() -> None:
 def test_whole_pages(
     tmp_path: Path, labels: pd.DataFrame, load: Any, history: pd.DataFrame, results: dict[str, dict[str, Any]]
 ) -> None:
-    page = Page(report_run(tmp_path / "run", config={}, metrics={}, history=history, table=labels, method="gum",
+    page = Page(report_run(tmp_path / "run", config={}, metrics={}, histories={"gum": history}, table=labels,
                            load=load))  # fmt: skip
     assert page.tags.count("img") == 3 + 3  # figures, and a thumbnail for each suspect
     assert sorted(path.name for path in (tmp_path / "run" / "figures").iterdir()) == [
@@ -163,7 +163,7 @@ def test_whole_pages(
 
 def test_whole_page_of_a_table(tmp_path: Path, labels: pd.DataFrame, history: pd.DataFrame) -> None:
     table = labels.rename(columns={"image": "row"})
-    page = Page(report_run(tmp_path, config={}, metrics={}, history=history, table=table, method="l2"))
+    page = Page(report_run(tmp_path, config={}, metrics={}, histories={"l2": history}, table=table))
     assert page.tags.count("img") == 2
 
 

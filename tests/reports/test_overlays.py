@@ -12,7 +12,7 @@ import pytest
 
 from steadfit.errors import DataError
 from steadfit.reports.crops import thumbnail
-from steadfit.reports.overlays import colours, draw_points, to_enlarged, write_image
+from steadfit.reports.overlays import MIDDLE, SIDES, colours, draw_points, to_enlarged, write_image
 
 GREY = np.full((48, 64, 3), 90, dtype=np.uint8)
 
@@ -63,6 +63,30 @@ def test_limbs_and_given_are_drawn() -> None:
     assert np.abs(limb.astype(int) - alone)[63, 180].sum() > 100  # half way between the two
     given = draw_points(GREY, points, given=[[10.0, 30.0], [50.0, 10.0]], scale=6)
     assert given[182, 62].tolist() == [229, 19, 58]  # the cross at (10, 30): (10.5·6 - .5, 30.5·6 - .5)
+
+
+def test_stick_figures_have_a_colour_for_each_side() -> None:
+    """Two arms that meet in the neck: a colour each, also at the ends; what crosses the middle has none."""
+    points = [[10.0, 30.0], [30.0, 10.0], [50.0, 30.0], [30.0, 24.0]]
+    drawn = draw_points(GREY, points, limbs=[(0, 3), (2, 3), (1, 3), (0, 2)], pairs=[(0, 2)], scale=6)
+    ends = {at: tuple(drawn[round(6 * y + 2.5), round(6 * x + 2.5)].tolist()) for at, (x, y) in enumerate(points)}
+    assert ends == {0: SIDES[0], 1: MIDDLE, 2: SIDES[1], 3: MIDDLE}
+    middles = {(0, 3): SIDES[0], (2, 3): SIDES[1], (1, 3): MIDDLE, (0, 2): MIDDLE}
+    for (a, b), colour in middles.items():
+        x, y = (np.array(points[a]) + points[b]) / 2
+        assert tuple(drawn[round(6 * y + 2.5), round(6 * x + 2.5)].tolist()) == colour
+
+
+def test_pairs_without_limbs_change_nothing() -> None:
+    points = [[10.0, 30.0], [50.0, 30.0]]
+    np.testing.assert_array_equal(draw_points(GREY, points, pairs=[(0, 1)]), draw_points(GREY, points))
+
+
+def test_ellipses_of_a_stick_figure_have_its_colours() -> None:
+    around = np.stack([16.0 * np.eye(2)] * 2)
+    drawn = draw_points(GREY, [[10.0, 24.0], [50.0, 24.0]], limbs=[(0, 1)], pairs=[(0, 1)], ellipses=around, scale=6)
+    for x, colour in zip((10.0, 50.0), SIDES, strict=True):
+        assert tuple(drawn[round(6 * 20 + 2.5), round(6 * x + 2.5)].tolist()) == colour  # 4 px above the point
 
 
 def test_colours_belong_to_the_index() -> None:

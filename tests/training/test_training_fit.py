@@ -286,12 +286,17 @@ def test_mirroring_is_a_function_of_seed_epoch_and_batch(faces: Annotations) -> 
 
 
 def test_the_history_and_the_saved_tensors(faces: Annotations, tmp_path: Path) -> None:
-    go(faces, tmp_path / "run", dataclasses.replace(FACES, epochs=3))
+    run = go(faces, tmp_path / "run", dataclasses.replace(FACES, epochs=3))
     history = pd.read_csv(tmp_path / "run" / "history.csv")
     assert history.columns.tolist() == [
-        "epoch", "phase", "train_loss", "val_loss", "val_error", "val_pck", "suspects", "inlier_share", "lr", "seconds"
+        "epoch", "phase", "train_loss", "val_loss", "val_error", "val_mean", "val_pck", "suspects", "inlier_share",
+        "lr", "seconds",
     ]  # fmt: skip
     assert history["phase"].tolist() == ["warm-up", "round", "round"]
     assert np.isfinite(history.drop(columns="phase").to_numpy(float)).all()
+    val = faces.take(faces.rows("val"))
+    error = np.linalg.norm(run.predict(val).mean - val.target, axis=-1)
+    assert history["val_mean"].iloc[-1] == pytest.approx(error.mean(), rel=1e-5)  # float32
+    assert history["val_error"].iloc[-1] == pytest.approx(np.sort(error, axis=None)[(error.size - 1) // 2], rel=1e-5)
     tensors = load_file(tmp_path / "run" / "model.safetensors")
     assert {"center", "scale", "inputs.mean", "noise.inlier_share", "noise.fallen_back"} <= set(tensors)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+import yaml
+
+from steadfit.data import Warp
 from steadfit.errors import ConfigError
 from steadfit.noise import GaussianUniformNoise, TukeyNoise
 from steadfit.training import PROTOCOLS, Settings
@@ -13,7 +17,7 @@ from steadfit.training import PROTOCOLS, Settings
     ("options", "message"),
     [
         ({"noise": "l3"}, "expected noise to be one of .*, got 'l3'"),
-        ({"protocol": "best"}, "expected protocol to be one of 'steady', 'paper', 'staged', 'hourglass', got 'best'"),
+        ({"protocol": "best"}, "expected protocol to be one of 'steady', 'paper', 'staged', .*'convnet', got 'best'"),
         ({"residuals": "none"}, "expected residuals to be one of 'pass', 'epoch', got 'none'"),
         ({"unit": "image", "noise": "l2"}, "expected unit to be one of 'sample', 'point', 'coordinate', got 'image'"),
         ({"cache": "yes"}, "expected cache to be one of 'auto', 'on', 'off', got 'yes'"),
@@ -48,6 +52,29 @@ def test_the_protocols_noise_models() -> None:
         warmup="l2", inner="squared", volume="moments", inflation=1.0
     )
     assert Settings(protocol="paper", noise="tukey").noise_model() == TukeyNoise(warmup="l2")
+
+
+@pytest.mark.parametrize(("size", "frame"), [(48, (48, 48)), ((120, 80), (120, 80))])
+def test_the_frame(size: int | tuple[int, int], frame: tuple[int, int]) -> None:
+    settings = Settings(size=size)
+    assert settings.frame == frame
+    written = yaml.safe_load(yaml.safe_dump(settings.to_dict()))
+    assert written["size"] == (size if isinstance(size, int) else [120, 80])
+    assert Settings.from_dict(written) == settings  # what --resume compares
+
+
+@pytest.mark.parametrize("size", [(120, 0), (120,), (3, 4, 5), 48.0, "48", True, (48, 48.0)])
+def test_sizes_that_are_none(size: object) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"expected size >= 1, got {size!r}. Give a side, or (height,")):
+        Settings(size=size)  # type: ignore[arg-type]
+
+
+def test_the_protocol_of_the_convnet() -> None:
+    plan = Settings(protocol="convnet", network="convnet", size=(120, 80)).plan()
+    assert (plan.optimizer, plan.schedule, plan.weight_decay, plan.averaging) == ("sgd", "constant", 5e-4, 0.0)
+    assert plan.warp == Warp(rotation=20, scale=1, anisotropy=1, perspective=0, shift=0.05)
+    assert Settings().plan().weight_decay == 1e-2
+    assert Settings(protocol="convnet", weight_decay=0.0).plan().weight_decay == 0.0
 
 
 def test_overrides() -> None:

@@ -41,8 +41,8 @@ def read_box(raw: RawTable, schema: Schema, target: Floats, size: Floats | None)
     return box, problems
 
 
-def box_of_points(target: Floats, size: Floats, *, margin: float) -> Floats:
-    """Boxes around the annotated points, widened on each side by a share of the longer side.
+def box_of_points(target: Floats, size: Floats, *, margin: float | tuple[float, float]) -> Floats:
+    """Boxes around the annotated points, widened on each side.
 
     A point outside the image counts at its edge, so that a wild label does not shrink the face to nothing. A row
     whose points span less than a pixel, as one without points does, gets the whole image.
@@ -50,10 +50,10 @@ def box_of_points(target: Floats, size: Floats, *, margin: float) -> Floats:
     Args:
         target: (N, K, 2) in px, NaN = not annotated.
         size: (N, 2) width and height of the images in px.
-        margin: share of the longer side, >= 0.
+        margin: share of the longer side, or (horizontal, vertical) in px, >= 0.
 
     Returns:
-        (N, 4) x, y, width, height in px.
+        (N, 4) x, y, width, height in px, the last two at least 1.
 
     >>> box_of_points(np.array([[[10.0, 20.0], [30.0, 24.0]]]), np.array([[99.0, 99.0]]), margin=0.25).tolist()
     [[5.5, 15.5, 30.0, 14.0]]
@@ -65,9 +65,16 @@ def box_of_points(target: Floats, size: Floats, *, margin: float) -> Floats:
     longer = span.max(axis=1, keepdims=True)  # (N, 1); -inf without points
     whole = ~(longer >= 1)
     low, span = np.where(whole, 0.0, low), np.where(whole, 0.0, span)
-    extent = span + 2 * margin * np.where(whole, 0.0, longer)
+    share = isinstance(margin, float | int)
+    added = margin * np.where(whole, 0.0, longer) if share else np.asarray(margin, dtype=np.float64)  # (N, 1) or (2,)
+    extent = np.maximum(span + 2 * added, 1.0)
     around = np.concatenate([low + span / 2 - (extent - 1) / 2, extent], axis=1)
-    return np.where(whole, np.concatenate([np.zeros_like(size), size], axis=1), around)
+    return np.where(whole, whole_image(size), around)
+
+
+def whole_image(size: Floats) -> Floats:
+    """The boxes (N, 4) of whole images of width and height (N, 2)."""
+    return np.concatenate([np.zeros_like(size), size], axis=1)
 
 
 def _numbers(raw: RawTable, columns: tuple[str, ...]) -> tuple[Floats, list[Problem]]:

@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from steadfit import _checks
-from steadfit.data.augment import Warp
 from steadfit.data.cache import FileCache, FrameCache, fits_in_memory, to_tensor, total_size
 from steadfit.data.frame import Frame, frames_of
 from steadfit.data.images import Image, decode_image, frame_size, letterbox, read_image
 from steadfit.data.mirror import permute_labels
+from steadfit.data.misplacing import Augmentation
 from steadfit.data.sampling import sample
 from steadfit.data.shuffling import Shuffle, as_made
 from steadfit.data.table import Annotations, row_numbers
@@ -57,11 +57,12 @@ class LabelledDataset(Dataset[Batch]):
         augment: the distribution of random warps, None for none.
         seed: of the warps, >= 0; the warp of a sample is a function of seed, epoch (``set_epoch``) and position.
         sampling: how an image comes into the frame: ``"letterbox"``, area means where it shrinks; ``"warp"``, by the
-            one sampling that ``augment`` uses as well; ``"auto"``, ``"warp"`` with ``augment`` or boxes. Validate and
-            predict with the sampling of the training. The frame's geometry is the same either way.
+            one sampling that ``augment`` uses as well; ``"auto"``, ``"warp"`` with ``augment``, boxes or images to
+            stretch. Validate and predict with the sampling of the training. The frame's geometry is the same either
+            way.
 
     Raises:
-        ValueError: ``augment`` without images, or a letterbox with boxes or ``augment``.
+        ValueError: ``augment`` without images, or a letterbox with boxes, stretched images or ``augment``.
         DataError: an image has changed since the table was checked.
     """
 
@@ -74,7 +75,7 @@ class LabelledDataset(Dataset[Batch]):
         channels: int = 1,
         cache: bool | Literal["auto"] = "auto",
         transform: Transform | None = None,
-        augment: Warp | None = None,
+        augment: Augmentation | None = None,
         seed: int = 0,
         sampling: Literal["auto", "letterbox", "warp"] = "auto",
     ) -> None:
@@ -170,7 +171,7 @@ class LabelledDataset(Dataset[Batch]):
             return self._cache[index]
         return torch.stack([self._read(position) for position in index.tolist()])
 
-    def _warped(self, index: Tensor, augment: Warp) -> Batch:
+    def _warped(self, index: Tensor, augment: Augmentation) -> Batch:
         """Images and targets of one batch, warped; matrices (B, 3, 3)."""
         schema = self.annotations.schema
         warp, mirrored = augment.sample(
@@ -226,14 +227,18 @@ class LabelledDataset(Dataset[Batch]):
         return image
 
 
-def _sampling(annotations: Annotations, augment: Warp | None, sampling: str) -> str:
+def _sampling(annotations: Annotations, augment: Augmentation | None, sampling: str) -> str:
     """``"letterbox"`` or ``"warp"``."""
     _checks.one_of("LabelledDataset", "sampling", sampling, ("auto", "letterbox", "warp"))
     if augment is not None and annotations.images is None:
         raise ValueError("LabelledDataset: expected images to warp, got a table of features. Leave out augment.")
-    warps = augment is not None or annotations.box is not None
+    stretched = annotations.images is not None and annotations.schema.box_fit == "stretch"
+    warps = augment is not None or annotations.box is not None or stretched
     if warps and sampling == "letterbox":
-        raise ValueError("LabelledDataset: expected sampling 'warp' or 'auto' with augment or boxes, got 'letterbox'.")
+        raise ValueError(
+            "LabelledDataset: expected sampling 'warp' or 'auto' with augment, boxes or stretched images, got "
+            "'letterbox'."
+        )
     return "warp" if warps or sampling == "warp" else "letterbox"
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from steadfit.data.boxes import whole_image
 from steadfit.data.images import Floats, frame_size, letterbox_map
 from steadfit.data.table import Annotations
 from steadfit.data.warp import frame_matrix
@@ -55,15 +56,20 @@ class Frame:
         return scale[:, None].to(value.device), shift[:, None].to(value.device)
 
 
-def frame_map(sizes: Floats, boxes: Floats | None, size: int | tuple[int, int]) -> tuple[Floats, Floats]:
+def frame_map(
+    sizes: Floats, boxes: Floats | None, size: int | tuple[int, int], *, fit: str = "inside"
+) -> tuple[Floats, Floats]:
     """The maps of images into the frame: by their boxes, or without boxes by the letterbox.
 
-    scale = min(frame width / box width, frame height / box height), the box's centre comes to the frame's centre
+    scale = (frame width / box width, frame height / box height), inside: their minimum for both; the box's centre comes
+    to the frame's centre
 
     Args:
         sizes: (N, 2) width and height of the images in px.
         boxes: (N, 4) x, y, width, height in px, see ``Annotations.box``; None for the letterbox.
         size: the frame's side, or its (height, width), in px.
+        fit: ``"inside"`` keeps the aspect and shows what lies around the box; ``"stretch"`` scales width and height
+            apart so that the box, or without boxes the image, fills the frame.
 
     Returns:
         scale (N, 2) and shift (N, 2): frame = user * scale + shift.
@@ -72,11 +78,14 @@ def frame_map(sizes: Floats, boxes: Floats | None, size: int | tuple[int, int]) 
     >>> scale.tolist(), shift.tolist()
     ([[2.0, 2.0]], [[-9.5, -39.5]])
     """
-    if boxes is None:
+    if boxes is None and fit == "inside":
         return letterbox_map(sizes, size)
+    boxes = whole_image(sizes) if boxes is None else boxes
     height, width = frame_size(size)
     frame = np.array([width, height], dtype=np.float64)
-    scale = (frame / boxes[:, 2:]).min(axis=1, keepdims=True).repeat(2, axis=1)
+    scale = frame / boxes[:, 2:]
+    if fit == "inside":
+        scale = scale.min(axis=1, keepdims=True).repeat(2, axis=1)
     centre = boxes[:, :2] + (boxes[:, 2:] - 1) / 2
     return scale, (frame - 1) / 2 - centre * scale
 
@@ -92,6 +101,6 @@ def frames_of(annotations: Annotations, rows: npt.NDArray[np.int64], size: tuple
     if annotations.size is None:
         return units, units
     boxes = None if annotations.box is None else annotations.box[rows]
-    scale, shift = frame_map(annotations.size[rows], boxes, size)
+    scale, shift = frame_map(annotations.size[rows], boxes, size, fit=annotations.schema.box_fit)
     pixels = Frame(torch.from_numpy(scale), torch.from_numpy(shift))
     return (pixels if annotations.schema.dims == 2 else units), pixels

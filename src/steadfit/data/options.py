@@ -68,7 +68,7 @@ def coerce(key: str, value: Any, points: Sequence[str]) -> Any:
     if key == "box":
         return _box(value)
     if key == "box_margin":
-        return _number(key, value)
+        return _margin(key, value)
     if not isinstance(value, str):
         raise wrong(f"{key} to be a word, got {value!r}")
     return value
@@ -117,6 +117,16 @@ def _normalizer(value: Any, points: Sequence[str]) -> float | str | tuple[int, i
 def _box(value: Any) -> str | tuple[str, ...]:
     names = names_of("box", value)
     return names[0] if names == ("points",) else names
+
+
+def _margin(key: str, value: Any) -> float | tuple[float, float]:
+    """A share, or a pair in px; as a string ``"20,10"``."""
+    parts = value.split(",") if isinstance(value, str) and "," in value else value
+    if not isinstance(parts, list | tuple):
+        return _number(key, value)
+    if len(parts) != 2:
+        raise wrong(f"{key} to be a share or two numbers of px, got {value!r}")
+    return _number(key, parts[0]), _number(key, parts[1])
 
 
 def _number(key: str, value: Any) -> float:

@@ -35,11 +35,17 @@ class Schema:
         normalizer: the normalising length: a number in the units, a column, or the two points whose distance it is.
         units: what the targets are measured in; px means pixels of the stored image.
         visibility: what v = 0 with coordinates given means, ``"occluded"`` (annotated) or ``"missing"``.
+        sides: ``"person"``, left and right as annotated; ``"observer"``, exchanged where a person's first sides lie
+            farther right in the image than the second ones (:func:`~steadfit.data.sides.observer_centric`), so that
+            every pair has to name the same side first.
         image: the column of image paths; an empty name for a table read without its images.
         split: the column of ``train``, ``val`` and ``test``.
         box: the part of an image that the network sees: four columns for left, top, width and height in px of the
             stored image, ``"points"`` for a box around the annotated points, None for the whole image.
-        box_margin: for ``"points"``, what is added on each side, as a share of the box's longer side.
+        box_margin: for ``"points"``, what is added on each side: a share of the box's longer side, or a pair
+            (horizontal, vertical) in px.
+        box_fit: how the box comes into the frame: ``"inside"``, in its own aspect, with what lies around it;
+            ``"stretch"``, width and height scaled apart so that it fills the frame (without a box: the image).
 
     Raises:
         DataError: pairs or limbs out of range, a point in two pairs, a name twice, points together with targets.
@@ -57,16 +63,20 @@ class Schema:
     normalizer: float | str | tuple[int, int] | None = None
     units: str = "px"
     visibility: str = "occluded"
+    sides: str = "person"
     image: str = "image"
     split: str = "split"
     box: str | tuple[str, ...] | None = None
-    box_margin: float = 0.25
+    box_margin: float | tuple[float, float] = 0.25
+    box_fit: str = "inside"
 
     def __post_init__(self) -> None:
         if self.points and self.targets:
             raise wrong(f"points or targets, got {len(self.points)} points and {len(self.targets)} targets")
         if self.visibility not in ("occluded", "missing"):
             raise wrong(f"visibility 'occluded' or 'missing', got {self.visibility!r}")
+        if self.sides not in ("person", "observer"):
+            raise wrong(f"sides 'person' or 'observer', got {self.sides!r}")
         for key in NAME_LISTS:
             _check_names(key, getattr(self, key))
         for key in PAIR_LISTS:
@@ -187,12 +197,15 @@ def _check_normalizer(value: float | str | tuple[int, int] | None, count: int) -
 
 def _check_box(schema: Schema) -> None:
     box, margin = schema.box, schema.box_margin
+    margins = margin if isinstance(margin, tuple) else (margin,)
     if box is not None and box != "points" and not (isinstance(box, tuple) and len(set(box)) == 4):
         raise wrong(f"box to be 'points' or four columns (left, top, width, height), got {box!r}")
     if box == "points" and schema.targets:
         raise wrong(f"points for a box around them, got {len(schema.targets)} scalar targets")
-    if not (math.isfinite(margin) and margin >= 0):
+    if not all(math.isfinite(value) and value >= 0 for value in margins):
         raise wrong(f"box_margin >= 0 and finite, got {margin}")
+    if schema.box_fit not in ("inside", "stretch"):
+        raise wrong(f"box_fit 'inside' or 'stretch', got {schema.box_fit!r}")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from steadfit.data.images import Progress, scan
 from steadfit.data.problems import Problem, settle
 from steadfit.data.reading import RawTable, read_table
 from steadfit.data.schema import Schema
+from steadfit.data.sides import observer_centric
 from steadfit.data.splits import SPLITS, draw_split, empty_splits, read_split
 
 __all__ = ["Annotations", "Problem", "load_annotations"]
@@ -182,6 +183,8 @@ def _read(raw: RawTable, schema: Schema, progress: Progress | None) -> tuple[Ann
     """All rows, good and bad, with the digests of their images."""
     target, problems = columns.read_target(raw, schema)
     visible, found_visible = columns.read_visible(raw, schema, target)
+    if schema.sides == "observer":
+        target, visible, _ = observer_centric(target, schema.pairs, visible)
     features, found_features = columns.read_features(raw, schema)
     length, found_length = columns.read_length(raw, schema, target)
     split, found_split = read_split(raw, schema.split) if schema.split in raw.cells else (_all_train(raw), [])

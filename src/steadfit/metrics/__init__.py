@@ -23,6 +23,16 @@ from steadfit.metrics.keypoints import (
     pck_curve,
     torso_length,
 )
+from steadfit.metrics.parts import (
+    PCP,
+    Part,
+    body_joints,
+    body_limbs,
+    body_pairs,
+    body_parts,
+    part_errors,
+    pcp_curve,
+)
 from steadfit.metrics.regression import (
     FailureRate,
     MeanAbsoluteError,
@@ -37,6 +47,7 @@ from steadfit.metrics.temperature import Temperature, fit_temperature
 
 __all__ = [
     "PCK",
+    "PCP",
     "Calibration",
     "Comparison",
     "ConformalRadius",
@@ -48,6 +59,7 @@ __all__ = [
     "OutlierDetection",
     "OutlierScores",
     "PCKArea",
+    "Part",
     "Pit",
     "PointError",
     "Reliability",
@@ -56,6 +68,10 @@ __all__ = [
     "SwapRate",
     "Temperature",
     "best_stars",
+    "body_joints",
+    "body_limbs",
+    "body_pairs",
+    "body_parts",
     "calibration",
     "calibration_table",
     "compare_errors",
@@ -69,7 +85,9 @@ __all__ = [
     "negative_log_likelihood",
     "normalised_error",
     "outlier_scores",
+    "part_errors",
     "pck_curve",
+    "pcp_curve",
     "per_image_error",
     "pit",
     "reliability",

@@ -111,12 +111,12 @@ class RootMeanSquareError(_Mean):
 
 
 class PointError(_Mean):
-    """Mean Euclidean error over the annotated points, overall or for each point.
+    """Mean Euclidean error over the annotated points, overall or for each point: the mean pixel error (MPE) of poses.
 
     mean ||y - f||₂.
 
     Args:
-        per_point: number of points K; then ``compute`` gives one mean for each. None: one mean over all.
+        points: number of points K; then ``compute`` gives one mean for each. None: one mean over all.
 
     Args of ``update``:
         prediction: ``(B, K, D)``, in the user's units.
@@ -126,26 +126,29 @@ class PointError(_Mean):
 
     Raises:
         TypeError: no floating tensors.
-        ValueError: different shapes, not three axes, infinite targets, or K not ``per_point``.
+        ValueError: different shapes, not three axes, infinite targets, or K not ``points``.
+
+    References:
+        Belagiannis et al., ICCV 2015, Fig. 1 (MPE).
 
     >>> import torch
-    >>> metric = PointError(per_point=2)
+    >>> metric = PointError(points=2)
     >>> metric.update(torch.zeros(1, 2, 2), torch.tensor([[[3.0, 4.0], [0.0, 1.0]]]))
     >>> metric.compute().tolist()
     [5.0, 1.0]
     """
 
-    def __init__(self, *, per_point: int | None = None) -> None:
-        if per_point is not None and per_point < 1:
-            raise ValueError(f"PointError: expected per_point >= 1, got {per_point}. Give the number of points.")
-        super().__init__(per_point)
-        self.per_point = per_point
+    def __init__(self, *, points: int | None = None) -> None:
+        if points is not None and points < 1:
+            raise ValueError(f"PointError: expected points >= 1, got {points}. Give the number of points.")
+        super().__init__(points)
+        self.points = points
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Take in a batch."""
         error = _distance("PointError", prediction, target)
-        if self.per_point not in (None, error.shape[1]):
-            raise ValueError(f"PointError: expected {self.per_point} points, got {error.shape[1]}. Set per_point.")
+        if self.points not in (None, error.shape[1]):
+            raise ValueError(f"PointError: expected {self.points} points, got {error.shape[1]}. Set points.")
         self._add(error, ~target.isnan().any(-1))
 
 

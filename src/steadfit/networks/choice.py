@@ -10,6 +10,7 @@ from torch import nn
 from steadfit import _checks
 from steadfit.networks.cifar import CifarResNet
 from steadfit.networks.compact import CompactConvNet
+from steadfit.networks.convnet import ConvNet
 from steadfit.networks.heads import DepthwiseHead
 from steadfit.networks.resnet import ResNet
 
@@ -30,8 +31,15 @@ NETWORKS: dict[str, Builder] = {
     "resnet8": partial(CifarResNet, 8),
     "resnet20": partial(CifarResNet, 20),
     "resnet110": partial(CifarResNet, 110),
+    "convnet": ConvNet,
+    "convnet-he": partial(ConvNet, start="he"),
 }
 """The networks for images, by the name that settings and command line use."""
+
+
+GREY_LEVELS = frozenset({"convnet"})
+"""Networks that take images in grey levels, 0 to 255, less the training set's mean: their first weights are made for
+inputs of that size, and next to nothing of smaller ones would reach their end."""
 
 
 def build_network(
@@ -42,8 +50,8 @@ def build_network(
     Args:
         name: a key of :data:`NETWORKS`.
         in_channels: 1 for grey, 3 for colour. n_outputs: numbers to regress. size: (height, width) in pixels.
-        head: ``"depthwise"``, ``"average"``, ``"flatten"``; None for the network's own (``"flatten"`` for compact,
-            ``"average"`` for ResNet-8, -20 and -110, ``"depthwise"`` for the other ResNets).
+        head: ``"depthwise"``, ``"average"``, ``"flatten"``; None for the network's own (``"flatten"`` for compact and
+            convnet, ``"average"`` for ResNet-8, -20 and -110, ``"depthwise"`` for the other ResNets).
 
     Raises:
         ValueError: a name or head that there isn't.

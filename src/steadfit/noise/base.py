@@ -1,12 +1,13 @@
 """What training believes about label errors: the interface of every noise model.
 
 A noise model is an immutable description; what it learns lives in a ``State``, a dict of tensors that :meth:`refit`
-returns, so that it can be checkpointed, compared and moved without knowing the model. It answers four questions:
+returns, so that it can be checkpointed, compared and moved without knowing the model. It answers five questions:
 
 1. :meth:`NoiseModel.n_outputs`: how many numbers must the network put out;
 2. :meth:`NoiseModel.loss`: what is the loss of each label;
 3. :meth:`NoiseModel.trust`: how much is each label trusted, in [0, 1] (and :meth:`is_outlier`: is it suspect);
-4. :meth:`NoiseModel.refit`: what is re-estimated from the whole training set.
+4. :meth:`NoiseModel.refit`: what is re-estimated from the whole training set;
+5. :meth:`NoiseModel.observe`: what is learned from every training batch, before its loss (by most models nothing).
 
 Shapes: N samples, K points, D coordinates each; ``output`` (N, n_outputs) comes from the network, ``target`` (N, K, D)
 has NaN where a label is missing, trust and losses are (N, K), weights (N, K, D). A new model is a subclass in a file of
@@ -36,6 +37,8 @@ State = dict[str, Tensor]
 WARM_UPS = {"l1": Absolute(), "l2": Squared()}
 WIDE = 7.0
 """The factor on the scale of a "wide" start, as the authors of paper 1 used it."""
+SCALES = ("epoch", "batch", "running")
+"""Whose MAD: the whole training set's at every refit, the batch's, an average over batches."""
 
 
 def residual_of(location: Tensor, target: Tensor) -> Tensor:
@@ -57,16 +60,18 @@ def penalized(penalty: Penalty, location: Tensor, target: Tensor, scale: Tensor 
     return penalty.rho((known - location) / scale)
 
 
-def robust_scale(residual: Tensor) -> Tensor:
-    """1.4826 MAD of every coordinate, (K, D), with a documented floor.
-
-    Where at least half of the residuals are equal the MAD is 0: then 1.2533 times the mean absolute deviation about the
-    median takes its place (sigma for a Gaussian), and 1 where that is 0 too (all residuals equal) or nothing is
-    annotated.
-    """
+def spread(residual: Tensor) -> Tensor:
+    """1.4826 MAD of every coordinate, (K, D); where at least half of the residuals are equal, so that it is 0, 1.2533
+    times the mean absolute deviation about the median (sigma for a Gaussian). 0 where all are equal, NaN where there is
+    none."""
     scale = mad(residual)
-    spread = 1.2533 * (residual - nanmedian(residual)).abs().nanmean(dim=0)
-    scale = torch.where(scale > 0, scale, spread)
+    deviation = 1.2533 * (residual - nanmedian(residual)).abs().nanmean(dim=0)
+    return torch.where(scale > 0, scale, deviation)
+
+
+def robust_scale(residual: Tensor) -> Tensor:
+    """:func:`spread` with a floor: 1 where all residuals are equal or nothing is annotated."""
+    scale = spread(residual)
     return torch.where(scale > 0, scale, 1.0)
 
 
@@ -83,12 +88,16 @@ class NoiseModel(ABC):
     warmup: str = "l1"
     name: ClassVar[str] = ""
     needs_refit: ClassVar[bool] = True
-    fixed_loss: ClassVar[bool] = False  # the loss does not depend on the state: one refit at the end is enough
     keeps_weights: ClassVar[bool] = False  # labels have weights that stay the same from one refit to the next
     predicts_covariance: ClassVar[bool] = False  # the network puts out a distribution; targets are whitened for it
 
     def __post_init__(self) -> None:
         _checks.one_of(type(self).__name__, "warmup", self.warmup, tuple(WARM_UPS))
+
+    @property
+    def refits_once(self) -> bool:
+        """Whether the loss needs no refit, so that one at the end of training, for trust and suspects, is enough."""
+        return False
 
     def n_outputs(self, points: int, dims: int) -> int:
         """How many numbers the network puts out for K points of D coordinates."""
@@ -131,6 +140,11 @@ class NoiseModel(ABC):
         """The state re-estimated from all training samples; ``state`` is not changed."""
         return state
 
+    def observe(self, output: Tensor, target: Tensor, state: State) -> State:
+        """The state with what a training batch (N samples) says, for its own loss and later ones; ``state`` is not
+        changed."""
+        return state
+
     def weight(self, output: Tensor, target: Tensor, state: State) -> Tensor | None:
         """Weights (N, K, D) that labels keep until the next refit; None: the loss needs none."""
         return None
@@ -147,32 +161,69 @@ class NoiseModel(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class PenaltyNoise(NoiseModel):
-    """rho(residual / scale), the scale re-estimated by the MAD of the whole training set, coordinate by coordinate.
+    """rho(residual / s), s the scale of each coordinate, a constant in backpropagation.
 
     Trust is the penalty's; a label with several coordinates has the trust of its worst one. A label is an outlier
     where some |u| > ``cut``.
+
+    Args:
+        cut: in units of the scale.
+        scale: whose residuals the MAD is taken of. ``"epoch"``: the whole training set's, at every refit (papers 1 and
+            2). ``"batch"``: those of the present batch. ``"running"``: an average of the batches' MADs b_1 … b_n that
+            forgets, sum_k momentum^(n-k) b_k / sum_k momentum^(n-k), which starts at b_1. With the last two the
+            training set is passed over once, at the end, for trust and suspects: their s is that of ``"epoch"``.
+        momentum: of ``"running"``, in [0, 1).
+
+    A coordinate whose labels are all missing in a batch, or have equal residuals (as one label has), or overflow, tells
+    no scale: there s stays what it was, 1 before anything is known. A batch has at most as many labels as samples to
+    tell s from; with few of them ``"batch"`` is noisy.
     """
 
     cut: float = 4.6851
+    scale: str = "epoch"
+    momentum: float = 0.9
 
     def __post_init__(self) -> None:
-        _checks.one_of(type(self).__name__, "warmup", self.warmup, (*WARM_UPS, "wide"))
-        _checks.positive(type(self).__name__, "cut", self.cut)
+        who = type(self).__name__
+        _checks.one_of(who, "warmup", self.warmup, (*WARM_UPS, "wide"))
+        _checks.positive(who, "cut", self.cut)
+        _checks.one_of(who, "scale", self.scale, SCALES)
+        if not 0 <= _checks.number(who, "momentum", self.momentum) < 1:
+            raise ValueError(f"{who}: expected 0 <= momentum < 1, got {self.momentum}.")
+
+    @property
+    def refits_once(self) -> bool:
+        return self.scale != "epoch"
 
     @abstractmethod
     def penalty(self) -> Penalty:
         """The penalty of a scaled residual."""
 
     def initial_state(self, points: int, dims: int) -> State:
-        return {"scale": torch.ones(points, dims)}
+        scale = {"scale": torch.ones(points, dims)}
+        running = {"batches": torch.zeros(points, dims)}  # in the average: sum_k momentum^(n-k)
+        return scale | running if self.scale == "running" else scale
 
     def refit(self, output: Tensor, target: Tensor, state: State) -> State:
-        residual = residual_of(self.prediction(output, target.shape[-1]), target)
-        return {"scale": robust_scale(residual).to(state["scale"])}
+        return state | {"scale": robust_scale(self._residual(output, target)).to(state["scale"])}
+
+    @torch.no_grad()
+    def observe(self, output: Tensor, target: Tensor, state: State) -> State:
+        if self.scale == "epoch":
+            return state
+        found = spread(self._residual(output, target)).to(state["scale"])
+        told, former = (found > 0) & found.isfinite(), state["scale"]
+        if self.scale == "batch":
+            return state | {"scale": torch.where(told, found, former)}
+        batches = torch.where(told, self.momentum * state["batches"] + 1, state["batches"])
+        return {"scale": torch.where(told, former.lerp(found, 1 / batches), former), "batches": batches}
+
+    def _residual(self, output: Tensor, target: Tensor) -> Tensor:
+        return residual_of(self.prediction(output, target.shape[-1]), target)
 
     def warmup_loss(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         if self.warmup == "wide":
-            return self.loss(output, target, {"scale": WIDE * state["scale"]})
+            return self.loss(output, target, state | {"scale": WIDE * state["scale"]})
         return super().warmup_loss(output, target, state)
 
     def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
@@ -180,7 +231,7 @@ class PenaltyNoise(NoiseModel):
         return masked_sum(penalized(self.penalty(), location, target, state["scale"]), weight, target)
 
     def _scaled(self, output: Tensor, target: Tensor, state: State) -> Tensor:
-        return residual_of(self.prediction(output, target.shape[-1]), target) / state["scale"]
+        return self._residual(output, target) / state["scale"]
 
     def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         trust = self.penalty().trust(self._scaled(output, target, state))

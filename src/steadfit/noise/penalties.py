@@ -36,10 +36,17 @@ class L2(NoiseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class L1(PenaltyNoise):
-    """The absolute residual. It has no parameter: the MAD scale serves trust and suspects only."""
+    """The absolute residual. It has no parameter: the MAD serves trust and suspects only."""
 
     name: ClassVar[str] = "l1"
-    fixed_loss: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _checks.one_of("L1", "scale", self.scale, ("epoch",))
+
+    @property
+    def refits_once(self) -> bool:
+        return True
 
     def penalty(self) -> Penalty:
         return Absolute()

@@ -13,8 +13,9 @@ from steadfit.noise.base import NoiseModel, State
 class LabelNoise(nn.Module):
     """A noise model with its state and the weights of all training labels, as buffers of a module.
 
-    As part of your module it is checkpointed and moved with it. Its call is the training loss; :meth:`refit` is the
-    step between epochs (:class:`steadfit.lightning.RefitNoise` does it for Lightning modules).
+    As part of your module it is checkpointed and moved with it. Its call is the training loss, and in training mode the
+    model observes the batch before it (which most models ignore); :meth:`refit` is the step between epochs
+    (:class:`steadfit.lightning.RefitNoise` does it for Lightning modules).
 
     Args:
         noise: the noise model. n_samples, points, dims: N, K, D of the training targets.
@@ -49,6 +50,11 @@ class LabelNoise(nn.Module):
         """What the noise model has learned."""
         return {name: self.get_buffer(f"state_{name}") for name in self._names}
 
+    @property
+    def refits_once(self) -> bool:
+        """Whether one refit at the end is enough: neither the loss nor the labels' weights need one before."""
+        return self.noise.refits_once and not self.by_trust
+
     def forward(
         self, output: Tensor, target: Tensor, index: Tensor, mirrored: Tensor | None = None,
         permutation: Sequence[int] | None = None,
@@ -58,10 +64,22 @@ class LabelNoise(nn.Module):
         ``index`` (B,) says which training samples these are. ``mirrored`` (B,) with the points' ``permutation`` says
         which of them stand mirrored in the batch, left and right points exchanged, so that weights go with their label.
         """
+        state = self._observed(output, target) if self.training else self.state
         if bool(self.warming_up):
-            return self.noise.warmup_loss(output, target, self.state).sum() / len(target)
+            return self.noise.warmup_loss(output, target, state).sum() / len(target)
         weight = self.weights(index, mirrored, permutation)
-        return self.noise.loss(output, target, self.state, weight).sum() / len(target)
+        return self.noise.loss(output, target, state, weight).sum() / len(target)
+
+    @torch.no_grad()
+    def _observed(self, output: Tensor, target: Tensor) -> State:
+        """The state after this batch. The loss gets the new tensors and not the buffers, which the next batch changes,
+        maybe before this one's backward pass."""
+        before = self.state
+        after = self.noise.observe(output.detach(), target, before)
+        for name, value in after.items():
+            if value is not before[name]:
+                before[name].copy_(value)
+        return after
 
     def weights(
         self, index: Tensor, mirrored: Tensor | None = None, permutation: Sequence[int] | None = None

@@ -1,10 +1,14 @@
-"""Whole jobs, each a function of the command line: fit, compare, predict, evaluate, calibrate, corrupt, demo."""
+"""Whole jobs, each a function of the command line: fit, compare, convergence, predict, evaluate, calibrate, corrupt
+and demo.
+"""
 
 from steadfit.recipes.calibration import calibrate_run
+from steadfit.recipes.cascades import fit_cascade_run, open_regions
 from steadfit.recipes.classification import check_losses, compare_losses, fit_classifier
 from steadfit.recipes.classified import evaluate_classifier, open_classes, predict_classes
 from steadfit.recipes.comparison import compare, variants
 from steadfit.recipes.contaminate import KINDS, corrupt_dataset
+from steadfit.recipes.convergence import check_study, convergence
 from steadfit.recipes.demo import demo
 from steadfit.recipes.fitting import check_start, fit_run, open_table, read_truth
 from steadfit.recipes.prediction import evaluate_run, predict_to
@@ -15,16 +19,20 @@ __all__ = [
     "calibrate_run",
     "check_losses",
     "check_start",
+    "check_study",
     "compare",
     "compare_losses",
+    "convergence",
     "corrupt_dataset",
     "demo",
     "evaluate_classifier",
     "evaluate_run",
+    "fit_cascade_run",
     "fit_classifier",
     "fit_run",
     "is_classifier",
     "open_classes",
+    "open_regions",
     "open_table",
     "predict_classes",
     "predict_to",

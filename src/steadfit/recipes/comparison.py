@@ -15,14 +15,15 @@ from rich.console import Console
 from steadfit.data import Annotations
 from steadfit.data.files import atomic_path, write_json
 from steadfit.errors import ConfigError
-from steadfit.metrics import best_stars, compare_errors, per_image_error
+from steadfit.metrics import best_stars, body_parts, compare_errors, per_image_error
 from steadfit.networks import HEATMAP_NETWORKS
 from steadfit.noise import NOISE_MODELS
 from steadfit.recipes.fitting import Flags, check_start, fit_and_judge, image_loader, labels_of, left_out, trained
-from steadfit.recipes.poses import MEASURE, comparison_figures
+from steadfit.recipes.poses import MEASURE, PARTS_MEASURE, comparison_figures
 from steadfit.reports.joints import joint_groups, pck_table
 from steadfit.reports.methods import marks
 from steadfit.reports.pages import report_comparison
+from steadfit.reports.parts import part_groups, pcp_table
 from steadfit.reports.tables import best_method, comparison_table
 from steadfit.training import Judgement, Settings
 from steadfit.training.heatmaps import HEATMAP_LOSSES
@@ -81,6 +82,8 @@ def compare(
         if settings.heatmaps and annotations.length is not None:
             groups = joint_groups(annotations.schema.points, annotations.schema.pairs)
             console.print(pck_table(results, groups, measure=MEASURE))
+        if parts := body_parts(annotations.schema.points):
+            console.print(pcp_table(results, part_groups(parts), measure=PARTS_MEASURE))
         console.print(f"Pictures and tables: {out / 'report.html'}", soft_wrap=True, highlight=False)
     return results
 
@@ -119,7 +122,8 @@ def _check_names(what: str, names: Sequence[str], known: Collection[str]) -> Non
         raise ConfigError(f"compare: expected different {what}, got {', '.join(names)}.")
 
 
-SHARES = ("pck", "pck_area", "swaps", "double", "double_right")
+SHARES = ("pck", "pck_area", "pcp", "pcp_loose", "swaps", "double", "double_right")
+BY_NAME = ("pck_by_point", "pcp_by_part", "point_error_by_point")
 
 
 def score(annotations: Annotations, judgement: Judgement, truth: Flags | None) -> Result:
@@ -136,7 +140,7 @@ def score(annotations: Annotations, judgement: Judgement, truth: Flags | None) -
         "suspects": float(judgement.suspect[train][labelled].mean()),
         "error_rate": judgement.error_rate,
     }
-    result |= {name: found[name] for name in (*SHARES, "pck_by_point") if name in found}
+    result |= {name: found[name] for name in (*SHARES, *BY_NAME) if name in found}
     result["mean"] = float(np.nanmean(result["error"]))
     if truth is not None:
         result |= {k: v for k, v in detection(judgement, annotations, truth).items() if k != "wrong"}
@@ -156,7 +160,7 @@ def _write_numbers(out: Path, results: dict[str, Result]) -> None:
     with atomic_path(out / "errors.parquet") as path:
         pd.DataFrame({m: r["error"] for m, r in results.items()}).to_parquet(path, index=False)
     names = marks(results)
-    lists = ("error", "pck_by_point")
+    lists = ("error", *BY_NAME)
     numbers = {m: {"name": names[m].label} | {k: v for k, v in r.items() if k not in lists} for m, r in results.items()}
     with atomic_path(out / "comparison.csv") as path:
         pd.DataFrame.from_dict(numbers, orient="index").to_csv(path, index_label="method", float_format="%.6g")

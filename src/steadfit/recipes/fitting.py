@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import Progress
 
@@ -24,6 +25,7 @@ from steadfit.recipes.poses import run_figures
 from steadfit.reports.pages import report_run
 from steadfit.reports.tables import fit_summary
 from steadfit.training import Judgement, Run, Settings, fit
+from steadfit.training.opening import Predictor
 from steadfit.training.run import read_config, write_metrics
 from steadfit.training.trainer import occupied
 
@@ -55,7 +57,7 @@ def open_table(
             raise
         said = str(error).removeprefix("Schema: ")
         if given:
-            raise ConfigError(f"{', '.join('--' + name for name in given)}: {said}") from None
+            raise ConfigError(f"{', '.join('--' + name.replace('_', '-') for name in given)}: {said}") from None
         raise DataError(f"{path}: {said}") from None
 
 
@@ -156,22 +158,37 @@ def fit_and_judge(
 ) -> tuple[Run, Judgement]:
     """:func:`fit_run`, and what the run says of every label; ``brief`` says it in one line."""
     check_start([out], resume=resume, device=device)
-    if len(annotations.rows("train")) < 2:
-        raise DataError(f"{annotations.path}: expected at least two training rows, got one.")
+    check_rows(annotations)
     run = fit(annotations, settings, out, resume=resume, device=device, console=console)
     judgement = write_metrics(run, annotations, truth)
-    table = labels_of(annotations, judgement, truth)
-    with atomic_path(run.folder / "trust.parquet") as path:
-        table.to_parquet(path, index=False)
-    write_suspects(trained(table), run.folder / "suspects.csv")
-    if annotations.skipped:
-        with atomic_path(run.folder / "skipped.csv") as path:
-            pd.DataFrame([vars(problem) for problem in annotations.skipped]).to_csv(path, index=False)
+    table = write_labels(run.folder, annotations, judgement, truth)
     if report:
-        write_report(run, annotations, trained(table), judgement)
+        history = pd.read_csv(run.folder / "history.csv")
+        figures = run_figures(run, annotations, judgement)
+        write_report(run, annotations, trained(table), {run.settings.method: history}, figures)
     if console is not None:
-        _tell(run, table, judgement, annotations, console, brief)
+        tell(run, table, judgement, annotations, console, brief)
     return run, judgement
+
+
+def check_rows(annotations: Annotations) -> None:
+    """Raises DataError for a table with too little to train on."""
+    if len(annotations.rows("train")) < 2:
+        raise DataError(f"{annotations.path}: expected at least two training rows, got one.")
+
+
+def write_labels(
+    folder: Path, annotations: Annotations, judgement: Judgement, truth: Flags | None = None
+) -> pd.DataFrame:
+    """Write trust.parquet (every label), suspects.csv (the doubtful ones) and skipped.csv, and give the first."""
+    table = labels_of(annotations, judgement, truth)
+    with atomic_path(folder / "trust.parquet") as path:
+        table.to_parquet(path, index=False)
+    write_suspects(trained(table), folder / "suspects.csv")
+    if annotations.skipped:
+        with atomic_path(folder / "skipped.csv") as path:
+            pd.DataFrame([vars(problem) for problem in annotations.skipped]).to_csv(path, index=False)
+    return table
 
 
 def labels_of(annotations: Annotations, judgement: Judgement, truth: Flags | None = None) -> pd.DataFrame:
@@ -196,19 +213,24 @@ def image_loader(annotations: Annotations) -> Callable[[str], Any] | None:
     return lambda name: read_image(annotations.root / name, 3)
 
 
-def write_report(run: Run, annotations: Annotations, table: pd.DataFrame, judgement: Judgement) -> None:
-    """Figures and report.html."""
+def write_report(
+    run: Predictor,
+    annotations: Annotations,
+    table: pd.DataFrame,
+    histories: Mapping[str, pd.DataFrame],
+    figures: Mapping[str, Figure],
+) -> None:
+    """Figures and report.html; ``histories`` by the names of their curves, ``figures`` beside those of every run."""
     _, config = read_config(run.folder)
     report_run(
         run.folder,
         config=config,
         metrics=json.loads((run.folder / "metrics.json").read_text(encoding="utf-8")),
-        history=pd.read_csv(run.folder / "history.csv"),
+        histories=histories,
         table=table,
-        method=run.settings.method,
         load=image_loader(annotations),
         unit=run.schema.units,
-        more=run_figures(run, annotations, judgement),
+        more=figures,
     )
 
 
@@ -217,8 +239,8 @@ def trained(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["split"] != "test"]
 
 
-def _tell(
-    run: Run, table: pd.DataFrame, judgement: Judgement, annotations: Annotations, console: Console, brief: bool
+def tell(
+    run: Predictor, table: pd.DataFrame, judgement: Judgement, annotations: Annotations, console: Console, brief: bool
 ) -> None:
     listed = fit_summary(
         trained(table),

@@ -16,11 +16,14 @@ from steadfit.data import Annotations, Schema, load_annotations, scan
 from steadfit.data.files import atomic_path, write_json
 from steadfit.data.images import read_image
 from steadfit.errors import ConfigError, DataError, DataWarning
+from steadfit.recipes.poses import sticks
 from steadfit.reports.overlays import draw_points, write_image
+from steadfit.reports.parts import body_table
 from steadfit.reports.values import percent, short
-from steadfit.training import Prediction, Run, load
-from steadfit.training.outcome import FAILURE, PCK_ALPHA, errors, keypoints
-from steadfit.training.run import SUFFIXES, as_images
+from steadfit.training import Prediction
+from steadfit.training.images import SUFFIXES, as_images
+from steadfit.training.opening import Predictor, load_predictor
+from steadfit.training.outcome import FAILURE, PCK_ALPHA, PCP_ALPHA, errors, keypoints, poses
 
 TABLES = {".csv", ".parquet", ".pq"}
 
@@ -51,7 +54,7 @@ def predict_to(
 
     Raises: RunError without a finished run; DataError for inputs that cannot be read or are not what the run takes.
     """
-    run, inputs, out = load(run_folder), Path(inputs), Path(out)
+    run, inputs, out = load_predictor(run_folder), Path(inputs), Path(out)
     if not inputs.exists():
         raise DataError(f"{inputs}: no such image, folder or table.")
     if is_table(inputs):
@@ -59,7 +62,7 @@ def predict_to(
     else:
         prediction, names, paths = _predict_images(run, inputs, skip_bad, views, coverage)
     frame = prediction.to_frame()
-    frame.insert(0, "image" if run.regressor.inputs.images else "line", names)
+    frame.insert(0, "image" if run.takes_images else "line", names)
     with atomic_path(out / "predictions.csv") as path:
         frame.to_csv(path, index=False, float_format="%.6g")
     if paths and run.schema.dims == 2:
@@ -73,7 +76,7 @@ def is_table(inputs: Path) -> bool:
 
 
 def _predict_table(
-    run: Run, table: Path, skip_bad: bool, views: Sequence[str], coverage: float | None
+    run: Predictor, table: Path, skip_bad: bool, views: Sequence[str], coverage: float | None
 ) -> tuple[Prediction, list[str], list[Path]]:
     schema = dataclasses.replace(run.schema, normalizer=None)  # a length is not needed, so its column need not be there
     annotations = _open(run, table, schema, skip_bad)
@@ -83,9 +86,9 @@ def _predict_table(
 
 
 def _predict_images(
-    run: Run, inputs: Path, skip_bad: bool, views: Sequence[str], coverage: float | None
+    run: Predictor, inputs: Path, skip_bad: bool, views: Sequence[str], coverage: float | None
 ) -> tuple[Prediction, list[str], list[Path]]:
-    if not run.regressor.inputs.images:
+    if not run.takes_images:
         raise DataError(
             f"{inputs}: expected a CSV or Parquet table, which this run was trained on, got something else."
         )
@@ -117,12 +120,13 @@ def _readable(paths: list[Path]) -> list[Path]:
     return [path for path, reason in zip(paths, reasons, strict=True) if not reason]
 
 
-def _draw(run: Run, paths: list[Path], prediction: Prediction, folder: Path, console: Console | None) -> None:
+def _draw(run: Predictor, paths: list[Path], prediction: Prediction, folder: Path, console: Console | None) -> None:
     ellipses = prediction.covariance if prediction.ellipsoids is None else prediction.ellipsoids
+    limbs, pairs = sticks(run.schema)
     shown = track(paths, "drawing", console=console, transient=True) if console and console.is_terminal else paths
     for number, path in enumerate(shown):
         around = None if ellipses is None else ellipses[number]
-        picture = draw_points(read_image(path, 3), prediction.mean[number], ellipses=around, limbs=run.schema.limbs)
+        picture = draw_points(read_image(path, 3), prediction.mean[number], ellipses=around, limbs=limbs, pairs=pairs)
         write_image(picture, folder / f"{number:05d}-{path.stem}.png")
 
 
@@ -133,13 +137,15 @@ def evaluate_run(
     split: str = "test",
     threshold: float = FAILURE,
     alpha: float = PCK_ALPHA,
+    pcp: float = PCP_ALPHA,
     views: Sequence[str] = (),
     normalizer: str | None = None,
     skip_bad: bool = False,
     out: str | Path | None = None,
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Errors of a run on a split (``"all"``: every row) of a table, in the run's units; PCK of points with a length.
+    """Errors of a run on a split (``"all"``: every row) of a table, in the run's units; PCK of points with a length,
+    PCP of a body's parts.
 
     The run's schema says what the columns mean. The normalising length is the option's, else the run's, else that of
     the ``dataset.yaml`` beside the table. A table without a split column is split as the run's was.
@@ -147,14 +153,15 @@ def evaluate_run(
     Args:
         threshold: a failure is an error above this share of the normalising length.
         alpha: a point is right (PCK@alpha) within this share of it. views: test-time augmentation.
+        pcp: a part is right (PCP@pcp) if its ends are within this share of its own length.
         out: where the numbers are written as JSON. console: where they are shown.
 
     Raises: ConfigError where the split has no rows, or for a threshold or normalizer without meaning.
     """
-    for name, value in (("threshold", threshold), ("pck", alpha)):
+    for name, value in (("threshold", threshold), ("pck", alpha), ("pcp", pcp)):
         if not (np.isfinite(value) and value > 0):
             raise ConfigError(f"evaluate: expected {name} > 0, got {value}.")
-    run = load(run_folder)
+    run = load_predictor(run_folder)
     annotations = _open(run, Path(table), _with_length(run.schema, Path(table), normalizer), skip_bad)
     part = annotations if split == "all" else annotations.take(annotations.rows(split))
     if not len(part):
@@ -162,7 +169,7 @@ def evaluate_run(
     if np.isnan(part.target).all():
         raise DataError(f"{table}: expected labels in columns {', '.join(part.schema.columns)}, got none.")
     seen = run.predict(part, views=views)
-    points = keypoints(seen.mean, part, alpha=alpha, peaks=seen.peaks)
+    points = keypoints(seen.mean, part, alpha=alpha, peaks=seen.peaks) | poses(seen.mean, part, alpha=pcp)
     found = {"rows": len(part)} | errors(seen.mean, part, threshold) | points
     if out is not None:
         write_json(found, out)
@@ -181,8 +188,11 @@ def _show(found: dict[str, Any], units: str, console: Console) -> None:
         console.print(
             f"{name:>12}  {value if name == 'rows' else short(value, 5)}{unit}", highlight=False, markup=False
         )
-    for name, value in found.get("pck_by_point", {}).items():
-        console.print(f"{name:>16}  {percent(value)}", highlight=False, markup=False)
+    if "pcp_by_part" in found:
+        console.print(body_table(found, units))
+    else:
+        for name, value in found.get("pck_by_point", {}).items():
+            console.print(f"{name:>16}  {percent(value)}", highlight=False, markup=False)
     if "failure_rate" not in found:
         console.print("No failure rate: give the normalising length with --normalizer.", highlight=False)
 
@@ -200,10 +210,10 @@ def _with_length(schema: Schema, table: Path, normalizer: str | None) -> Schema:
         raise ConfigError(f"--normalizer: {str(error).removeprefix('Schema: ')}") from None
 
 
-def _open(run: Run, table: Path, schema: Schema, skip_bad: bool) -> Annotations:
+def _open(run: Predictor, table: Path, schema: Schema, skip_bad: bool) -> Annotations:
     """A table for a trained run, split with the run's seed; only what predicting needs has to be there."""
     annotations = load_annotations(table, schema, need_splits=(), skip_bad=skip_bad, seed=run.settings.seed)
-    if (annotations.images is not None) != run.regressor.inputs.images:
+    if (annotations.images is not None) != run.takes_images:
         wanted, got = ("images", "features") if annotations.images is None else ("features", "images")
         raise DataError(f"{table}: expected {wanted}, which the run was trained on, got a table of {got}.")
     return annotations

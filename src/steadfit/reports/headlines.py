@@ -43,6 +43,10 @@ CARDS = (
         "Share of {rows} whose error is above the threshold, 5\N{NO-BREAK SPACE}% of the normalising length.",
     ),
     Headline(("pck",), "PCK@.2", percent, "Share of {rows} within .2 of the normalising length."),
+    Headline(
+        ("pcp",), "strict PCP@.5", percent,
+        "Share of the body's parts, judged by {rows}, with both ends within half of the part's length.",
+    ),
     Headline(("suspects_count", "n_suspects"), "suspect labels", lambda v: count(int(v)), "Labels to look at again."),
     Headline(
         ("suspects", "suspect_share"), "suspect share", percent, "Share of the labels that training came to distrust."
@@ -73,11 +77,15 @@ CAPTIONS = {
     "error_cdf": "Share of test images whose error is below the value on the axis; higher and further left is better.",
     "trust_histogram": "Distance between annotation and prediction for every label, on a logarithmic axis. Wrong "
     "labels that lie among the right ones cannot be told from them.",
+    "crops": "The first stage's points and the crops that they place, and what the second stage finds in each.",
     "poses": "Annotations and predictions on a few images; left and right have two colours. Ringed in red: points "
     "farther from their annotation than .2 of the normalising length.",
     "pck_joints": "Share of test points within .2 of the normalising length, left and right together.",
     "pck_curves": "Share of test points within the threshold on the axis; higher and further left is better.",
     "pck_epochs": "Share of validation points within .2 of the normalising length after every epoch.",
+    "pcp_parts": "Share of parts both of whose ends are within half of the part's own length, left and right together.",
+    "pcp_curves": "Share of parts within the threshold on the axis. Solid: both ends have to be (strict); dotted: the "
+    "mean of their errors (loose).",
     "confusions": "Points that lie at their partner's annotation; heatmaps with several peaks, and how many of them "
     "are right all the same.",
     "excess": "One joint of each image. Red: the network finds the joint there more probable than in its own place, so "

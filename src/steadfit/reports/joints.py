@@ -1,15 +1,16 @@
-"""PCK of every joint as a table, the left and the right of a person as one column.
+"""PCK of every joint, or PCP of every part, as a table, the left and the right of a person as one column.
 
 ``results`` maps a method to its shares in [0, 1] as `steadfit evaluate` writes them: ``pck``, ``pck_by_point`` (the
-name of a point to its share) and, where measured, ``pck_area``, ``swaps``, ``double``, ``double_right``. For several
-seeds each is a list instead of a number: tables then show the mean with its standard deviation, figures the mean with
-whiskers from the lowest to the highest seed.
+name of a point to its share) and, where measured, ``pck_area``, ``swaps``, ``double``, ``double_right``, and of bodies
+``pcp``, ``pcp_loose``, ``pcp_by_part``. For several seeds each is a list instead of a number: tables then show the mean
+with its standard deviation, figures the mean with whiskers from the lowest to the highest seed.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,17 @@ Array = NDArray[np.float64]
 Results = Mapping[str, Mapping[str, Any]]
 Groups = Mapping[str, Sequence[str]]
 
+
+@dataclass(frozen=True)
+class Measure:
+    """Under which keys the results have a measure: over all, by name, and in further columns."""
+
+    over_all: str
+    by_name: str
+    further: Mapping[str, str] = field(default_factory=dict)
+
+
+PCK_KEYS = Measure("pck", "pck_by_point", {"AUC": "pck_area"})
 HEAD = ("head", "head_top", "neck", "upper_neck")
 BODY = ("head", "neck", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 _SIDE = re.compile(r"^(?:left|right|[lr])[_\s-]+|[_\s-]+(?:left|right|[lr])$|^(?:left|right)|(?:left|right)$", re.I)
@@ -65,7 +77,7 @@ def _column(names: Sequence[str]) -> str:
     return text[:1].upper() + text[1:]
 
 
-def pck_frame(results: Results, groups: Groups) -> pd.DataFrame:
+def pck_frame(results: Results, groups: Groups, *, keys: Measure = PCK_KEYS) -> pd.DataFrame:
     """PCK in per cent as text cells, one row per method, indexed by the method's name.
 
     A column is the plain mean of its points' shares, as in the published tables; ``Mean`` is ``pck``, the share of all
@@ -75,17 +87,21 @@ def pck_frame(results: Results, groups: Groups) -> pd.DataFrame:
     Args:
         results: method to its shares, see above.
         groups: column to the names of its points, from `joint_groups`.
+        keys: where in the results the shares are.
     """
     rows = []
     for result, mark in zip(results.values(), marks(results).values(), strict=True):
-        joints = {label: _cell(joint_share(result, names)) for label, names in groups.items()}
-        ends = {"Mean": _with_spread(seeds(result, "pck")), "AUC": _cell(seeds(result, "pck_area"))}
-        rows.append({"method": mark.label, **joints, **ends})
-    frame = pd.DataFrame(rows, index=list(results), columns=["method", *groups, "Mean", "AUC"], dtype=object)
-    return frame.drop(columns="AUC") if (frame["AUC"] == DASH).all() else frame
+        columns = {label: _cell(joint_share(result, names, keys=keys)) for label, names in groups.items()}
+        ends = {"Mean": _with_spread(seeds(result, keys.over_all))}
+        ends |= {label: _cell(seeds(result, key)) for label, key in keys.further.items()}
+        rows.append({"method": mark.label, **columns, **ends})
+    frame = pd.DataFrame(rows, index=list(results), columns=["method", *groups, "Mean", *keys.further], dtype=object)
+    return frame.drop(columns=[label for label in keys.further if (frame[label] == DASH).all()])
 
 
-def pck_table(results: Results, groups: Groups, *, title: str = "", measure: str = "PCK") -> Table:
+def pck_table(
+    results: Results, groups: Groups, *, title: str = "", measure: str = "PCK", keys: Measure = PCK_KEYS
+) -> Table:
     """`pck_frame` for the terminal; the highest of each column is bold.
 
     Args:
@@ -93,8 +109,9 @@ def pck_table(results: Results, groups: Groups, *, title: str = "", measure: str
         groups: column to the names of its points, from `joint_groups`.
         title: a line above the table.
         measure: what is measured, e.g. ``"PCK@.2 of the torso"``.
+        keys: where in the results the shares are.
     """
-    frame = pck_frame(results, groups)
+    frame = pck_frame(results, groups, keys=keys)
     spread = "; ± is the standard deviation over seeds" if frame["Mean"].str.contains("±").any() else ""
     table = Table(
         title=Text(title) if title else None, caption=Text(f"{measure} in %{spread}"), title_justify="left",
@@ -116,10 +133,10 @@ def seeds(result: Mapping[str, Any], key: str) -> Array:
     return np.atleast_1d(np.asarray(np.nan if value is None else value, dtype=np.float64))
 
 
-def joint_share(result: Mapping[str, Any], names: Sequence[str]) -> Array:
+def joint_share(result: Mapping[str, Any], names: Sequence[str], *, keys: Measure = PCK_KEYS) -> Array:
     """The plain mean over those of the named points that have a share, (S,)."""
-    by_point = result.get("pck_by_point") or {}
-    shares = np.stack(np.broadcast_arrays(*(seeds(by_point, name) for name in names)))  # (names, S)
+    by_name = result.get(keys.by_name) or {}
+    shares = np.stack(np.broadcast_arrays(*(seeds(by_name, name) for name in names)))  # (names, S)
     known = ~np.isnan(shares)
     total, count = np.where(known, shares, 0.0).sum(0), known.sum(0)
     return np.asarray(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0), dtype=np.float64)

@@ -27,6 +27,9 @@ SHIFT = 4  # OpenCV draws at 1/16 px
 RED: Colour = (229, 19, 58)
 GREEN: Colour = (0, 179, 107)
 WHITE: Colour = (255, 255, 255)
+DARK: Colour = (17, 17, 17)
+MIDDLE: Colour = (242, 242, 242)
+SIDES: tuple[Colour, Colour] = ((86, 180, 233), (230, 159, 0))  # of each pair the first and the second point
 PALETTE: tuple[Colour, ...] = (
     (0, 200, 120), (86, 180, 233), (255, 176, 0), (204, 121, 167), (240, 228, 66), (120, 94, 240), (0, 158, 115),
     (254, 97, 0),
@@ -40,9 +43,12 @@ def draw_points(
     given: ArrayLike | None = None,
     ellipses: ArrayLike | None = None,
     limbs: Sequence[tuple[int, int]] = (),
+    pairs: Sequence[tuple[int, int]] = (),
     scale: float | None = None,
 ) -> Image:
     """The image, enlarged if it is small, with predicted points as dots and given ones as red crosses.
+
+    With limbs and pairs it is a stick figure whose two sides have two colours, so that left taken for right is seen.
 
     Args:
         image: (H, W, 3) RGB or (H, W) grey, uint8.
@@ -51,6 +57,7 @@ def draw_points(
         ellipses: (K, 2, 2) in square pixels: around a point p the ellipse (y - p)^T E^-1 (y - p) = 1 is drawn. A
             covariance gives the ellipse of one standard deviation.
         limbs: pairs of point indices joined by lines.
+        pairs: left and right points, as indices; without limbs they change nothing.
         scale: enlargement; by default the smallest whole number that brings the longer side to 384 px.
 
     Returns:
@@ -67,8 +74,13 @@ def draw_points(
     canvas = enlarge(canvas, scale)
     points = to_enlarged(points, scale)
     pen = max(1.0, max(canvas.shape[:2]) / SIDE)
-    for a, b in limbs:
-        line(canvas, points[a], points[b], (230, 230, 230), 1.5 * pen)
+    sided = bool(limbs and pairs)
+    palette = side_colours(len(points), pairs) if sided else colours(len(points))
+    if sided:
+        _sticks(canvas, points, limbs, palette, pen)
+    else:
+        for a, b in limbs:
+            line(canvas, points[a], points[b], (230, 230, 230), 1.5 * pen)
     if given is not None:
         labels = to_enlarged(_points("given", given, points.shape), scale)
         for label, point in zip(labels, points, strict=True):
@@ -78,12 +90,29 @@ def draw_points(
         shapes = np.asarray(ellipses, dtype=np.float64)
         if shapes.shape != (len(points), 2, 2):
             raise ValueError(f"draw_points: expected ellipses of shape {(len(points), 2, 2)}, got {shapes.shape}.")
-        for point, shape, colour in zip(points, shapes * scale**2, colours(len(points)), strict=True):
+        for point, shape, colour in zip(points, shapes * scale**2, palette, strict=True):
             ellipse(canvas, point, shape, colour, 1.6 * pen)
-    for point, colour in zip(points, colours(len(points)), strict=True):
-        _dot(canvas, point, 4.8 * pen, WHITE)
+    for point, colour in zip(points, palette, strict=True):
+        _dot(canvas, point, 4.8 * pen, DARK if sided else WHITE)
         _dot(canvas, point, 3.6 * pen, colour)
     return canvas
+
+
+def side_colours(count: int, pairs: Sequence[tuple[int, int]]) -> list[Colour]:
+    """One colour for each side, a third for the points of none."""
+    side = {end: colour for pair in pairs for end, colour in zip(pair, SIDES, strict=True)}
+    return [side.get(k, MIDDLE) for k in range(count)]
+
+
+def _sticks(
+    canvas: Image, points: NDArray[np.float64], limbs: Sequence[tuple[int, int]], sided: Sequence[Colour], pen: float
+) -> None:
+    """Limbs with dark edges, in place; a limb of one side has its colour, one across has none and lies below."""
+    sides = [{sided[a], sided[b]} - {MIDDLE} for a, b in limbs]
+    drawn = [(limb, side.pop() if len(side) == 1 else MIDDLE) for limb, side in zip(limbs, sides, strict=True)]
+    for (a, b), colour in sorted(drawn, key=lambda one: one[1] != MIDDLE):
+        for paint, width in ((DARK, 5.0), (colour, 3.0)):
+            line(canvas, points[a], points[b], paint, width * pen)
 
 
 def colours(count: int) -> list[Colour]:

@@ -28,9 +28,8 @@ def report_run(
     *,
     config: Mapping[str, Any],
     metrics: Mapping[str, Any],
-    history: pd.DataFrame,
+    histories: Mapping[str, pd.DataFrame],
     table: pd.DataFrame,
-    method: str,
     load: Load | None = None,
     title: str | None = None,
     unit: str = "px",
@@ -42,9 +41,8 @@ def report_run(
         folder: the run folder.
         config: the run's configuration.
         metrics: the run's numbers.
-        history: the run's history.
+        histories: the run's history, by the name of its noise model; of a run in several stages one a stage.
         table: the run's labels table.
-        method: name of the noise model, for its colour.
         load: gives the image (RGB or grey, uint8) of a path in ``table``; ``None`` for tables without images.
         title: heading of the report.
         unit: unit of errors and residuals.
@@ -60,7 +58,7 @@ def report_run(
         figures["suspects_gallery"] = gallery(table, load, unit=unit)
     judged = table[table["split"] == "val"] if "split" in table else table
     truth = float(judged["wrong"].mean()) if "wrong" in table and len(judged) else None
-    figures["training_curves"] = training_curves({method: history}, unit=unit, truth=truth)
+    figures["training_curves"] = training_curves(histories, unit=unit, truth=truth)
     if len(table):
         figures["trust_histogram"] = trust_histogram(table, unit=unit)
     figures |= more or {}
@@ -138,10 +136,13 @@ TITLES = {
     "trust_histogram": "Residuals of all labels",
     "failure_bars": "Failures and mean errors",
     "error_cdf": "Cumulative errors",
+    "crops": "Where the second stage looks",
     "poses": "Predicted points",
     "pck_joints": "PCK of every joint",
     "pck_curves": "PCK over its threshold",
     "pck_epochs": "PCK over the epochs",
+    "pcp_parts": "PCP of every part",
+    "pcp_curves": "PCP over its threshold",
     "confusions": "Left and right, and double counts",
     "excess": "Where anchor loss exceeds cross entropy",
 }

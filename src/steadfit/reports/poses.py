@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import ArrayLike, NDArray
 
-from steadfit.reports.joints import Array, Groups, Results, joint_share, seeds
+from steadfit.reports.joints import PCK_KEYS, Array, Groups, Measure, Results, joint_share, seeds
 from steadfit.reports.methods import Mark, marks
 from steadfit.reports.style import FAINT, house_style, legend_above, method_handles, new_figure, no_data, percent_axis
 from steadfit.reports.values import DASH, percent
@@ -24,7 +24,7 @@ SIDES, MIDDLE, MISSED = ("#56B4E9", "#E69F00"), "#F2F2F2", "#E5133A"
 
 
 @house_style()
-def pck_joints(results: Results, groups: Groups, *, measure: str = "PCK") -> Figure:
+def pck_joints(results: Results, groups: Groups, *, measure: str = "PCK", keys: Measure = PCK_KEYS) -> Figure:
     """PCK of every joint for several methods, with the share of all points at the right.
 
     Marks, not bars: the methods differ by a few points of a hundred, which bars from zero would hide.
@@ -33,6 +33,7 @@ def pck_joints(results: Results, groups: Groups, *, measure: str = "PCK") -> Fig
         results: method to ``pck`` and ``pck_by_point``; whiskers reach from the lowest to the highest seed.
         groups: column to the names of its points, from `joint_groups`.
         measure: what is measured, e.g. ``"PCK@.2 of the torso"``.
+        keys: where in the results the shares are.
     """
     drawn, last = marks(results), len(groups)
     figure = new_figure(max(2.2 + 0.85 * last, 5.0), 4.2)
@@ -40,7 +41,7 @@ def pck_joints(results: Results, groups: Groups, *, measure: str = "PCK") -> Fig
     at = np.array([*range(last), last + 0.25], dtype=np.float64)  # the mean stands apart
     step = 0.72 / max(len(results), 1)
     for i, (method, result) in enumerate(results.items()):
-        shares = [*(joint_share(result, names) for names in groups.values()), seeds(result, "pck")]
+        shares = [*(joint_share(result, names, keys=keys) for names in groups.values()), seeds(result, keys.over_all)]
         _whiskers(axes, at + step * (i - (len(results) - 1) / 2), shares, drawn[method])
     for column in range(0, last, 2):
         axes.axvspan(column - 0.5, column + 0.5, color="#F4F5F7", zorder=0, lw=0)
@@ -76,21 +77,34 @@ def pck_curves(
         alpha: the threshold of the tables: a dashed line.
         length: what the thresholds are parts of.
     """
-    drawn, thresholds = marks(curves), np.asarray(alphas, dtype=np.float64)
     figure = new_figure(7.0, 4.6)
     axes = figure.subplots()
-    for method, curve in curves.items():
-        each, mark = np.atleast_2d(np.asarray(curve, dtype=np.float64)), drawn[method]
-        axes.plot(thresholds, each.mean(0), color=mark.colour, ls=mark.line, label=mark.label)
+    share_curves(axes, curves, alphas)
+    threshold_axes(axes, alphas, alpha=alpha, unit=f"parts of the {length} length", what="points")
+    axes.legend(loc="lower right", handles=method_handles(marks(curves)))
+    return figure
+
+
+def share_curves(axes: Axes, curves: Mapping[str, ArrayLike], alphas: ArrayLike, *, line: str | None = None) -> None:
+    """Shares over thresholds: the mean of the seeds and, as a band, the lowest and the highest.
+
+    Args: line: a line style instead of the methods' own.
+    """
+    thresholds = np.asarray(alphas, dtype=np.float64)
+    for method, mark in marks(curves).items():
+        each = np.atleast_2d(np.asarray(curves[method], dtype=np.float64))
+        axes.plot(thresholds, each.mean(0), color=mark.colour, ls=line or mark.line, label=mark.label)
         if len(each) > 1:
             axes.fill_between(thresholds, each.min(0), each.max(0), color=mark.colour, alpha=0.16, lw=0)
+
+
+def threshold_axes(axes: Axes, alphas: ArrayLike, *, alpha: float | None, unit: str, what: str) -> None:
+    """Axes of a share over its threshold, with a dashed line at that of the tables."""
     if alpha is not None:
         axes.axvline(alpha, color=FAINT, ls="--", lw=1.2, zorder=1)
-    axes.set(xlim=(0.0, float(thresholds.max())), ylim=(0.0, 1.0), ylabel="points within the threshold")
-    axes.set_xlabel(f"threshold (parts of the {length} length)")
+    axes.set(xlim=(0.0, float(np.asarray(alphas).max())), ylim=(0.0, 1.0), ylabel=f"{what} within the threshold")
+    axes.set_xlabel(f"threshold ({unit})")
     percent_axis(axes)
-    axes.legend(loc="lower right", handles=method_handles(drawn))
-    return figure
 
 
 @house_style()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,9 +14,11 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from rich.console import Console
 from torch import Tensor, nn
 
-from steadfit.data import Annotations, LabelledDataset, Standardizer, Warp
+from steadfit.data import Annotations, LabelledDataset, Standardizer
+from steadfit.data.misplacing import Augmentation
 from steadfit.errors import ConfigError
 from steadfit.networks import (
+    GREY_LEVELS,
     HEATMAP_NETWORKS,
     IMAGENET_DEVIATION,
     IMAGENET_MEAN,
@@ -46,18 +49,19 @@ class Splits:
     val: LabelledDataset
 
     @classmethod
-    def of(cls, annotations: Annotations, settings: Settings) -> Splits:
+    def of(cls, annotations: Annotations, settings: Settings, augment: Augmentation | None = None) -> Splits:
         make = partial(
             LabelledDataset,
             annotations,
-            size=settings.size,
+            size=settings.frame,
             channels=settings.channels,
             cache={"on": True, "off": False}.get(settings.cache, "auto"),
             sampling=settings.sampling,
         )
-        warp = Warp(mirror=0.5 if settings.mirror else 0.0) if settings.warp else None
+        mirror = 0.5 if settings.mirror else 0.0
+        warp = dataclasses.replace(settings.plan().warp, mirror=mirror) if settings.warp else None
         return cls(
-            train=make(rows=annotations.rows("train"), augment=warp, seed=settings.seed),
+            train=make(rows=annotations.rows("train"), augment=augment or warp, seed=settings.seed),
             val=make(rows=annotations.rows("val")),
         )
 
@@ -69,6 +73,7 @@ def fit(
     *,
     network: nn.Module | None = None,
     noise: NoiseModel | None = None,
+    augment: Augmentation | None = None,
     resume: bool = False,
     device: str = "auto",
     console: Console | None = None,
@@ -83,6 +88,7 @@ def fit(
             :class:`~steadfit.networks.HeatmapReader` of one to heatmaps. It is trained in place; to resume, pass it as
             it was at the start.
         noise: a noise model of your own; the protocol does not change it.
+        augment: random maps of the network's frame of your own, instead of the settings' warps.
         resume: continue a run that was stopped, from its last finished epoch, to the same result; a finished run is
             returned as it is. The data and the settings must be those of the run.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
@@ -100,7 +106,7 @@ def fit(
         _check_folder(out, config, settings, resume)
         if (out / MODEL).exists():
             return load(out, network=network, noise=noise)
-    splits = Splits.of(annotations, settings)
+    splits = Splits.of(annotations, settings, augment)
     write_config(out, config)
     return train(splits, settings, out, network=network, noise=noise, device=device, console=console)
 
@@ -176,7 +182,7 @@ def build_module(
     schema, protocol = train.annotations.schema, settings.plan()
     noise = settings.noise_model() if noise is None else noise
     n_outputs = noise.n_outputs(schema.n_targets, schema.dims)
-    inputs = input_scaling(train, settings.weights)
+    inputs = input_scaling(train, settings.weights, settings.network)
     if network is None:
         if settings.batch_size == 1:
             raise ConfigError("fit: expected batch_size >= 2 for batch norm, got 1. Pass a network without it.")
@@ -191,7 +197,6 @@ def build_module(
         protocol,
         n_samples=len(train),
         permutation=schema.permutation if mirrored else None,
-        weight_decay=settings.weight_decay,
         seed=settings.seed,
         heatmaps=objective(settings.loss, gamma=settings.gamma, margin=settings.margin) if heatmaps else None,
     )
@@ -215,9 +220,9 @@ def _loaded_output(network: nn.Module, weights: str | None, n_outputs: int) -> b
     return bool(names) and f"{names[0]}.weight" in loaded.loaded
 
 
-def input_scaling(train: LabelledDataset, weights: str | None = None) -> InputScaling:
+def input_scaling(train: LabelledDataset, weights: str | None = None, network: str = "default") -> InputScaling:
     """Mean and deviation per channel or feature, over 2,000 training samples at most; ImageNet's for a network that
-    starts from weights that are not a run's."""
+    starts from weights that are not a run's; of networks in ``GREY_LEVELS`` the mean alone."""
     step = max(len(train) // 2000, 1)
     sample: Tensor = train.without_augment().__getitems__(list(range(0, len(train), step)))["input"]
     images = sample.dtype == torch.uint8
@@ -227,11 +232,17 @@ def input_scaling(train: LabelledDataset, weights: str | None = None) -> InputSc
         return InputScaling(*(v.mean(0, keepdim=True) if grey else v for v in (mean, deviation)), images=True)
     value = sample.double() / 255 if images else sample.double()
     axes = [0, *range(2, value.dim())]
-    return InputScaling(value.mean(axes), value.std(axes), images=images)
+    mean, deviation = value.mean(axes), value.std(axes)
+    if images and network in GREY_LEVELS:
+        deviation = torch.full_like(deviation, 1 / 255)
+    return InputScaling(mean, deviation, images=images)
 
 
 def _noise_callbacks(train: LabelledDataset, settings: Settings, protocol: Protocol) -> list[L.Callback]:
-    plain = train.without_augment().loader(settings.batch_size, workers=settings.workers) if settings.warp else None
+    warped = train.augment is not None
+    if warped and settings.residuals == "epoch":
+        raise ConfigError("fit: expected residuals 'pass' with warps, got 'epoch': warped labels are no labels.")
+    plain = train.without_augment().loader(settings.batch_size, workers=settings.workers) if warped else None
     if protocol.rounds:
         return [Algorithm1(RefitNoise(loader=plain), patience=protocol.patience)]
     warmup = max(round(protocol.warmup_share * settings.epochs), 1)

@@ -16,16 +16,17 @@ from steadfit.training.outcome import PCK_ALPHA
 from steadfit.training.rows import EpochRows
 
 COLUMNS = (
-    *("epoch", "phase", "train_loss", "val_loss", "val_error", "val_pck"),
+    *("epoch", "phase", "train_loss", "val_loss", "val_error", "val_mean", "val_pck"),
     *("suspects", "inlier_share", "lr", "seconds"),
 )
 
 
 class History(EpochRows):
-    """Collects, per epoch: phase, losses (standardised units, or those of heatmaps), the median validation error
-    (user's units), PCK (with a normalising length), the share of suspect validation labels, pi, step size, seconds.
+    """Collects, per epoch: phase, losses (standardised units, or those of heatmaps), the median and the mean validation
+    error (user's units), PCK (with a normalising length), the share of suspect validation labels, pi, step size,
+    seconds.
 
-    The *median* error, because validation labels may be wrong too.
+    The *median* error is the one to look at where validation labels may be wrong too.
     """
 
     columns: ClassVar[tuple[str, ...]] = COLUMNS
@@ -47,10 +48,12 @@ class History(EpochRows):
         share = state.get("inlier_share")
         suspect = noise.is_outlier(output, target, state)[~target.isnan().all(dim=-1)]
         predicted, wanted = self._in_units(module, index, output)
+        error = (wanted - predicted).norm(dim=-1)  # (n, K)
         return {
             "phase": self._phase,
             "val_loss": module.validation_loss(),
-            "val_error": float((wanted - predicted).norm(dim=-1).nanmedian()),
+            "val_error": float(error.nanmedian()),
+            "val_mean": float(error.nanmean()),
             "val_pck": self._pck(index, predicted, wanted),
             "suspects": float(suspect.double().mean()) if len(suspect) else 0.0,
             "inlier_share": None if share is None else float(share.mean()),

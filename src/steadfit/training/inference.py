@@ -16,6 +16,7 @@ from steadfit.core.penalties import Penalty
 from steadfit.core.spd import spd_sqrt
 from steadfit.core.views import map_view
 from steadfit.data import Frame, inverse, map_points, mirror_frame, warp_frames
+from steadfit.data.images import frame_size
 from steadfit.networks import HeatmapReader
 from steadfit.noise import NoiseModel
 from steadfit.training.module import Regressor
@@ -69,7 +70,7 @@ def locate(
     found = in_frame(regressor, noise, regressor(inputs))
     if views:
         seen = [_through(regressor, noise, inputs, view, permutation) for view in views]
-        found = _fused([found, *seen])
+        found = fused([found, *seen])
     return to_user(found, frame)
 
 
@@ -145,11 +146,13 @@ def _through(
     return Located(mean, root, seen.penalty)
 
 
-def _fused(found: Sequence[Located]) -> Located:
+def fused(found: Sequence[Located]) -> Located:
+    """Several looks at the same points as one: the joint mode of distributions, the mean of positions. A look that does
+    not have a point has NaN there; NaN where none has it."""
     means, penalty = torch.stack([one.mean.double() for one in found]), found[0].penalty
     roots = [one.root for one in found if one.root is not None]
     if penalty is None:
-        return Located(means.mean(dim=0))
+        return Located(means.nanmean(dim=0))
     # resolution 1: two Laplace views meet at the mode of one, whose weight is infinite there
     mode, precision = fuse(means, torch.stack(roots), penalty, location="mu", resolution=1.0)
     return Located(mode, spd_sqrt(precision), penalty)
@@ -159,8 +162,8 @@ SCALES = (0.8, 0.9, 1.1, 1.2, 1.3)
 """The further scales of ``"scales"``; with the frame itself six, as paper 4 has (it does not say which)."""
 
 
-def views_of(views: Sequence[str | Tensor], size: int) -> list[Tensor]:
-    """3x3 maps of the frame of ``size`` px, in float64, beside the frame itself.
+def views_of(views: Sequence[str | Tensor], size: int | tuple[int, int]) -> list[Tensor]:
+    """3x3 maps of the frame of ``size`` px, its side or (height, width), in float64, beside the frame itself.
 
     Args:
         views: ``"mirror"``, ``"scales"`` (about the centre; with ``"mirror"`` each of them mirrored too), or matrices.
@@ -169,7 +172,7 @@ def views_of(views: Sequence[str | Tensor], size: int) -> list[Tensor]:
     for name in named:
         _checks.one_of("predict", "view", name, VIEWS)
     scaled = [scale_frame(size, factor) for factor in SCALES] if "scales" in named else []
-    flip = mirror_frame(size)
+    flip = mirror_frame(frame_size(size)[1])
     mirrored = [flip, *(view @ flip for view in scaled)] if "mirror" in named else []
     return [*scaled, *mirrored, *(_matrix(view) for view in views if isinstance(view, Tensor))]
 
@@ -177,10 +180,10 @@ def views_of(views: Sequence[str | Tensor], size: int) -> list[Tensor]:
 VIEWS = ("mirror", "scales")
 
 
-def scale_frame(size: int, factor: float) -> Tensor:
-    """The map of a frame that enlarges it about its centre."""
-    shift = (1 - factor) * (size - 1) / 2
-    return torch.tensor([[factor, 0.0, shift], [0.0, factor, shift], [0.0, 0.0, 1.0]], dtype=torch.float64)
+def scale_frame(size: int | tuple[int, int], factor: float) -> Tensor:
+    """The map of a frame of ``size`` px, its side or (height, width), that enlarges it about its centre."""
+    down, right = ((1 - factor) * (side - 1) / 2 for side in frame_size(size))
+    return torch.tensor([[factor, 0.0, right], [0.0, factor, down], [0.0, 0.0, 1.0]], dtype=torch.float64)
 
 
 def _matrix(view: Tensor) -> Tensor:

@@ -86,12 +86,11 @@ def named_network(inputs: InputScaling, settings: Settings, n_outputs: int) -> n
     name = "compact" if settings.network == "default" else settings.network
     if settings.heatmaps:
         score = HEATMAP_LOSSES[settings.loss].score
-        size = (settings.size, settings.size)
-        start = 0.0 if score == "linear" else prior_logit(size, settings.sigma)
-        maps = HEATMAP_NETWORKS[name](channels, n_outputs // 2, size=size, start=start)
+        start = 0.0 if score == "linear" else prior_logit(settings.frame, settings.sigma)
+        maps = HEATMAP_NETWORKS[name](channels, n_outputs // 2, size=settings.frame, start=start)
         return HeatmapReader(maps, decoding=settings.decoding, score=score, sigma=settings.sigma)
     head = None if settings.head == "auto" else settings.head
-    return build_network(name, channels, n_outputs, size=(settings.size, settings.size), head=head)
+    return build_network(name, channels, n_outputs, size=settings.frame, head=head)
 
 
 def start_output(network: nn.Module, output: Tensor | None) -> None:
@@ -120,7 +119,6 @@ class RegressionModule(L.LightningModule):
         *,
         n_samples: int,
         permutation: Sequence[int] | None = None,
-        weight_decay: float = 1e-2,
         seed: int = 0,
         heatmaps: HeatmapObjective | None = None,
     ) -> None:
@@ -134,7 +132,7 @@ class RegressionModule(L.LightningModule):
             average = get_ema_multi_avg_fn(protocol.averaging)  # type: ignore[no-untyped-call]
             self.averaged = AveragedModel(regressor, multi_avg_fn=average, use_buffers=True)
         self.permutation = None if permutation is None else tuple(permutation)
-        self.weight_decay, self.seed = weight_decay, seed
+        self.seed = seed
         self.head = head_parameters(regressor.network, noise.n_outputs(points, dims))
         in_head = {id(parameter) for parameter in self.head}
         self.body = [p for p in regressor.parameters() if p.requires_grad and id(p) not in in_head]
@@ -277,12 +275,14 @@ class RegressionModule(L.LightningModule):
         """Parameters with their weight decay."""
         decay = self.protocol.head_weight_decay
         if decay is None:
-            return [{"params": list(self.regressor.parameters()), "weight_decay": self.weight_decay}]
+            return [{"params": list(self.regressor.parameters()), "weight_decay": self.protocol.weight_decay}]
         return [{"params": self.body, "weight_decay": 0.0}, {"params": self.head, "weight_decay": decay}]
 
     def configure_optimizers(self) -> Any:
         if self.protocol.optimizer == "rmsprop":
             optimizer: torch.optim.Optimizer = torch.optim.RMSprop(self._groups(), lr=self.protocol.lr)
+        elif self.protocol.optimizer == "sgd":
+            optimizer = torch.optim.SGD(self._groups(), lr=self.protocol.lr, momentum=0.9)
         else:
             optimizer = torch.optim.AdamW(self._groups(), lr=self.protocol.lr, fused=True)
         if self.protocol.schedule == "constant":

@@ -4,34 +4,52 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TypeAlias
 
 import yaml
 from torch import nn
 
-from steadfit.errors import RunError
+from steadfit.errors import ConfigError, RunError
 from steadfit.noise import NoiseModel
-from steadfit.training.classification.run import TASK, ClassifierRun, load_classifier
+from steadfit.training.cascade.run import TASK as CASCADE
+from steadfit.training.cascade.run import CoarseToFine, load_cascade
+from steadfit.training.classification.run import TASK as CLASSIFICATION
+from steadfit.training.classification.run import ClassifierRun, load_classifier
 from steadfit.training.run import Run
-from steadfit.training.run import load as load_regression
+from steadfit.training.run import load as load_run
+
+Predictor: TypeAlias = Run | CoarseToFine
+"""What predicts points or numbers and judges labels."""
 
 
 def load(
     run_folder: str | os.PathLike[str], *, network: nn.Module | None = None, noise: NoiseModel | None = None
-) -> Run | ClassifierRun:
+) -> Predictor | ClassifierRun:
     """Open a run folder.
 
     Args:
         run_folder: what ``steadfit fit`` wrote. network, noise: an instance of your own network and your own noise
-            model, where the run used one.
+            model, where the run used one (of a cascade: see :func:`~steadfit.training.cascade.load_cascade`).
 
-    Returns: a :class:`~steadfit.training.Run`, or of ``--task classification`` a
-        :class:`~steadfit.training.classification.ClassifierRun`; both have ``predict``.
+    Returns: a :class:`~steadfit.training.Run`, of ``--cascade`` a :class:`~steadfit.training.cascade.CoarseToFine`, or
+        of ``--task classification`` a :class:`~steadfit.training.classification.ClassifierRun`; all have ``predict``.
 
     Raises: RunError where the folder holds no finished run, or needs your network or noise model.
     """
     if is_classifier(run_folder):
         return load_classifier(Path(run_folder), network=network)
-    return load_regression(run_folder, network=network, noise=noise)
+    return load_predictor(run_folder, network=network, noise=noise)
+
+
+def load_predictor(
+    run_folder: str | os.PathLike[str], *, network: nn.Module | None = None, noise: NoiseModel | None = None
+) -> Predictor:
+    """:func:`load` for a run that is known to be no classifier's."""
+    if _task(run_folder) != CASCADE:
+        return load_run(run_folder, network=network, noise=noise)
+    if network is not None or noise is not None:
+        raise ConfigError("load: expected no single network for a cascade, got one. Use load_cascade(networks=…).")
+    return load_cascade(run_folder)
 
 
 def is_classifier(run_folder: str | os.PathLike[str]) -> bool:
@@ -39,11 +57,16 @@ def is_classifier(run_folder: str | os.PathLike[str]) -> bool:
 
     Raises: RunError where config.yaml is no YAML.
     """
+    return _task(run_folder) == CLASSIFICATION
+
+
+def _task(run_folder: str | os.PathLike[str]) -> str | None:
+    """What the run's configuration calls its task: nothing where one network regresses, or there is no run."""
     path = Path(run_folder) / "config.yaml"
     if not path.is_file():
-        return False
+        return None
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: expected the configuration of a run, got {error}.") from None
-    return isinstance(config, dict) and config.get("task") == TASK
+    return config.get("task") if isinstance(config, dict) else None

@@ -13,6 +13,7 @@ from torch import Tensor
 from steadfit.data import Annotations
 from steadfit.metrics import (
     PCK,
+    PCP,
     DoubleCounts,
     FailureRate,
     MeanAbsoluteError,
@@ -20,6 +21,7 @@ from steadfit.metrics import (
     PointError,
     RootMeanSquareError,
     SwapRate,
+    body_parts,
     normalised_error,
     outlier_scores,
 )
@@ -32,6 +34,8 @@ FAILURE = 0.05
 """A failure is an error above this share of the normalising length (paper 2)."""
 PCK_ALPHA = 0.2
 """A point is right within this share of the normalising length (PCK@.2, as on LSP)."""
+PCP_ALPHA = 0.5
+"""A part is right if its ends are within this share of its own length."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,29 @@ def keypoints(
     return found | {"pck_by_point": dict(zip(names, each.compute().tolist(), strict=True))}
 
 
+def poses(predicted: Floats, annotations: Annotations, *, alpha: float = PCP_ALPHA) -> dict[str, Any]:
+    """PCP of a body's ten parts and the mean error of each joint; neither needs a normalising length.
+
+    Args:
+        predicted: (N, K, 2) in the user's units.
+        alpha: the share of a part's own length that its ends may be off.
+
+    Returns: ``pcp`` (strict), ``pcp_loose``, ``pcp_alpha``, ``pcp_by_part`` (strict), ``point_error_by_point`` in the
+        user's units. Empty for points that are no body, see :func:`steadfit.metrics.body_parts`.
+    """
+    names, parts = annotations.schema.points, body_parts(annotations.schema.points)
+    if not parts:
+        return {}
+    strict, loose, each = PCP(parts, alpha), PCP(parts, alpha, strict=False), PCP(parts, alpha, per_part=True)
+    error = PointError(points=len(names))
+    for measure in (strict, loose, each, error):
+        measure.update(torch.from_numpy(predicted).double(), torch.from_numpy(annotations.target))
+    by_part = dict(zip((part.name for part in parts), each.compute().tolist(), strict=True))
+    by_point = dict(zip(names, error.compute().tolist(), strict=True))
+    found = {"pcp": float(strict.compute()), "pcp_loose": float(loose.compute()), "pcp_alpha": alpha}
+    return found | {"pcp_by_part": by_part, "point_error_by_point": by_point}
+
+
 def _double_counts(peaks: Tensor, error: Tensor, alpha: float) -> dict[str, float]:
     counted = DoubleCounts()
     counted.update(peaks, error <= alpha, ~error.isnan())
@@ -130,7 +157,8 @@ def measured(judgement: Judgement, annotations: Annotations, rows: npt.NDArray[n
     """All measures of some rows."""
     part, predicted = annotations.take(rows), judgement.predicted[rows]
     peaks = None if judgement.peaks is None else judgement.peaks[rows]
-    return errors(predicted, part) | keypoints(predicted, part, peaks=peaks) | nll(judgement, rows)
+    points = keypoints(predicted, part, peaks=peaks) | poses(predicted, part)
+    return errors(predicted, part) | points | nll(judgement, rows)
 
 
 def nll(judgement: Judgement, rows: npt.NDArray[np.int64]) -> dict[str, float]:

@@ -51,8 +51,13 @@ class RefitNoise(L.Callback):
         loader: the training set without augmentation; None takes the dataset of the trainer's training loader, in
             order, with its batch size and collation.
 
+    Models that need no refit for their loss (L1; Huber and Tukey with the scale of the batch or a running one) are
+    refitted once, when training ends.
+
     All state (the mixture, the scale, every label's weight) is in the module's buffers, and so in its checkpoints. In a
-    process group every rank passes over the whole set, so that all ranks have what one process would have.
+    process group every rank passes over the whole set, so that all ranks have what one process would have. What models
+    observe of a batch is each rank's own: as with batch norm's statistics, DDP hands the first rank's buffers to all
+    before the next batch.
     """
 
     def __init__(
@@ -104,7 +109,7 @@ class RefitNoise(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         done, tracker = trainer.current_epoch + 1, cast(Refittable, pl_module).label_noise
         due = self._due(done)
-        if due and tracker.noise.fixed_loss and done != trainer.max_epochs:
+        if due and tracker.refits_once and done != trainer.max_epochs:
             tracker.end_warmup()
         elif due:
             self.refit_now(trainer, pl_module)
@@ -113,9 +118,7 @@ class RefitNoise(L.Callback):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         done = trainer.current_epoch
-        if cast(Refittable, pl_module).label_noise.noise.fixed_loss and not (
-            done == trainer.max_epochs and self._due(done)
-        ):
+        if cast(Refittable, pl_module).label_noise.refits_once and not (done == trainer.max_epochs and self._due(done)):
             self.refit_now(trainer, pl_module)  # the one refit of such a model, after a stop before the last epoch
 
     def _due(self, done: int) -> bool:
@@ -171,8 +174,9 @@ def in_order(parts: Iterable[tuple[Tensor, Tensor, Tensor]], count: int) -> tupl
 
 
 def _wide(pl_module: L.LightningModule) -> bool:
+    """Whether the present warm-up loss needs a scale that only a refit gives."""
     tracker = cast(Refittable, pl_module).label_noise
-    return tracker.noise.warmup == "wide" and bool(tracker.warming_up)
+    return tracker.noise.warmup == "wide" and bool(tracker.warming_up) and not tracker.refits_once
 
 
 def _plain_loader(trainer: L.Trainer) -> Iterable[Any]:

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 import steadfit
 from steadfit.data import Annotations, Frame, LabelledDataset, Schema, Standardizer, frame_map, sample
+from steadfit.data.boxes import whole_image
 from steadfit.data.cache import to_tensor
 from steadfit.data.files import atomic_path, write_json, write_text
 from steadfit.data.images import letterbox, read_image
@@ -32,6 +33,7 @@ from steadfit.metrics import negative_log_likelihood
 from steadfit.networks import HEATMAP_NETWORKS, NETWORKS, HeatmapReader
 from steadfit.noise import NoiseModel, State
 from steadfit.training.calibrated import Calibrated
+from steadfit.training.images import Image, as_images, checked_boxes, with_channels
 from steadfit.training.inference import Located, in_frame, locate, read_heatmaps, to_user, views_of
 from steadfit.training.module import InputScaling, RegressionModule, Regressor, named_network
 from steadfit.training.outcome import Judgement, summarize, trust_of
@@ -39,7 +41,6 @@ from steadfit.training.prediction import Prediction
 from steadfit.training.settings import Settings
 
 MODEL = "model.safetensors"
-Image = npt.NDArray[np.uint8]
 
 
 class Run:
@@ -55,8 +56,19 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, noise={self.settings.noise!r}, targets={len(self.schema.target_names)})"
 
+    @property
+    def takes_images(self) -> bool:
+        """Whether it predicts from images, or else from features."""
+        return self.regressor.inputs.images
+
     def predict(
-        self, inputs: Any, *, batch_size: int = 128, views: Sequence[str | Tensor] = (), coverage: float | None = None
+        self,
+        inputs: Any,
+        *,
+        batch_size: int = 128,
+        views: Sequence[str | Tensor] = (),
+        coverage: float | None = None,
+        boxes: npt.ArrayLike | None = None,
     ) -> Prediction:
         """Predict in the user's units.
 
@@ -69,17 +81,23 @@ class Run:
                 frame, to look through as well; predictions are mapped back and fused (:func:`steadfit.fuse`), or
                 averaged where the noise model predicts no distribution; of heatmap networks the heatmaps are.
             coverage: also give regions that hold the target with this probability; needs ``steadfit calibrate``.
+            boxes: (N, 4) left, top, width, height in px, the part of each image that the network sees, for images that
+                are no table's; None for the whole image.
 
         After ``steadfit calibrate`` the distributions have the temperature found there.
 
         Raises: DataError for images that can't be read and tables without a column; TypeError for other inputs;
-            RunError for a coverage without calibration; ConfigError for views of features.
+            RunError for a coverage without calibration; ConfigError for views of features and boxes of a table;
+            ValueError for boxes that are not one of positive size for each image.
         """
         looks = self._views(views)
+        if boxes is not None and (isinstance(inputs, Annotations) or not self.takes_images):
+            raise ConfigError("predict: expected boxes only with images, got some with a table. It has its own.")
         if isinstance(inputs, Annotations):
-            found = self._predict_dataset(self._dataset(inputs), batch_size, looks)
-        elif self.regressor.inputs.images:
-            found = self._predict_images(as_images(inputs), batch_size, looks)
+            found = self._predict_dataset(self.dataset(inputs), batch_size, looks)
+        elif self.takes_images:
+            images = as_images(inputs)
+            found = self._predict_images(images, batch_size, looks, checked_boxes(boxes, len(images)))
         else:
             features = self._features(inputs)
             found = self._joined(
@@ -107,7 +125,7 @@ class Run:
             raise ConfigError("predict: expected views only for points in images, got some for another run.")
         if "mirror" in [view for view in views if isinstance(view, str)] and not self.schema.pairs:
             raise ConfigError("predict: expected left/right pairs for the mirrored view, got none in the run's schema.")
-        return views_of(views, self.settings.size)
+        return views_of(views, self.settings.frame)
 
     def _locate(self, inputs: Tensor, frame: Frame, views: Sequence[Tensor]) -> Located:
         return locate(self.regressor, self.noise, inputs, frame, views=views, permutation=self.schema.permutation)
@@ -122,11 +140,16 @@ class Run:
         )
 
     def _predict_images(
-        self, images: Sequence[str | Path | Image], batch_size: int, views: Sequence[Tensor]
+        self,
+        images: Sequence[str | Path | Image],
+        batch_size: int,
+        views: Sequence[Tensor],
+        boxes: npt.NDArray[np.float64] | None,
     ) -> Located:
         parts = []
         for part in _parts(len(images), batch_size):
-            pixels, frame = self._framed([self._pixels(images[i]) for i in part])
+            seen = None if boxes is None else boxes[part]
+            pixels, frame = self._framed([self._pixels(images[i]) for i in part], seen)
             parts.append(self._locate(pixels, frame if self.schema.dims == 2 else self._units(len(part)), views))
         return self._joined(parts)
 
@@ -137,16 +160,17 @@ class Run:
 
     def _pixels(self, image: str | Path | Image) -> Image:
         pixels = image if isinstance(image, np.ndarray) else read_image(Path(image), self.settings.channels)
-        return _channels(pixels, self.settings.channels)
+        return with_channels(pixels, self.settings.channels)
 
-    def _framed(self, images: Sequence[Image]) -> tuple[Tensor, Frame]:
-        """Frames (B, C, H, W), sampled as in training, and the maps into them; an image is taken as its own box."""
-        size = (self.settings.size, self.settings.size)
+    def _framed(self, images: Sequence[Image], boxes: npt.NDArray[np.float64] | None) -> tuple[Tensor, Frame]:
+        """Frames (B, C, H, W), sampled as in training, and the maps into them; without boxes (B, 4) an image is taken
+        as its own."""
+        size = self.settings.frame
         sizes = np.array([[image.shape[1], image.shape[0]] for image in images], dtype=np.float64)
-        boxed = self.schema.box is not None
-        whole = np.concatenate([np.zeros_like(sizes), sizes], axis=1) if boxed else None
-        frame = Frame(*(torch.from_numpy(part) for part in frame_map(sizes, whole, size)))
-        if boxed or self.settings.sampling == "warp":
+        if boxes is None and (self.schema.box is not None or self.schema.box_fit == "stretch"):
+            boxes = whole_image(sizes)
+        frame = Frame(*(torch.from_numpy(part) for part in frame_map(sizes, boxes, size, fit=self.schema.box_fit)))
+        if boxes is not None or self.settings.sampling == "warp":
             return sample(images, frame.matrix(torch.arange(len(images))), size, self.settings.channels), frame
         return torch.stack([to_tensor(letterbox(image, size)[0]) for image in images]), frame
 
@@ -164,39 +188,34 @@ class Run:
 
     def judge(self, annotations: Annotations, *, batch_size: int = 128) -> Judgement:
         """Predict every row of a table and judge every label, with the mixture or scale of the training set."""
-        return self.judge_dataset(self._dataset(annotations), batch_size=batch_size)
+        return self.judge_dataset(self.dataset(annotations), batch_size=batch_size)
 
-    def _dataset(self, annotations: Annotations) -> LabelledDataset:
-        size, channels = self.settings.size, self.settings.channels
+    def dataset(self, annotations: Annotations) -> LabelledDataset:
+        """A table's rows as this run's network sees them."""
+        size, channels = self.settings.frame, self.settings.channels
         return LabelledDataset(annotations, size=size, channels=channels, cache=False, sampling=self.settings.sampling)
 
     def judge_dataset(self, dataset: LabelledDataset, *, batch_size: int = 128) -> Judgement:
         """:meth:`judge` for a data set, whose images may be in memory already."""
+        return self.look(dataset, batch_size=batch_size)[1]
+
+    def look(self, dataset: LabelledDataset, *, batch_size: int = 128) -> tuple[Located, Judgement]:
+        """What the network sees in a data set, in the user's units, and its word on every label, in one pass."""
         output, counts = self._outputs(dataset.__getitems__(part)["input"] for part in _parts(len(dataset), batch_size))
+        output = torch.where(output.isinf(), torch.nan, output)  # a diverged network's: no word on these labels
         target = self.regressor.standardize(dataset.target)
         trust, suspect = trust_of(self.noise, self.state, output, target)
         train = torch.from_numpy(dataset.annotations.split[dataset.rows] == "train")
         located = to_user(in_frame(self.regressor, self.noise, output), dataset.frame)
-        return Judgement(
+        return located, Judgement(
             predicted=located.mean.numpy(),
             trust=trust,
             suspect=suspect,
             error_rate=self.noise.error_rate(output[train], target[train], self.state),
             fallen_back=bool(self.state["fallen_back"]),
             peaks=counts,
-            nll=self._nll(located, dataset.annotations.target[dataset.rows]),
+            nll=nll_of(located, dataset.annotations.target[dataset.rows]),
         )
-
-    def _nll(self, located: Located, target: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
-        """Of every label in the user's units, (N, K), as the network predicts it (without temperature)."""
-        if located.root is None or located.penalty is None:
-            return None
-        finite = located.root.isfinite().flatten(-2).all(-1) & located.mean.isfinite().all(-1)  # a diverged network's
-        root = torch.where(finite[..., None, None], located.root, torch.eye(located.root.shape[-1]).double())
-        mean = torch.where(finite[..., None], located.mean, 0.0)
-        label = torch.where(finite[..., None], torch.from_numpy(target), torch.nan)
-        nll = negative_log_likelihood(mean, root, label, located.penalty)
-        return np.asarray(nll.numpy())
 
     @torch.no_grad()
     def _outputs(self, batches: Iterable[Tensor]) -> tuple[Tensor, npt.NDArray[np.int64] | None]:
@@ -224,6 +243,18 @@ class Run:
         )
 
 
+def nll_of(located: Located, target: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+    """Of every label in the user's units, (N, K), as it is predicted (without temperature)."""
+    if located.root is None or located.penalty is None:
+        return None
+    finite = located.root.isfinite().flatten(-2).all(-1) & located.mean.isfinite().all(-1)  # a diverged network's
+    root = torch.where(finite[..., None, None], located.root, torch.eye(located.root.shape[-1]).double())
+    mean = torch.where(finite[..., None], located.mean, 0.0)
+    label = torch.where(finite[..., None], torch.from_numpy(target), torch.nan)
+    nll = negative_log_likelihood(mean, root, label, located.penalty)
+    return np.asarray(nll.numpy())
+
+
 def load(
     run_folder: str | os.PathLike[str], *, network: nn.Module | None = None, noise: NoiseModel | None = None
 ) -> Run:
@@ -237,6 +268,8 @@ def load(
     """
     folder = Path(run_folder)
     settings, config = read_config(folder)
+    if task := config.get("task"):
+        raise RunError(f"{folder}: expected the run of one network, got one of task {task!r}.")
     if not (folder / MODEL).is_file():
         raise RunError(f"{folder}: the run is not finished, {MODEL} is missing. Continue it with --resume.")
     if noise is None:
@@ -260,7 +293,16 @@ def load(
     return Run(folder, settings, schema, regressor, noise, state)
 
 
-def write_metrics(run: Run, annotations: Annotations, wrong: npt.NDArray[np.bool_] | None = None) -> Judgement:
+class Judge(Protocol):
+    """What judges labels: a run, or a cascade of several."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    def judge(self, annotations: Annotations, *, batch_size: int = 128) -> Judgement: ...
+
+
+def write_metrics(run: Judge, annotations: Annotations, wrong: npt.NDArray[np.bool_] | None = None) -> Judgement:
     """Judge the whole table and write metrics.json; ``wrong`` (N, K) is the truth, where it is known."""
     judgement = run.judge(annotations)
     write_json(summarize(judgement, annotations, wrong), run.folder / "metrics.json")
@@ -287,10 +329,15 @@ def write_config(out: Path, content: dict[str, Any]) -> None:
 
 def fingerprint(annotations: Annotations) -> str:
     """A short hash of rows, splits, labels, features and what they mean; not of the images' pixels."""
-    digest = hashlib.sha256(json.dumps(annotations.schema.to_dict(), sort_keys=True).encode())
+    meaning = annotations.schema.to_dict()
+    if meaning["box_fit"] == "inside":
+        del meaning["box_fit"]  # so that runs from before there was another one can be continued
+    digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode())
     digest.update(json.dumps([annotations.images, annotations.split.tolist()]).encode())
     for array in (annotations.target + 0.0, annotations.features, annotations.size):
         digest.update(b"-" if array is None else np.where(np.isnan(array), np.nan, array).tobytes())
+    if annotations.box is not None:
+        digest.update(annotations.box.tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -313,31 +360,6 @@ def save_model(out: Path, module: RegressionModule, settings: Settings, schema: 
     with atomic_path(out / MODEL) as path:
         save_file(tensors | {f"noise.{name}": value for name, value in state.items()}, path)
     return Run(out, settings, schema, regressor, tracker.noise, state)
-
-
-def as_images(inputs: Any) -> Sequence[str | Path | Image]:
-    """Paths or arrays of images from whatever names them."""
-    if isinstance(inputs, str | os.PathLike):
-        path = Path(inputs)
-        return sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
-    if isinstance(inputs, np.ndarray) and (inputs.ndim == 2 or (inputs.ndim == 3 and inputs.shape[2] == 3)):
-        return [inputs]
-    if isinstance(inputs, np.ndarray | Sequence):
-        return list(inputs)
-    raise TypeError(f"predict: expected image paths or arrays, got {type(inputs).__name__}.")
-
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
-
-
-def _channels(image: Image, channels: int) -> Image:
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
-        raise DataError(f"predict: expected uint8 images (H, W) or (H, W, 3), got {image.dtype} {image.shape}.")
-    if channels == 1 and image.ndim == 3 and image.shape[2] == 3:
-        grey: Image = (image @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
-        return grey[:, :, None]
-    deep = image if image.ndim == 3 else image[:, :, None]
-    return np.repeat(deep, 3, axis=2) if channels > deep.shape[2] else deep
 
 
 def _rows(frame: Frame, rows: list[int]) -> Frame:

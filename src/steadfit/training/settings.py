@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from steadfit import _checks
 from steadfit.core.elliptical import LOCATIONS
 from steadfit.core.heatmaps import DECODINGS
 from steadfit.core.predicted import COVARIANCES
+from steadfit.data import Warp
 from steadfit.errors import ConfigError
 from steadfit.networks import HEADS, HEATMAP_NETWORKS
 from steadfit.noise import NOISE_MODELS, NoiseModel
+from steadfit.noise.base import SCALES, WARM_UPS
 from steadfit.noise.gum import UNITS
 from steadfit.training.heatmaps import HEATMAP_LOSSES
 
@@ -31,16 +33,18 @@ class Protocol:
         schedule: ``"one-cycle"`` (cosine rise over 15 % of the steps, cosine to zero), ``"constant"``, ``"staged"``:
             constant to the first of the ``milestones``, linearly to a tenth at the second, to a hundredth at the third,
             or ``"alternating"``: constant for half the steps, then times .5 and times .2 in turn at every tenth.
-        optimizer: ``"adamw"`` or ``"rmsprop"``.
+        optimizer: ``"adamw"``, ``"rmsprop"``, or ``"sgd"`` with momentum .9.
         milestones: shares of all steps, for ``"staged"``.
         head_epochs: the first so many epochs train the head alone (the output layer and what pools the last map).
-        head_weight_decay: weight decay of the head, that of the rest being 0; None: the settings' for all.
+        weight_decay: of all parameters.
+        head_weight_decay: weight decay of the head, that of the rest being 0; None: the same for all.
         averaging: decay per step of the exponential average of the weights that predicts, is validated and gives the
             residuals (less in a short run, so that it spans a tenth of the steps at most); 0 for none.
         lr: the (largest) step size.
         patience: epochs without a better validation loss before training (``rounds=True``: the round) stops; 0 never
             stops early (``rounds=True`` needs >= 1). With patience the best epoch's weights are the result.
         gum: fields of :class:`~steadfit.noise.GaussianUniformNoise` that the protocol sets.
+        warp: the random warps of training images, where the settings want any; its mirror is the settings'.
     """
 
     name: str
@@ -50,12 +54,14 @@ class Protocol:
     schedule: str = "one-cycle"
     milestones: tuple[float, float, float] = (0.5, 0.8, 1.0)
     head_epochs: int = 0
+    weight_decay: float = 1e-2
     head_weight_decay: float | None = None
     averaging: float = 0.99
     lr: float = 8e-3
     optimizer: str = "adamw"
     patience: int = 0
     gum: tuple[tuple[str, Any], ...] = ()
+    warp: Warp = field(default_factory=Warp)
 
     def adapt(self, noise: NoiseModel) -> NoiseModel:
         """The noise model as this protocol uses it."""
@@ -95,7 +101,24 @@ HOURGLASS = Protocol(name="hourglass", schedule="alternating", averaging=0.0, lr
 """Paper 4's protocol for poses: steps of 1e-3 for 100 epochs, then times .5 and .2 in turn every 20; made for the
 Hourglass, batches of 6, 200 epochs. RMSprop is the optimiser of Newell et al. 2016; paper 4 names none."""
 
-PROTOCOLS = {protocol.name: protocol for protocol in (STEADY, PAPER, STAGED, HOURGLASS)}
+CONVNET = Protocol(
+    name="convnet",
+    optimizer="sgd",
+    schedule="constant",
+    averaging=0.0,
+    lr=3e-4,
+    weight_decay=5e-4,
+    warp=Warp(rotation=20, scale=1, anisotropy=1, perspective=0, shift=0.05),
+)
+"""Paper 1's protocol for poses: constant steps with momentum, turns of 20 degrees and shifts of the box; made for the
+ConvNet, batches of 230, 70 epochs."""
+
+PROTOCOLS = {protocol.name: protocol for protocol in (STEADY, PAPER, STAGED, HOURGLASS, CONVNET)}
+OPTIMIZERS = ("adamw", "rmsprop", "sgd")
+SCALED = ("huber", "tukey")
+"""Noise models with a scale in their loss."""
+WARMED = ("l1", *SCALED, "gum")
+"""Noise models that begin with another loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,24 +127,27 @@ class Settings:
 
     Args:
         noise: the noise model's name on the command line. unit: GUM's outlier unit.
+        scale: of Huber and Tukey, see :class:`~steadfit.noise.PenaltyNoise`. warmup: ``"l1"``, ``"l2"``, of Huber and
+            Tukey also ``"wide"``, see :class:`~steadfit.noise.NoiseModel`; None takes the protocol's.
         covariance, location: of the predicted distributions, see :class:`~steadfit.noise.PredictedNoise`.
-        protocol: ``"steady"``, ``"paper"``, ``"staged"`` or ``"hourglass"``.
+        protocol: ``"steady"``, ``"paper"``, ``"staged"``, ``"hourglass"`` or ``"convnet"``.
         epochs: passes over the training set (the most there can be, with early stopping).
-        batch_size, lr, weight_decay: of the optimiser; ``lr`` None takes the protocol's, for heatmaps in the default
-            protocol that of the loss.
+        optimizer: ``"adamw"``, ``"rmsprop"`` or ``"sgd"``; None takes the protocol's.
+        batch_size, lr, weight_decay: of its steps; None takes the protocol's, and the ``lr`` of heatmaps in the default
+            protocol is that of the loss.
         patience: epochs without a better validation loss before training stops; None takes the protocol's.
         residuals: ``"pass"``: residuals for the refit from a forward pass without augmentation over the training set
             (about .3 of an epoch's time); ``"epoch"``: those seen during the epoch, at no cost.
-        size: side of the network's input in px. channels: 1 grey, 3 colour.
+        size: side of the network's input in px, or its (height, width). channels: 1 grey, 3 colour.
         mirror: mirror half of the training images; needs the schema's pairs.
-        warp: warp every training image at random, see :class:`steadfit.data.Warp`; sampled once, from the stored image.
+        warp: warp every training image at random, as the protocol says; sampled once, from the stored image.
         seed: of the initial weights, the order of samples, mirroring and warps.
         workers: processes that read images. cache: keep decoded images in memory ("auto": if they fit).
         network: ``"default"`` (``"compact"`` for images, an MLP for features) or a name of
             :data:`steadfit.networks.NETWORKS`; any other name is for the record, of a module of your own that is passed
             to :func:`steadfit.training.fit`.
         head: what pools the last map: ``"depthwise"``, ``"average"``, for the compact network also ``"flatten"``;
-            ``"auto"`` is ``"depthwise"`` for ResNets and ``"flatten"`` for the compact network.
+            ``"auto"`` is ``"depthwise"`` for ResNets and ``"flatten"`` for the compact network and the ConvNet.
         weights: a file of weights to start from, or ``"imagenet"`` for the official download.
         loss: for networks of heatmaps, a name of :data:`steadfit.training.heatmaps.HEATMAP_LOSSES`; the noise model's
             trust in a label is its weight. gamma, margin: of focal and anchor loss, None for their own.
@@ -131,16 +157,19 @@ class Settings:
 
     noise: str = "gum"
     unit: str = "point"
+    scale: str = "epoch"
+    warmup: str | None = None
     covariance: str = "full"
     location: str = "nu"
     protocol: str = "steady"
     epochs: int = 30
     batch_size: int = 64
     lr: float | None = None
-    weight_decay: float = 1e-2
+    optimizer: str | None = None
+    weight_decay: float | None = None
     patience: int | None = None
     residuals: str = "pass"
-    size: int = 48
+    size: int | tuple[int, int] = 48
     channels: int = 1
     mirror: bool = True
     warp: bool = False
@@ -171,9 +200,10 @@ class Settings:
         _checks.positive("Settings", "sigma", self.sigma)
         if self.lr is not None:
             _checks.positive("Settings", "lr", self.lr)
-        for name in ("epochs", "batch_size", "size"):
+        for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"Settings: expected {name} >= 1, got {getattr(self, name)}.")
+        _check_size(self.size)
         for name in ("weight_decay", "workers", "seed", "patience"):
             if (getattr(self, name) or 0) < 0:
                 raise ConfigError(f"Settings: expected {name} >= 0, got {getattr(self, name)}.")
@@ -183,8 +213,39 @@ class Settings:
             )
         if self.patience == 0 and PROTOCOLS[self.protocol].rounds:
             raise ConfigError(f"Settings: expected patience >= 1 with protocol {self.protocol!r}, got 0.")
+        _checks.one_of("Settings", "optimizer", self.optimizer, (None, *OPTIMIZERS))
+        _checks.one_of("Settings", "scale", self.scale, SCALES)
+        _checks.one_of("Settings", "warmup", self.warmup, (None, *WARM_UPS, "wide"))
+        self._check_scale()
+        self._check_warmup()
         if self.heatmaps:
             self._check_heatmaps()
+
+    def _check_scale(self) -> None:
+        """Scales of batches are for losses that have a scale, in training that needs no refit for anything else."""
+        if self.scale == "epoch":
+            return
+        if self.noise not in SCALED:
+            why = f"noise {self.noise!r}", f"only {' and '.join(SCALED)} have a scale in their loss"
+        elif PROTOCOLS[self.protocol].rounds:
+            why = f"protocol {self.protocol!r}", "it takes the scale of the whole training set after every epoch"
+        elif self.heatmaps:
+            why = f"network {self.network!r}", "the scale serves the labels' trust only, which needs the refits"
+        else:
+            return
+        raise ConfigError(f"Settings: expected scale 'epoch' with {why[0]}, got {self.scale!r}: {why[1]}.")
+
+    def _check_warmup(self) -> None:
+        if self.warmup is None:
+            return
+        if self.noise not in WARMED or self.heatmaps:
+            what = f"network {self.network!r}" if self.heatmaps else f"noise {self.noise!r}"
+            raise ConfigError(f"Settings: expected no warmup with {what}, which has no warm-up loss to choose.")
+        if self.warmup == "wide" and self.noise not in SCALED:
+            raise ConfigError(
+                f"Settings: expected warmup 'l1' or 'l2' with noise {self.noise!r}, got 'wide': only "
+                f"{' and '.join(SCALED)} have a scale in their loss."
+            )
 
     def _check_heatmaps(self) -> None:
         if self.noise.startswith("predicted"):
@@ -196,6 +257,11 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not value >= least:
                 raise ConfigError(f"Settings: expected {name} >= {least:g}, got {value}.")
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Height and width of the network's input in px."""
+        return self.size if isinstance(self.size, tuple) else (self.size, self.size)
 
     @property
     def heatmaps(self) -> bool:
@@ -214,7 +280,8 @@ class Settings:
 
     def plan(self) -> Protocol:
         """The protocol with this run's overrides."""
-        changes = {name: value for name in ("lr", "patience") if (value := getattr(self, name)) is not None}
+        overrides = ("lr", "optimizer", "weight_decay", "patience", "warmup")
+        changes = {name: value for name in overrides if (value := getattr(self, name)) is not None}
         if self.heatmaps and self.protocol == STEADY.name:
             changes = {"lr": HEATMAP_LOSSES[self.loss].lr} | changes
         return dataclasses.replace(PROTOCOLS[self.protocol], **changes)
@@ -224,6 +291,8 @@ class Settings:
         chosen: dict[str, Any] = {}
         if self.noise == "gum":
             chosen = {"unit": self.unit}
+        elif self.noise in SCALED:
+            chosen = {"scale": self.scale}
         elif self.noise.startswith("predicted"):
             chosen = {"covariance": self.covariance, "location": self.location}
         return self.plan().adapt(NOISE_MODELS[self.noise](**chosen))
@@ -236,4 +305,11 @@ class Settings:
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ConfigError(f"Settings: expected known keys, got {', '.join(unknown)}.")
-        return cls(**values)
+        size = values.get("size", cls.size)  # YAML has lists for tuples
+        return cls(**{**values, "size": tuple(size) if isinstance(size, list) else size})
+
+
+def _check_size(size: object) -> None:
+    sides = size if isinstance(size, tuple) and len(size) == 2 else (size,)
+    if not all(isinstance(side, int) and not isinstance(side, bool) and side >= 1 for side in sides):
+        raise ConfigError(f"Settings: expected size >= 1, got {size!r}. Give a side, or (height, width), in whole px.")

@@ -31,8 +31,8 @@ from steadfit.errors import DataError, RunError
 from steadfit.networks import NETWORKS, build_network
 from steadfit.training.classification.module import Classifier, ClassifierModule
 from steadfit.training.classification.settings import ClassifierSettings
+from steadfit.training.images import as_images
 from steadfit.training.module import InputScaling
-from steadfit.training.run import as_images
 
 MODEL = "model.safetensors"
 TASK = "classification"

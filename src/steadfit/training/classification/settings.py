@@ -123,6 +123,8 @@ class ClassifierSettings:
             _checks.between(who, "keep", _checks.positive(who, "keep", self.keep), 0, 1)
         if self.lr is not None:
             _checks.positive(who, "lr", self.lr)
+        if isinstance(self.size, tuple):
+            raise ConfigError(f"{who}: expected size as one number, the side of a square, got {self.size}.")
         least = {"epochs": 1, "batch_size": 2, "size": 1, "warmup": 0, "weight_decay": 0, "workers": 0, "seed": 0}
         for name, low in least.items():
             if (value := getattr(self, name)) is not None and value < low:

@@ -1,0 +1,122 @@
+"""The main job in two stages: a table in, a cascade with its list of suspect labels out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from steadfit.data import Annotations
+from steadfit.data.files import atomic_path, write_json
+from steadfit.data.images import read_image
+from steadfit.data.regions import Region, read_regions
+from steadfit.recipes.fitting import Flags, check_rows, check_start, tell, trained, write_labels, write_report
+from steadfit.recipes.poses import pose_figures, shown_rows
+from steadfit.reports.cascade import crop_figure
+from steadfit.reports.values import short
+from steadfit.training import Judgement, Settings
+from steadfit.training.cascade import CoarseToFine, default_regions, fit_cascade
+from steadfit.training.outcome import measured, summarize
+
+SHOWN = 4  # images with their crops
+
+
+def fit_cascade_run(
+    annotations: Annotations,
+    settings: Settings,
+    fine: Settings | Mapping[str, Settings],
+    out: str | Path,
+    *,
+    regions: Sequence[Region] | None = None,
+    placing: str = "jitter",
+    resume: bool = False,
+    device: str = "auto",
+    console: Console | None = None,
+    truth: Flags | None = None,
+    report: bool = True,
+) -> CoarseToFine:
+    """Train a cascade into a folder, judge every label, and write tables, figures and report.
+
+    The folder has the files of a run but for the model, which is in the run folders ``coarse/`` and
+    ``fine/<region>/``; ``metrics.json`` also says what the first stage alone would do (``"coarse"``), ``history.csv``
+    has the histories of all stages.
+
+    Args: as :func:`steadfit.training.cascade.fit_cascade`; regions: None for those of
+        :func:`~steadfit.training.cascade.default_regions`. truth (N, K) scores the suspects where the wrong labels are
+        known.
+    """
+    check_start([out], resume=resume, device=device)
+    check_rows(annotations)
+    chosen = default_regions(annotations.schema.points) if regions is None else tuple(regions)
+    cascade = fit_cascade(
+        annotations, settings, fine, chosen, out, placing=placing, resume=resume, device=device, console=console
+    )
+    first, judgement = cascade.judge_stages(annotations)
+    histories = _histories(cascade)
+    _write_numbers(cascade, annotations, first, judgement, truth, histories)
+    table = write_labels(cascade.folder, annotations, judgement, truth)
+    if report:
+        figures = _figures(cascade, annotations, first, judgement)
+        write_report(cascade, annotations, trained(table), histories, figures)
+    if console is not None:
+        console.print(_gain(annotations, first, judgement), highlight=False, markup=False, soft_wrap=True)
+        tell(cascade, table, judgement, annotations, console, brief=False)
+    return cascade
+
+
+def open_regions(path: str | Path | None, annotations: Annotations) -> tuple[Region, ...]:
+    """The regions of a YAML file, or the default ones of these points."""
+    names = annotations.schema.points
+    return default_regions(names) if path is None else read_regions(path, names)
+
+
+def _histories(cascade: CoarseToFine) -> dict[str, pd.DataFrame]:
+    """The history of every stage, by its name."""
+    stages = {"coarse": cascade.coarse} | {
+        region.name: run for region, run in zip(cascade.regions, cascade.fine, strict=True)
+    }
+    return {name: pd.read_csv(run.folder / "history.csv") for name, run in stages.items()}
+
+
+def _write_numbers(
+    cascade: CoarseToFine,
+    annotations: Annotations,
+    first: Judgement,
+    judgement: Judgement,
+    truth: Flags | None,
+    histories: Mapping[str, pd.DataFrame],
+) -> None:
+    splits = {name: annotations.rows(name) for name in ("train", "val", "test")}
+    alone = {name: measured(first, annotations, rows) for name, rows in splits.items() if len(rows)}
+    write_json(summarize(judgement, annotations, truth) | {"coarse": alone}, cascade.folder / "metrics.json")
+    with atomic_path(cascade.folder / "history.csv") as path:
+        pd.concat(histories, names=["stage"]).reset_index("stage").to_csv(path, index=False)
+
+
+def _figures(
+    cascade: CoarseToFine, annotations: Annotations, first: Judgement, judgement: Judgement
+) -> dict[str, Figure]:
+    """Where the crops lie, poses of both stages and, of bodies, their parts."""
+    figures = pose_figures(annotations, {"coarse": first, "cascade": judgement})
+    rows = shown_rows(annotations)
+    if rows is None:
+        return figures
+    rows = rows[:SHOWN]
+    some, estimate, final = annotations.take(rows), first.predicted[rows], judgement.predicted[rows]
+    assert some.images is not None  # cascades are of images
+    pictures = [read_image(some.root / name, 3) for name in some.images]
+    found = {region.name: final[:, list(region.points)] for region in cascade.regions}
+    return {"crops": crop_figure(pictures, estimate, cascade.crops(estimate, some), found)} | figures
+
+
+def _gain(annotations: Annotations, first: Judgement, judgement: Judgement) -> str:
+    """One line on what the second stage brought."""
+    split = next(name for name in ("test", "val", "train") if len(annotations.rows(name)))
+    rows = annotations.rows(split)
+    before, after = (measured(one, annotations, rows)["point_error"] for one in (first, judgement))
+    unit = annotations.schema.units
+    alone, both = (f"{short(value)} {unit}" for value in (before, after))
+    return f"Mean error on {split} labels: {alone} with the first stage alone, {both} with both."

@@ -1,0 +1,164 @@
+"""Train a cascade: the first stage, where its crops lie, then a stage for every region."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from torch import nn
+
+from steadfit import _checks
+from steadfit.data import Annotations, Warp
+from steadfit.data.misplacing import Misplacing
+from steadfit.data.regions import Region
+from steadfit.errors import ConfigError
+from steadfit.noise import NoiseModel
+from steadfit.training.cascade.placing import PLACINGS, estimates, fold_rows, observed_errors
+from steadfit.training.cascade.run import COARSE, FINE, TASK, CoarseToFine, check_regions
+from steadfit.training.fit import fit
+from steadfit.training.outcome import Judgement
+from steadfit.training.run import describe, read_config, write_config
+from steadfit.training.settings import Settings
+from steadfit.training.trainer import check_same, occupied
+
+
+def fit_cascade(
+    annotations: Annotations,
+    coarse: Settings,
+    fine: Settings | Mapping[str, Settings],
+    regions: Sequence[Region],
+    out: str | Path,
+    *,
+    placing: str = "jitter",
+    folds: int = 5,
+    networks: Mapping[str, nn.Module] | None = None,
+    noises: Mapping[str, NoiseModel] | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    console: Console | None = None,
+) -> CoarseToFine:
+    """Train both stages into one folder: ``coarse/`` and ``fine/<region>/`` are run folders of their own.
+
+    Args:
+        annotations: the checked table of points in images, with rows for training and validation.
+        coarse: settings of the first stage. fine: of the second, for all regions or for each by its name.
+        regions: which points are looked at again, and where.
+        out: the cascade's folder.
+        placing: where training crops lie. ``"jitter"``: by the first stage's estimates of its training images, in every
+            epoch misplaced anew by errors that it makes on validation images. ``"folds"``: by estimates of networks
+            that were not trained on the image, which takes ``folds`` more trainings of the first stage.
+        networks, noises: modules and noise models of your own, by stage: ``"coarse"`` or a region's name. With
+            ``"folds"`` the first stage has to be one that settings name.
+        resume: continue from the last finished epoch of the stage that was stopped. device, console: as
+            :func:`steadfit.training.fit`.
+
+    Raises:
+        RunError: ``out`` holds a run and ``resume`` is False, or holds another one. ConfigError: contradicting options.
+    """
+    out, networks, noises = Path(out), networks or {}, noises or {}
+    _checks.one_of("fit_cascade", "placing", placing, PLACINGS)
+    by_region = _settings_of(fine, regions)
+    _check(annotations, regions, placing, folds, {*networks, *noises})
+    content = _content(annotations, coarse, by_region, regions, placing, folds)
+    known = (out / "config.yaml").exists()
+    if known:
+        _check_folder(out, content, resume)
+    write_config(out, content)
+
+    def stage(name: str, table: Annotations, settings: Settings, folder: Path, **more: Any) -> Any:
+        if console is not None:
+            console.print(f"{name}:", style="bold")
+        return fit(
+            table, settings, folder, network=networks.get(name), noise=noises.get(name), resume=resume, device=device,
+            console=console, **more,
+        )  # fmt: skip
+
+    def out_of_fold(fold: int) -> Judgement:
+        run = stage(
+            f"fold {fold + 1} of {folds}", _without(annotations, fold, folds, coarse), coarse, out / f"folds/{fold}"
+        )
+        judged: Judgement = run.judge(annotations)
+        return judged
+
+    first = stage(COARSE, annotations, coarse, out / COARSE)
+    refit = out_of_fold if placing == "folds" else None
+    estimate, trusted = estimates(first, annotations, out, refit, folds)
+    runs = []
+    for region in regions:
+        settings = by_region[region.name]
+        assert annotations.size is not None  # checked
+        part = region.part(annotations, region.boxes(estimate, annotations.size, annotations.box))
+        errors = np.zeros((0, 3)) if refit else observed_errors(region, annotations, estimate, trusted)
+        augment = _augment(settings, errors)
+        runs.append(stage(region.name, part, settings, out / FINE / region.name, augment=augment))
+    return CoarseToFine(first, runs, regions, folder=out)
+
+
+def _augment(settings: Settings, errors: np.ndarray[Any, Any]) -> Misplacing:
+    """Misplaced crops, then the settings' warps, or mirroring alone."""
+    still = Warp(rotation=0, scale=1, anisotropy=1, perspective=0, shift=0)
+    warp = settings.plan().warp if settings.warp else still
+    return Misplacing(errors, dataclasses.replace(warp, mirror=0.5 if settings.mirror else 0.0))
+
+
+def _settings_of(fine: Settings | Mapping[str, Settings], regions: Sequence[Region]) -> dict[str, Settings]:
+    if isinstance(fine, Settings):
+        return {region.name: fine for region in regions}
+    names = {region.name for region in regions}
+    if odd := sorted(names ^ set(fine)):
+        raise ConfigError(
+            f"fit_cascade: expected settings for {', '.join(sorted(names))}, got a difference in {odd[0]!r}."
+        )
+    return dict(fine)
+
+
+def _check(annotations: Annotations, regions: Sequence[Region], placing: str, folds: int, stages: set[str]) -> None:
+    if annotations.images is None:
+        raise ConfigError("cascade: expected images, got a table of features. Leave out --cascade.")
+    check_regions(regions, annotations.schema)
+    if reserved := [region.name for region in regions if region.name == COARSE]:
+        raise ConfigError(f"cascade: expected another name for region {reserved[0]!r}, which is the first stage's.")
+    if unknown := sorted(stages - {COARSE, *(region.name for region in regions)}):
+        raise ConfigError(f"fit_cascade: expected networks and noises by stage, got one for {unknown[0]!r}.")
+    if placing == "folds" and not 2 <= folds <= len(annotations.rows("train")):
+        raise ConfigError(f"cascade: expected 2 to {len(annotations.rows('train'))} folds, got {folds}.")
+    if placing == "folds" and COARSE in stages:
+        raise ConfigError("cascade: expected a named network and noise model for the first stage with folds, got one.")
+
+
+def _without(annotations: Annotations, fold: int, folds: int, settings: Settings) -> Annotations:
+    """The same rows, those of a fold not for training."""
+    split = annotations.split.copy()
+    split[fold_rows(annotations, fold, folds, settings.seed)] = "test"
+    return dataclasses.replace(annotations, split=split)
+
+
+def _content(
+    annotations: Annotations,
+    coarse: Settings,
+    fine: Mapping[str, Settings],
+    regions: Sequence[Region],
+    placing: str,
+    folds: int,
+) -> dict[str, Any]:
+    """config.yaml: that of the first stage, and what makes it a cascade."""
+    return describe(annotations, coarse) | {
+        "task": TASK,
+        "placing": placing,
+        "folds": folds,
+        "regions": [region.to_dict() for region in regions],
+        "fine": {name: settings.to_dict() for name, settings in fine.items()},
+    }
+
+
+def _check_folder(out: Path, content: dict[str, Any], resume: bool) -> None:
+    if not resume:
+        raise occupied(out)
+    _, before = read_config(out)
+    words = {"settings": "the first stage's settings", "fine": "the second stage's settings", "regions": "the regions"}
+    words |= {"placing": "--placing", "folds": "the folds", "task": "the task", "fingerprint": "the data"}
+    check_same(out, [word for key, word in words.items() if before.get(key) != content[key]])

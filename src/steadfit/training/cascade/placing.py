@@ -1,0 +1,94 @@
+"""Where training crops lie: by estimates that are as wrong as those at prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.numpy import load_file, save_file
+
+from steadfit.core.scale import mad
+from steadfit.data import Annotations
+from steadfit.data.files import atomic_path
+from steadfit.data.misplacing import crop_errors
+from steadfit.data.regions import Region
+from steadfit.training.outcome import Judgement
+from steadfit.training.run import Run
+
+Floats = npt.NDArray[np.float64]
+FILE = "estimates.safetensors"
+PLACINGS = ("jitter", "folds")
+
+
+def estimates(
+    coarse: Run, annotations: Annotations, folder: Path, refit: Callable[[int], Judgement] | None, folds: int
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """The first stage's estimates of all rows (N, K, 2) in px, and which labels (N, K) it does not suspect.
+
+    They are kept in ``folder``, so that a resumed cascade places its crops where it placed them before.
+
+    Args:
+        refit: gives what a network says of all rows that was not trained on fold i; None takes the network's estimates
+            of its own training images.
+        folds: how many there are.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        judged = coarse.judge(annotations)
+        found = judged.predicted.copy()
+        if refit is not None:
+            for fold in range(folds):
+                rows = fold_rows(annotations, fold, folds, coarse.settings.seed)
+                found[rows] = refit(fold).predicted[rows]
+        with atomic_path(path) as temporary:
+            save_file({"estimate": found, "trusted": ~judged.suspect}, temporary)
+    tensors = load_file(path)
+    return tensors["estimate"], tensors["trusted"].astype(bool)
+
+
+def fold_rows(annotations: Annotations, fold: int, folds: int, seed: int) -> npt.NDArray[np.int64]:
+    """The training rows of one of several folds, drawn by the seed."""
+    order = np.random.default_rng(seed).permutation(annotations.rows("train"))
+    return np.sort(order[fold::folds])
+
+
+def observed_errors(
+    region: Region, annotations: Annotations, estimate: Floats, trusted: npt.NDArray[np.bool_]
+) -> Floats:
+    """How much farther a region's crops lie from their places on new images than on training images: (M, 3).
+
+    e = e_val · sqrt(max(0, 1 - (s_train/s_val)²)),  s the MAD of each component
+
+    The network's estimates of its training images place crops too well. What is drawn on top makes their errors as
+    large as on validation images. Crops wanted are those of labels; only rows whose labels are all there, none of them
+    suspect, count.
+    """
+    errors = {split: _errors(region, annotations, estimate, trusted, split) for split in ("train", "val")}
+    if not len(errors["val"]):
+        return errors["val"]
+    train, val = (_scale(errors[split]) for split in ("train", "val"))
+    share = np.divide(train, val, out=np.ones_like(val), where=val > 0)
+    found: Floats = errors["val"] * np.sqrt(np.clip(1 - share**2, 0, None))
+    return found
+
+
+def _errors(
+    region: Region, annotations: Annotations, estimate: Floats, trusted: npt.NDArray[np.bool_], split: str
+) -> Floats:
+    size, box = annotations.size, annotations.box
+    assert size is not None  # cascades are of images
+    good = trusted & ~np.isnan(annotations.target).any(axis=-1)  # (N, K)
+    needed = list({*region.points, *region.anchors})
+    rows = annotations.rows(split)
+    rows = rows[good[rows][:, needed].all(axis=1)]
+    within = None if box is None else box[rows]
+    placed, wanted = (region.boxes(points[rows], size[rows], within) for points in (estimate, annotations.target))
+    return crop_errors(placed, wanted)
+
+
+def _scale(errors: Floats) -> Floats:
+    """The MAD (3,) of the columns; 0 without rows."""
+    return mad(torch.from_numpy(errors)).numpy() if len(errors) else np.zeros(3)

@@ -1,0 +1,254 @@
+"""A trained cascade: a network for all points, and one for a closer look at each region."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from steadfit.data import Annotations, Schema
+from steadfit.data.images import read_image
+from steadfit.data.regions import Region, regions_of
+from steadfit.errors import ConfigError, RunError
+from steadfit.noise import NoiseModel
+from steadfit.training.cascade.combining import combined
+from steadfit.training.images import as_images
+from steadfit.training.inference import Located
+from steadfit.training.outcome import Judgement
+from steadfit.training.prediction import Prediction
+from steadfit.training.run import MODEL, Run, load, nll_of, read_config
+from steadfit.training.settings import Settings
+
+Floats = npt.NDArray[np.float64]
+
+TASK = "cascade"
+COARSE, FINE = "coarse", "fine"
+"""Folders of the stages in the cascade's own."""
+
+
+class CoarseToFine:
+    """A cascade, as one predictor: it predicts, judges and is evaluated as a :class:`~steadfit.training.Run` is.
+
+    Stage 1 estimates all points from what it sees of the image. Every region's crop is placed by that estimate, never
+    by a label, and sampled from the stored image; its stage estimates the region's points again. Points that several
+    crops show are put together by :func:`~steadfit.training.cascade.combined`.
+
+    Args:
+        coarse: a run for all K points of images.
+        fine: a run for the points of each region, in their order; any network and noise model.
+        regions: which points these are, and where their crops lie.
+        folder: where it was trained; None for the coarse run's.
+
+    Raises:
+        ConfigError: runs of something else than points in images, or that do not fit the regions.
+
+    References: Belagiannis et al., ICCV 2015. Its published text gives three stage-2 crops placed by stage 1, higher
+        resolution and subsets of joints; which joints go where, and averaging, are our reconstruction.
+    """
+
+    def __init__(
+        self, coarse: Run, fine: Sequence[Run], regions: Sequence[Region], *, folder: Path | None = None
+    ) -> None:
+        self.coarse, self.fine, self.regions = coarse, tuple(fine), tuple(regions)
+        self.folder = coarse.folder if folder is None else folder
+        check_regions(regions, coarse.schema)
+        if len(fine) != len(regions):
+            raise ConfigError(f"CoarseToFine: expected a run for each of {len(regions)} regions, got {len(fine)}.")
+        for run, region in zip(fine, regions, strict=True):
+            if not run.takes_images or run.schema.dims != 2 or run.schema.n_targets != len(region.points):
+                raise ConfigError(
+                    f"CoarseToFine: expected a run for the {len(region.points)} points of region {region.name!r} in "
+                    f"images, got {run}."
+                )
+        if not coarse.takes_images:
+            raise ConfigError(f"CoarseToFine: expected runs on images, got {coarse}.")
+
+    def __repr__(self) -> str:
+        return f"CoarseToFine({str(self.folder)!r}, regions={[region.name for region in self.regions]})"
+
+    @property
+    def settings(self) -> Settings:
+        """The first stage's."""
+        return self.coarse.settings
+
+    @property
+    def schema(self) -> Schema:
+        """That of all points."""
+        return self.coarse.schema
+
+    @property
+    def takes_images(self) -> bool:
+        """True; see :attr:`Run.takes_images`."""
+        return True
+
+    def predict(
+        self,
+        inputs: Any,
+        *,
+        batch_size: int = 128,
+        views: Sequence[str | Tensor] = (),
+        coverage: float | None = None,
+        boxes: npt.ArrayLike | None = None,
+    ) -> Prediction:
+        """Predict in the user's units; see :meth:`Run.predict`.
+
+        Args:
+            inputs: images, as paths or arrays, or :class:`~steadfit.data.Annotations`.
+            batch_size, boxes: as there; boxes are what stage 1 sees.
+            views: ``"mirror"``, ``"scales"``: every stage looks at its own frame through them (mirrored: those with
+                left/right pairs).
+            coverage: has no meaning here.
+
+        Raises: as there; ConfigError for a coverage or views that are matrices.
+        """
+        if coverage is not None:
+            raise ConfigError("predict: expected no coverage with a cascade, got one: cascades are not calibrated.")
+        if any(not isinstance(view, str) for view in views):
+            raise ConfigError("predict: expected named views with a cascade, whose stages have frames of their own.")
+        if not isinstance(inputs, Annotations):
+            inputs = as_images(inputs)
+        first = self.coarse.predict(inputs, batch_size=batch_size, views=views, boxes=boxes)
+        size, within = _seen(inputs, boxes)
+        parts = []
+        for run, region in zip(self.fine, self.regions, strict=True):
+            crops = region.boxes(first.mean, size, within)
+            looks = views if run.schema.pairs else [view for view in views if view != "mirror"]
+            if isinstance(inputs, Annotations):
+                seen = run.predict(region.part(inputs, crops), batch_size=batch_size, views=looks)
+            else:
+                seen = run.predict(inputs, batch_size=batch_size, views=looks, boxes=crops)
+            parts.append(_located(seen))
+        found = combined(_located(first), parts, self.regions)
+        root = None if found.root is None else found.root.numpy()
+        return Prediction(
+            found.mean.numpy(), self.schema.target_names, self.schema.units, root=root, penalty=found.penalty
+        )
+
+    def judge(self, annotations: Annotations, *, batch_size: int = 128) -> Judgement:
+        """Predict every row of a table and judge every label.
+
+        The trust in a label is the mean of its regions' (of the first stage, for a point in no region); it is suspect
+        where all of them say so.
+        """
+        return self.judge_stages(annotations, batch_size=batch_size)[1]
+
+    def judge_stages(self, annotations: Annotations, *, batch_size: int = 128) -> tuple[Judgement, Judgement]:
+        """The first stage's word on every label, and :meth:`judge`."""
+        first, judged = self.coarse.look(self.coarse.dataset(annotations), batch_size=batch_size)
+        size, within = _seen(annotations, None)
+        looks = []
+        for run, region in zip(self.fine, self.regions, strict=True):
+            part = region.part(annotations, region.boxes(first.mean.numpy(), size, within))
+            looks.append(run.look(run.dataset(part), batch_size=batch_size))
+        found = combined(first, [located for located, _ in looks], self.regions)
+        return judged, self._together(judged, [one for _, one in looks], found, annotations)
+
+    def crops(self, estimate: Floats, annotations: Annotations) -> dict[str, Floats]:
+        """Where the regions of some rows lie by an estimate (N, K, 2): boxes (N, 4) in px, by name."""
+        size, within = _seen(annotations, None)
+        return {region.name: region.boxes(estimate, size, within) for region in self.regions}
+
+    def _together(
+        self, coarse: Judgement, fine: Sequence[Judgement], found: Located, annotations: Annotations
+    ) -> Judgement:
+        trust, count = np.zeros_like(coarse.trust), np.zeros(coarse.trust.shape[1])
+        suspect = np.ones_like(coarse.suspect)
+        for one, region in zip(fine, self.regions, strict=True):
+            place = list(region.points)
+            trust[:, place] += one.trust
+            suspect[:, place] &= one.suspect
+            count[place] += 1
+        alone = count == 0
+        trust, suspect = (
+            np.where(alone, coarse.trust, trust / np.maximum(count, 1)),
+            np.where(alone, coarse.suspect, suspect),
+        )
+        return Judgement(
+            predicted=found.mean.numpy(),
+            trust=trust,
+            suspect=suspect,
+            error_rate=_error_rate(coarse, fine, self.regions, alone),
+            fallen_back=any(one.fallen_back for one in (coarse, *fine)),
+            nll=nll_of(found, annotations.target),
+        )
+
+
+def _error_rate(
+    coarse: Judgement, fine: Sequence[Judgement], regions: Sequence[Region], alone: npt.NDArray[np.bool_]
+) -> float:
+    """The stages' estimates, each counted by its points; the first stage's by those in no region."""
+    counts = [int(alone.sum()), *(len(region.points) for region in regions)]
+    return float(np.average([coarse.error_rate, *(one.error_rate for one in fine)], weights=counts))
+
+
+def _located(prediction: Prediction) -> Located:
+    root = None if prediction.root is None else torch.from_numpy(prediction.root)
+    return Located(torch.from_numpy(prediction.mean), root, prediction.penalty)
+
+
+def _seen(inputs: Any, boxes: npt.ArrayLike | None) -> tuple[Floats, Floats | None]:
+    """Sizes (N, 2) of the images in px, and what of them the first stage sees (N, 4), None for all."""
+    if isinstance(inputs, Annotations):
+        assert inputs.size is not None  # a table of features was refused by the first stage
+        return inputs.size, inputs.box
+    return _sizes(inputs), None if boxes is None else np.asarray(boxes, dtype=np.float64)
+
+
+def _sizes(images: Iterable[Any]) -> Floats:
+    """Width and height (N, 2) of images in files or arrays."""
+    shapes = [one.shape if isinstance(one, np.ndarray) else read_image(Path(one), 1).shape for one in images]
+    return np.array([(shape[1], shape[0]) for shape in shapes], dtype=np.float64).reshape(-1, 2)
+
+
+def check_regions(regions: Sequence[Region], schema: Schema) -> None:
+    """Raises ConfigError for no regions, two of one name, points that there are not, or targets that are no points."""
+    if schema.dims != 2:
+        raise ConfigError("cascade: expected points in images, got scalar targets. Leave out --cascade.")
+    if not regions:
+        raise ConfigError("cascade: expected at least one region, got none.")
+    names = [region.name for region in regions]
+    if len(set(names)) != len(names):
+        raise ConfigError(f"cascade: expected regions of different names, got {', '.join(names)}.")
+    for region in regions:
+        beyond = [k for k in (*region.points, *region.anchors) if k >= schema.n_targets]
+        if beyond:
+            raise ConfigError(
+                f"cascade: expected points 0 to {schema.n_targets - 1} in region {region.name!r}, got {beyond[0]}."
+            )
+
+
+def load_cascade(
+    run_folder: str | os.PathLike[str],
+    *,
+    networks: Mapping[str, nn.Module] | None = None,
+    noises: Mapping[str, NoiseModel] | None = None,
+) -> CoarseToFine:
+    """Open the folder of a cascade.
+
+    Args:
+        run_folder: what ``steadfit fit --cascade`` wrote. networks, noises: instances of your own, by stage: the name
+            of a region, or ``"coarse"``.
+
+    Raises: RunError where the folder holds no finished cascade.
+    """
+    folder = Path(run_folder)
+    _, config = read_config(folder)
+    if config.get("task") != TASK:
+        raise RunError(f"{folder}: expected a cascade, got another run.")
+    networks, noises = networks or {}, noises or {}
+    regions = regions_of(config["regions"])
+    for part in (Path(COARSE), *(Path(FINE) / region.name for region in regions)):
+        if not (folder / part / MODEL).is_file():
+            raise RunError(f"{folder}: the cascade is not finished, {part / MODEL} is missing. Continue with --resume.")
+    coarse = load(folder / COARSE, network=networks.get(COARSE), noise=noises.get(COARSE))
+    fine = [
+        load(folder / FINE / region.name, network=networks.get(region.name), noise=noises.get(region.name))
+        for region in regions
+    ]
+    return CoarseToFine(coarse, fine, regions, folder=folder)
