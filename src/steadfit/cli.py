@@ -2,59 +2,73 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from typer import Argument, Context, Option
+from typer import Context, Option
 
 from steadfit.cli_errors import EXIT_CODES, Commands
 from steadfit.cli_options import (
+    CalibratedViews,
+    ClassRuns,
     Columns,
+    Coverage,
     Data,
+    ErrorOf,
+    Failure,
     Hardware,
+    HeldOut,
+    Inputs,
+    Json,
     Label,
     Length,
+    Losses,
+    Methods,
     NoiseOf,
     Out,
+    Overlays,
+    Pck,
+    Pcp,
+    PerPoint,
     RunFolder,
+    Runs,
     Seed,
     SkipBad,
-    Staging,
     Table,
     TaskOf,
-    Training,
     Truth,
+    TwoMethods,
     Views,
+    Weighing,
+    Within,
     columns,
     options_of,
-    staging,
-    training,
 )
+from steadfit.cli_settings import (
+    check_loss,
+    classifier_settings,
+    compared_settings,
+    fine_settings,
+    refuse,
+    regression_settings,
+    words,
+)
+from steadfit.cli_training import Staging, Training, staging, training
 from steadfit.cli_words import (
-    CLASS_LOSSES,
-    CLASSIFIED,
     COMPARED_LOSSES,
     COMPARED_NOISES,
     FOR_CASCADES,
     FOR_CLASSIFICATION,
-    FOR_HEATMAPS,
-    FOR_REGRESSION,
-    HEATMAP_LOSSES,
     Device,
     Kind,
     Measure,
     Noise,
     Split,
     Task,
-    View,
     Weigh,
 )
-from steadfit.errors import ConfigError
 
 app = typer.Typer(
     cls=Commands,
@@ -109,25 +123,25 @@ def fit(
     from steadfit import recipes
 
     if not stages["cascade"]:
-        _check_options(ctx, *FOR_CASCADES, what="one network; add --cascade")
+        refuse(ctx, *FOR_CASCADES, where="without --cascade")
     if task is Task.classification:
-        _check_options(ctx, "cascade", what="--task classification")
-        given = _classifier_settings(ctx, settings, seed)
-        _check_loss(ctx, given.loss)
+        refuse(ctx, "cascade", where="with --task classification")
+        given = classifier_settings(ctx, settings, seed=seed)
+        check_loss(ctx, given.loss)
         recipes.check_start([out], resume=resume, device=device.value)
         classes = recipes.open_classes(table, label=label, console=console, skip_bad=skip_bad, seed=seed)
         recipes.fit_classifier(classes, given, out, resume=resume, device=device.value, console=console)
         return
-    chosen = _settings(ctx, noise=noise.value, seed=seed, **settings)
-    _check_loss(ctx, chosen.loss)
+    chosen = regression_settings(ctx, settings, noise=noise.value, seed=seed, fine=stages["fine"])
+    fine = fine_settings(chosen, stages["fine"])
+    check_loss(ctx, chosen.loss)
     recipes.check_start([out], resume=resume, device=device.value)
     annotations = recipes.open_table(table, schema, console=console, skip_bad=skip_bad, seed=seed)
     wrong = None if truth is None else recipes.read_truth(truth, annotations)
     if stages["cascade"]:
         recipes.fit_cascade_run(
-            annotations, chosen, _fine(chosen, stages["fine"]), out, placing=stages["placing"],
-            regions=recipes.open_regions(stages["regions"], annotations), resume=resume, device=device.value,
-            console=console, truth=wrong,
+            annotations, chosen, fine, out, regions=recipes.open_regions(stages["regions"], annotations),
+            placing=stages["placing"], resume=resume, device=device.value, console=console, truth=wrong,
         )  # fmt: skip
         return
     recipes.fit_run(annotations, chosen, out, resume=resume, device=device.value, console=console, truth=wrong)
@@ -141,24 +155,9 @@ def compare(
     schema: Columns,
     settings: Training,
     task: TaskOf = Task.regression,
-    methods: Annotated[
-        str | None,
-        Option(
-            help="Noise models, separated by commas.",
-            metavar="NAMES",
-            show_default=f"{','.join(COMPARED_NOISES)}; gum with --losses",
-        ),
-    ] = None,
-    losses: Annotated[
-        str | None,
-        Option(
-            help=f"Losses, separated by commas. Of heatmap networks: {', '.join(HEATMAP_LOSSES)}. Of classification: "
-            f"{', '.join(CLASS_LOSSES)}.",
-            metavar="NAMES",
-            show_default=f"that of --loss; classification: {','.join(COMPARED_LOSSES)}",
-        ),
-    ] = None,
-    seeds: Annotated[int, Option(help="Of classification: runs of each loss, from --seed on.", min=1, metavar="N")] = 1,
+    methods: Methods = None,
+    losses: Losses = None,
+    seeds: ClassRuns = 1,
     out: Out = Path("comparison"),
     resume: Annotated[bool, Option("--resume", help="Continue a stopped comparison.")] = False,
     skip_bad: SkipBad = False,
@@ -174,22 +173,24 @@ def compare(
     """
     from steadfit import recipes
 
-    names = _words(losses or "")
+    names = words(losses or "")
     if losses is not None:
-        _check_options(ctx, "loss", what="--losses")
+        refuse(ctx, "loss", where="with --losses")
     if task is Task.classification:
-        _check_options(ctx, "loss", what="several classifiers, which --losses names")
-        given = _classifier_settings(ctx, settings, seed)
+        refuse(ctx, "loss", where="with several classifiers, which --losses names")
+        given = classifier_settings(ctx, settings, seed=seed)
         names = names or list(COMPARED_LOSSES)
         recipes.check_losses(names, seeds)
+        check_loss(ctx, *names)
         classes = recipes.open_classes(table, label=label, console=console, skip_bad=skip_bad, seed=seed)
         recipes.compare_losses(
             classes, names, given, out, seeds=seeds, resume=resume, device=device.value, console=console
         )
         return
-    noises = _words(methods) if methods is not None else ["gum"] if names else list(COMPARED_NOISES)
-    chosen = _settings(ctx, seed=seed, **settings)
+    noises = words(methods) if methods is not None else ["gum"] if names else list(COMPARED_NOISES)
+    chosen = compared_settings(ctx, settings, noises, seed=seed)
     runs = recipes.variants(noises, names, chosen)
+    check_loss(ctx, *(names or [chosen.loss]))
     recipes.check_start([out / "runs" / name for name in runs], resume=resume, device=device.value)
     annotations = recipes.open_table(
         table, schema, console=console, skip_bad=skip_bad, seed=seed, need_splits=("train", "val", "test")
@@ -207,16 +208,10 @@ def convergence(
     table: Table,
     schema: Columns,
     settings: Training,
-    methods: Annotated[
-        str, Option(help="Two noise models, separated by a comma; the first is the reference.", metavar="NAMES")
-    ] = "l2,tukey",
-    runs: Annotated[int, Option("--seeds", help="Runs of each noise model, from --seed on.", min=1, metavar="N")] = 3,
-    measure: Annotated[
-        Measure, Option(help="Of the validation labels' errors. Some of these labels may be wrong, too: median.")
-    ] = Measure.median,
-    within: Annotated[
-        float, Option(help="Reached is also what is above the best by less than this share of it.", min=0, metavar="X")
-    ] = 0.0,
+    methods: TwoMethods = "l2,tukey",
+    runs: Runs = 3,
+    measure: ErrorOf = Measure.median,
+    within: Within = 0.0,
     out: Out = Path("convergence"),
     resume: Annotated[bool, Option("--resume", help="Continue a stopped study.")] = False,
     skip_bad: SkipBad = False,
@@ -229,9 +224,9 @@ def convergence(
     """
     from steadfit import recipes
 
-    names = _words(methods)
-    chosen = _settings(ctx, seed=seed, **settings)
-    _check_loss(ctx, chosen.loss)
+    names = words(methods)
+    chosen = compared_settings(ctx, settings, names, seed=seed)
+    check_loss(ctx, chosen.loss)
     recipes.check_study(names, runs, measure.value, within)
     folders = [out / "runs" / f"{name}-{seed + k}" for k in range(runs) for name in names]
     recipes.check_start(folders, resume=resume, device=device.value)
@@ -246,20 +241,11 @@ def convergence(
 def predict(
     ctx: Context,
     run: RunFolder,
-    inputs: Annotated[
-        Path,
-        Argument(help="An image, a folder of images, or (not of classification) a table.", show_default=False),
-    ],
+    inputs: Inputs,
     out: Out = Path("predictions"),
-    overlays: Annotated[int, Option(help="Draw the first so many images; -1 for all.", min=-1)] = 24,
+    overlays: Overlays = 24,
     view: Views = None,
-    coverage: Annotated[
-        float | None,
-        Option(
-            help="Regions that hold the target with this probability, such as 0.9 (after 'calibrate').",
-            show_default=False,
-        ),
-    ] = None,
+    coverage: Coverage = None,
     skip_bad: SkipBad = False,
 ) -> None:
     """Predict with a trained run: a CSV, and pictures with the points drawn in.
@@ -270,7 +256,7 @@ def predict(
     from steadfit import recipes
 
     if recipes.is_classifier(run):
-        _check_options(ctx, "view", "coverage", "overlays", what="a classifier")
+        refuse(ctx, "view", "coverage", "overlays", where="with a classifier")
         _say(f"Predictions: {recipes.predict_classes(run, inputs, out, skip_bad=skip_bad)}")
         return
     views = [one.value for one in view or []]
@@ -286,22 +272,14 @@ def evaluate(
     run: RunFolder,
     table: Data,
     split: Annotated[Split, Option(help="Which rows.")] = Split.test,
-    threshold: Annotated[
-        float, Option(help="Failure: an error above this share of the normalising length.", metavar="X")
-    ] = 0.05,
-    pck: Annotated[
-        float, Option(help="PCK: the share of points within this share of the normalising length.", metavar="X")
-    ] = 0.2,
-    pcp: Annotated[
-        float, Option(help="PCP: the share of a body's parts with ends within this share of the part.", metavar="X")
-    ] = 0.5,
+    threshold: Failure = 0.05,
+    pck: Pck = 0.2,
+    pcp: Pcp = 0.5,
     view: Views = None,
     normalizer: Length = None,
     label: Label = None,
     skip_bad: SkipBad = False,
-    out: Annotated[
-        Path | None, Option("--out", "-o", help="Write the numbers there, as JSON.", show_default=False)
-    ] = None,
+    out: Json = None,
 ) -> None:
     """Measure a trained run on a table: MAE, RMSE, point error, failure rate and PCK; of a classifier top-1 and top-5.
 
@@ -312,12 +290,12 @@ def evaluate(
     from steadfit import recipes
 
     if recipes.is_classifier(run):
-        _check_options(ctx, "threshold", "pck", "pcp", "view", "normalizer", what="a classifier")
+        refuse(ctx, "threshold", "pck", "pcp", "view", "normalizer", where="with a classifier")
         recipes.evaluate_classifier(
             run, table, split=split.value, label=label, skip_bad=skip_bad, out=out, console=console
         )
         return
-    _check_options(ctx, *FOR_CLASSIFICATION, what="a regression run")
+    refuse(ctx, *FOR_CLASSIFICATION, where="with a regression run")
     recipes.evaluate_run(
         run, table, split=split.value, threshold=threshold, alpha=pck, pcp=pcp,
         views=[one.value for one in view or []], normalizer=normalizer, skip_bad=skip_bad, out=out, console=console,
@@ -327,21 +305,11 @@ def evaluate(
 @app.command()
 def calibrate(
     run: RunFolder,
-    table: Annotated[
-        Path | None, Argument(help="Another table with labels that were not trained on.", show_default=False)
-    ] = None,
+    table: HeldOut = None,
     split: Annotated[Split, Option(help="Which rows to calibrate on.")] = Split.val,
-    view: Annotated[
-        list[View] | None, Option(help="Calibrate predictions that look at the mirrored image too.", show_default=False)
-    ] = None,
-    per_point: Annotated[bool, Option("--per-point", help="A temperature for each point.")] = False,
-    weigh: Annotated[
-        Weigh,
-        Option(
-            help="Count labels by their probability of being right. auto: the mixture's, for a run that has one; "
-            "estimate: estimated from these labels; none: all in full."
-        ),
-    ] = Weigh.auto,
+    view: CalibratedViews = None,
+    per_point: PerPoint = False,
+    weigh: Weighing = Weigh.auto,
 ) -> None:
     """Make predicted distributions hold: a temperature and conformal radii from labels that were not trained on.
 
@@ -376,77 +344,15 @@ def corrupt(
     annotations = recipes.open_table(
         table, schema, console=console, seed=seed, skip_bad=skip_bad, need_splits=("train",)
     )
-    parts = _words(splits)
+    parts = words(splits)
     written, wrong = recipes.corrupt_dataset(
         annotations, out, kind=kind.value, share=share, seed=seed, splits=parts, width=width, std=std
     )
     _say(f"{written}: {wrong:.1%} of the labels in {' and '.join(parts)} are wrong.")
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
 def _say(text: str) -> None:
     console.print(text, soft_wrap=True, highlight=False, markup=False)
-
-
-def _given(ctx: Context, *names: str) -> list[str]:
-    """Which of these options the user has written."""
-    sources = {name: ctx.get_parameter_source(name) for name in names}
-    return [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-
-
-def _check_options(ctx: Context, *names: str, what: str) -> None:
-    """Raises ConfigError for an option that the user has written and that does nothing here."""
-    if found := _given(ctx, *names):
-        raise ConfigError(f"--{found[0].replace('_', '-')}: has no meaning with {what}. Leave it out.")
-
-
-def _check_loss(ctx: Context, loss: str) -> None:
-    """Raises ConfigError for gamma or margin with a loss that has none."""
-    takes = ("gamma", "margin") if loss.startswith("anchor") else ("gamma",) if loss == "focal" else ()
-    _check_options(ctx, *(name for name in ("gamma", "margin") if name not in takes), what=f"--loss {loss}")
-
-
-def _settings(ctx: Context, **values: Any) -> Any:
-    from steadfit.networks import HEATMAP_NETWORKS
-    from steadfit.training import Settings
-
-    _check_options(ctx, *FOR_CLASSIFICATION, what="--task regression")
-    if (found := _given(ctx, *FOR_HEATMAPS)) and values["network"] not in HEATMAP_NETWORKS:
-        raise ConfigError(
-            f"--{found[0]}: expected a heatmap network ({', '.join(HEATMAP_NETWORKS)}) or --task classification, "
-            f"got --network {values['network']}. Coordinates are trained by their noise model."
-        )
-    with _readable_errors("Settings"):
-        return Settings(**values)
-
-
-def _fine(coarse: Any, given: dict[str, Any]) -> Any:
-    """The settings of the second stage: the first one's, but for what is given."""
-    with _readable_errors("Settings"):
-        return dataclasses.replace(coarse, **given)
-
-
-def _classifier_settings(ctx: Context, settings: dict[str, Any], seed: int) -> Any:
-    from steadfit.training.classification import ClassifierSettings
-
-    _check_options(ctx, *FOR_REGRESSION, what="--task classification")
-    values = {name: settings[name] for name in CLASSIFIED if name in settings} | {"augment": settings["mirror"]}
-    unset = {"network": "default", "head": "auto"}
-    values |= {name: settings[name] for name, word in unset.items() if settings[name] != word}
-    with _readable_errors("ClassifierSettings"):
-        return ClassifierSettings(**values, seed=seed)
-
-
-@contextmanager
-def _readable_errors(who: str) -> Iterator[None]:
-    """What settings object to becomes a ConfigError about the options."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        raise ConfigError(str(error).removeprefix(f"{who}: ")) from None
 
 
 def main() -> None:

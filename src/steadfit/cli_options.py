@@ -1,4 +1,4 @@
-"""The options of the command line: their help texts and groups."""
+"""The options that commands have beside those of training: data, folders, what the columns mean, measures."""
 
 from __future__ import annotations
 
@@ -12,39 +12,24 @@ from typer import Argument, Option
 
 from steadfit.cli_words import (
     CLASS_LOSSES,
+    COMPARED_LOSSES,
+    COMPARED_NOISES,
     HEATMAP_LOSSES,
-    HEATMAP_NETWORKS,
-    NETWORKS,
     BoxFit,
-    Covariance,
-    Decoding,
     Device,
-    Head,
-    Location,
-    Loss,
-    Network,
+    Measure,
     Noise,
-    Optimizer,
-    Placing,
-    ProtocolName,
-    Residuals,
-    Scale,
     Sides,
     Task,
-    Unit,
     View,
     Visibility,
-    WarmUp,
+    Weigh,
 )
-from steadfit.errors import ConfigError
 
-DATA, TRAINING, NETWORK = "What the columns mean (overrides dataset.yaml)", "Training", "Network and noise model"
-LOSS = "Loss of heatmap networks and of classification"
-MEANING: dict[str, Any] = {"rich_help_panel": DATA, "show_default": False}
-TRAIN: dict[str, Any] = {"rich_help_panel": TRAINING}
-MODEL: dict[str, Any] = {"rich_help_panel": NETWORK}
-STAGES: dict[str, Any] = {"rich_help_panel": "Coarse to fine"}
-LOSSES: dict[str, Any] = {"rich_help_panel": LOSS}
+MEANING: dict[str, Any] = {
+    "rich_help_panel": "What the columns mean (overrides dataset.yaml)",
+    "show_default": False,
+}
 AUTO: dict[str, Any] = {"show_default": False}
 NAME: dict[str, Any] = {"metavar": "NAME"}  # where the words would fill the column; the help text has them
 
@@ -89,6 +74,67 @@ Label = Annotated[
     str | None,
     Option(help="Classification: the column of the classes (label or class without it); CIFAR-100: coarse.", **MEANING),
 ]
+Methods = Annotated[
+    str | None,
+    Option(
+        help="Noise models, separated by commas.",
+        metavar="NAMES",
+        show_default=f"{','.join(COMPARED_NOISES)}; gum with --losses",
+    ),
+]
+Losses = Annotated[
+    str | None,
+    Option(
+        help=f"Losses, separated by commas. Of heatmap networks: {', '.join(HEATMAP_LOSSES)}. Of classification: "
+        f"{', '.join(CLASS_LOSSES)}.",
+        metavar="NAMES",
+        show_default=f"that of --loss; classification: {','.join(COMPARED_LOSSES)}",
+    ),
+]
+ClassRuns = Annotated[int, Option(help="Of classification: runs of each loss, from --seed on.", min=1, metavar="N")]
+TwoMethods = Annotated[
+    str, Option(help="Two noise models, separated by a comma; the first is the reference.", metavar="NAMES")
+]
+Runs = Annotated[int, Option("--seeds", help="Runs of each noise model, from --seed on.", min=1, metavar="N")]
+ErrorOf = Annotated[
+    Measure, Option(help="Of the validation labels' errors. Some of these labels may be wrong, too: median.")
+]
+Within = Annotated[
+    float, Option(help="Reached is also what is above the best by less than this share of it.", min=0, metavar="X")
+]
+Inputs = Annotated[
+    Path,
+    Argument(help="An image, a folder of images, or (not of classification) a table.", show_default=False),
+]
+Overlays = Annotated[int, Option(help="Draw the first so many images; -1 for all.", min=-1)]
+Coverage = Annotated[
+    float | None,
+    Option(
+        help="Regions that hold the target with this probability, such as 0.9 (after 'calibrate').", show_default=False
+    ),
+]
+Failure = Annotated[float, Option(help="Failure: an error above this share of the normalising length.", metavar="X")]
+Pck = Annotated[
+    float, Option(help="PCK: the share of points within this share of the normalising length.", metavar="X")
+]
+Pcp = Annotated[
+    float, Option(help="PCP: the share of a body's parts with ends within this share of the part.", metavar="X")
+]
+Json = Annotated[Path | None, Option("--out", "-o", help="Write the numbers there, as JSON.", show_default=False)]
+HeldOut = Annotated[
+    Path | None, Argument(help="Another table with labels that were not trained on.", show_default=False)
+]
+CalibratedViews = Annotated[
+    list[View] | None, Option(help="Calibrate predictions that look at the mirrored image too.", show_default=False)
+]
+PerPoint = Annotated[bool, Option("--per-point", help="A temperature for each point.")]
+Weighing = Annotated[
+    Weigh,
+    Option(
+        help="Count labels by their probability of being right. auto: the mixture's, for a run that has one; "
+        "estimate: estimated from these labels; none: all in full."
+    ),
+]
 
 
 def columns(
@@ -132,236 +178,6 @@ def columns(
     return named | {name: None if word is None else word.value for name, word in words.items()}
 
 
-def training(
-    epochs: Annotated[
-        int | None,
-        Option(
-            help="Passes over the training set.",
-            min=1,
-            metavar="N",
-            show_default="30; classification: the protocol's",
-            **TRAIN,
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        Option(help="Samples a step.", min=2, metavar="N", show_default="64; classification: 128", **TRAIN),
-    ] = None,
-    lr: Annotated[
-        float | None, Option(help="Largest step size.", metavar="X", show_default="the protocol's", **TRAIN)
-    ] = None,
-    optimizer: Annotated[
-        Optimizer | None, Option(help=f"{', '.join(Optimizer)}.", show_default="the protocol's", **NAME, **TRAIN)
-    ] = None,
-    size: Annotated[
-        str | None,
-        Option(
-            help="Side of the network's input in px; not of classification also height x width: 120x80.",
-            metavar="N",
-            show_default="48; classification: the images' own",
-            **TRAIN,
-        ),
-    ] = None,
-    color: Annotated[
-        bool | None,
-        Option(
-            "--color/--grey",
-            help="Whether the network sees colours.",
-            show_default="grey; classification: colour",
-            **TRAIN,
-        ),
-    ] = None,
-    mirror: Annotated[
-        bool,
-        Option(help="Mirror half of the training images (points need pairs). Classification: crop them too.", **TRAIN),
-    ] = True,
-    unit: Annotated[
-        Unit, Option(help=f"gum: what is right or wrong as a whole: {', '.join(Unit)}.", **NAME, **MODEL)
-    ] = Unit.point,
-    scale: Annotated[
-        Scale,
-        Option(
-            help="huber, tukey: the scale is the MAD of the training set after every epoch (epoch), of the batch "
-            "(batch), or an average over batches (running).",
-            **NAME,
-            **MODEL,
-        ),
-    ] = Scale.epoch,
-    warmup: Annotated[
-        WarmUp | None,
-        Option(
-            help="l1, huber, tukey, gum: the loss of the first epochs: l1, l2, or (huber, tukey) the model's own at 7 "
-            "times the scale (wide).",
-            show_default="l1; protocol paper: l2",
-            **NAME,
-            **MODEL,
-        ),
-    ] = None,
-    covariance: Annotated[
-        Covariance, Option(help=f"predicted-*: the shape of the covariances: {', '.join(Covariance)}.", **NAME, **MODEL)
-    ] = Covariance.full,
-    location: Annotated[
-        Location, Option(help="predicted-*: nu (the mean is A^-1 nu) or mu (the mean).", **NAME, **MODEL)
-    ] = Location.nu,
-    network: Annotated[
-        Network,
-        Option(
-            help=f"{', '.join(NETWORKS)}; for heatmaps of points {', '.join(HEATMAP_NETWORKS)}. default: compact "
-            "for images, an MLP for features, resnet20 for classification.",
-            **NAME,
-            **MODEL,
-        ),
-    ] = Network.default,
-    head: Annotated[
-        Head,
-        Option(help=f"What pools the last map: {', '.join([*Head][1:])}; auto is the network's own.", **NAME, **MODEL),
-    ] = Head.auto,
-    weights: Annotated[
-        str | None,
-        Option(help="Start from a run, a file of weights (.safetensors, .pth), or 'imagenet'.", **MODEL, **AUTO),
-    ] = None,
-    loss: Annotated[
-        Loss | None,
-        Option(
-            help=f"Heatmaps: {', '.join(HEATMAP_LOSSES)}. Classification: {', '.join(CLASS_LOSSES)}.",
-            show_default="bce; classification: ce",
-            **NAME,
-            **LOSSES,
-        ),
-    ] = None,
-    gamma: Annotated[
-        float | None,
-        Option(
-            help="Exponent of focal and anchor loss.",
-            min=0,
-            max=5,
-            metavar="X",
-            show_default="2; classification: 0.5, anchor-warmup 2",
-            **LOSSES,
-        ),
-    ] = None,
-    margin: Annotated[
-        float | None,
-        Option(
-            help="Anchor loss: what scores less than that below the right place or class counts as confused with it.",
-            min=0,
-            max=1,
-            metavar="X",
-            show_default="0; classification: 0.05",
-            **LOSSES,
-        ),
-    ] = None,
-    decoding: Annotated[
-        Decoding,
-        Option(
-            help="How heatmaps are read: to a fraction of a pixel (refined), to a quarter, to the pixel (argmax).",
-            **NAME,
-            **LOSSES,
-        ),
-    ] = Decoding.refined,
-    protocol: Annotated[
-        ProtocolName | None,
-        Option(
-            help="How the step size goes. steady: one cycle, refit after every epoch. paper: DeepGUM's Algorithm 1 (L2 "
-            "first, then rounds). staged: the Huber distribution's (head first, then falling steps), for pre-trained "
-            "networks. hourglass: anchor loss's for poses. convnet: Tukey's, for that network. Classification: "
-            "one-cycle, or anchor loss's cifar and imagenet.",
-            show_default="steady; classification: one-cycle",
-            **NAME,
-            **TRAIN,
-        ),
-    ] = None,
-    residuals: Annotated[
-        Residuals,
-        Option(
-            help="What refits see: a forward pass over the training set (pass), or what the epoch saw (epoch).",
-            **NAME,
-            **TRAIN,
-        ),
-    ] = Residuals["pass"],
-    patience: Annotated[
-        int | None,
-        Option(
-            help="Stop after so many epochs without a lower validation loss; 0: never.",
-            min=0,
-            metavar="N",
-            show_default="the protocol's",
-            **TRAIN,
-        ),
-    ] = None,
-    warp: Annotated[
-        bool,
-        Option("--warp", help="Turn, scale, stretch, tilt, shift training images at random (slower epochs).", **TRAIN),
-    ] = False,
-    workers: Annotated[int, Option(help="Processes that read images.", min=0, metavar="N", **TRAIN)] = 0,
-) -> dict[str, Any]:
-    """The settings that all commands which train have in common; those that were not given are left out."""
-    values = dict(locals())
-    color = values.pop("color")
-    values["channels"] = None if color is None else 3 if color else 1
-    values["size"] = None if size is None else _frame_size(size)
-    return {name: getattr(value, "value", value) for name, value in values.items() if value is not None}
-
-
-def _frame_size(text: str, option: str = "--size") -> int | tuple[int, int]:
-    """``"48"``, or ``"120x80"``: height x width."""
-    sides = text.lower().split("x")
-    numbers = [int(side) for side in sides if side.isdecimal() and int(side) >= 16]
-    if len(numbers) != len(sides) or len(sides) > 2:
-        raise ConfigError(
-            f"{option}: expected a side >= 16 such as 48, or height x width such as 120x80, got {text!r}."
-        )
-    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
-
-
-def staging(
-    cascade: Annotated[
-        bool,
-        Option("--cascade", help="Two stages: a network for all points, then a closer look at each region.", **STAGES),
-    ] = False,
-    regions: Annotated[
-        Path | None,
-        Option(
-            help="YAML file of regions: a name, and its points. Without it bodies of 14 joints have head-shoulders, "
-            "torso-hips, knees-ankles, faces of 5, 68 or 98 points eyes, nose, mouth.",
-            **STAGES,
-            **AUTO,
-        ),
-    ] = None,
-    fine_network: Annotated[
-        Network | None, Option(help="Network of the second stage.", show_default="that of --network", **NAME, **STAGES)
-    ] = None,
-    fine_noise: Annotated[
-        Noise | None, Option(help="Its noise model.", show_default="that of --noise", **NAME, **STAGES)
-    ] = None,
-    fine_size: Annotated[
-        str | None,
-        Option(help="Its input in px: a side, or HxW.", show_default="that of --size", metavar="N", **STAGES),
-    ] = None,
-    fine_epochs: Annotated[
-        int | None,
-        Option(
-            help="Its passes over the training set.", show_default="those of --epochs", min=1, metavar="N", **STAGES
-        ),
-    ] = None,
-    placing: Annotated[
-        Placing,
-        Option(
-            help="Where its training crops lie. jitter: misplaced as the first stage misplaces them on validation "
-            "images. folds: by networks that have not seen the image (five more trainings of the first stage).",
-            **NAME,
-            **STAGES,
-        ),
-    ] = Placing.jitter,
-) -> dict[str, Any]:
-    """The options of a cascade; the second stage's settings by the names that they have in the first."""
-    fine = {"network": fine_network, "noise": fine_noise, "size": fine_size, "epochs": fine_epochs}
-    given = {name: getattr(value, "value", value) for name, value in fine.items() if value is not None}
-    if fine_size is not None:
-        given["size"] = _frame_size(fine_size, "--fine-size")
-    return {"cascade": cascade, "regions": regions, "placing": placing.value, "fine": given}
-
-
 def options_of(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The command's argument of each name becomes the options of that function, which makes the argument of them."""
 
@@ -384,5 +200,3 @@ def options_of(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], 
 
 
 Columns: TypeAlias = dict[str, Any]
-Training: TypeAlias = dict[str, Any]
-Staging: TypeAlias = dict[str, Any]

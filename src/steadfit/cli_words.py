@@ -13,7 +13,7 @@ Covariance = StrEnum("Covariance", ["identity", "diagonal", "full"])
 Location = StrEnum("Location", ["nu", "mu"])
 Network = StrEnum("Network", [
     "default", "compact", "resnet18", "resnet50", "resnet101", "resnet8", "resnet20", "resnet110",
-    "convnet", "convnet-he",
+    "convnet",
     "hourglass1", "hourglass2", "hourglass8", "hourglass-light",
 ])  # fmt: skip
 Task = StrEnum("Task", ["regression", "classification"])

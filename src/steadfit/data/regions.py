@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from steadfit.data.boxes import whole_image
 from steadfit.data.schema import Schema
 from steadfit.data.table import Annotations
 from steadfit.errors import DataError
@@ -91,7 +92,7 @@ class Region:
                 f"Region.boxes: expected estimates (N, {max(*self.points, *anchors) + 1} or more, 2) for region "
                 f"{self.name!r}, got {estimate.shape}."
             )
-        seen = np.concatenate([np.zeros_like(size), size], axis=1) if within is None else within
+        seen = whole_image(size) if within is None else within
         first, last = seen[:, :2], seen[:, :2] + seen[:, 2:] - 1
         longest = seen[:, 2:].max(axis=1)  # (N,)
         low, high = extremes(estimate[:, list(anchors)])

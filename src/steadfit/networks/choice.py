@@ -32,7 +32,6 @@ NETWORKS: dict[str, Builder] = {
     "resnet20": partial(CifarResNet, 20),
     "resnet110": partial(CifarResNet, 110),
     "convnet": ConvNet,
-    "convnet-he": partial(ConvNet, start="he"),
 }
 """The networks for images, by the name that settings and command line use."""
 

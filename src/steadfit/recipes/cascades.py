@@ -19,6 +19,7 @@ from steadfit.reports.cascade import crop_figure
 from steadfit.reports.values import short
 from steadfit.training import Judgement, Settings
 from steadfit.training.cascade import CoarseToFine, default_regions, fit_cascade
+from steadfit.training.cascade.fit import check_table
 from steadfit.training.outcome import measured, summarize
 
 SHOWN = 4  # images with their crops
@@ -50,7 +51,7 @@ def fit_cascade_run(
     """
     check_start([out], resume=resume, device=device)
     check_rows(annotations)
-    chosen = default_regions(annotations.schema.points) if regions is None else tuple(regions)
+    chosen = open_regions(None, annotations) if regions is None else tuple(regions)
     cascade = fit_cascade(
         annotations, settings, fine, chosen, out, placing=placing, resume=resume, device=device, console=console
     )
@@ -68,7 +69,12 @@ def fit_cascade_run(
 
 
 def open_regions(path: str | Path | None, annotations: Annotations) -> tuple[Region, ...]:
-    """The regions of a YAML file, or the default ones of these points."""
+    """The regions of a YAML file, or the default ones of these points.
+
+    Raises: ConfigError for a table of anything but points in images, or points without default regions; DataError for
+        the file.
+    """
+    check_table(annotations)
     names = annotations.schema.points
     return default_regions(names) if path is None else read_regions(path, names)
 

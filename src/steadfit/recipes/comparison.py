@@ -92,7 +92,8 @@ def variants(methods: Sequence[str], losses: Sequence[str], settings: Settings) 
     """The settings of every run of a comparison, by its name.
 
     A name is the noise model's, with one noise model and several losses the loss's, with several of both both:
-    ``anchor+gum``. Without losses it is that of the settings.
+    ``anchor+gum``. Without losses it is that of the settings. A scale or a warm-up is for the noise models that have
+    one (:meth:`~steadfit.training.Settings.with_noise`).
 
     Raises: ConfigError for fewer than two runs, the same twice, or names that there are not.
     """
@@ -107,10 +108,10 @@ def variants(methods: Sequence[str], losses: Sequence[str], settings: Settings) 
         got = ", ".join((*methods, *losses)) or "none"
         raise ConfigError(f"compare: expected two or more different {what}, got {got}.")
     if not losses:
-        return {name: dataclasses.replace(settings, noise=name) for name in methods}
+        return {name: settings.with_noise(name) for name in methods}
     pairs = [(loss, noise) for loss in losses for noise in methods]
     return {
-        loss if len(methods) == 1 else f"{loss}+{noise}": dataclasses.replace(settings, loss=loss, noise=noise)
+        loss if len(methods) == 1 else f"{loss}+{noise}": dataclasses.replace(settings.with_noise(noise), loss=loss)
         for loss, noise in pairs
     }
 

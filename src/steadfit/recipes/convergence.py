@@ -51,7 +51,8 @@ def convergence(
 
     Args:
         methods: names of two noise models; the first is the reference.
-        settings: of all runs, but for ``noise`` and ``seed``, which counts up from that of the settings.
+        settings: of all runs, but for ``noise``, a scale or warm-up that it cannot have, and ``seed``, which counts up
+            from that of the settings.
         out: the folder of the study.
         seeds: how many runs a method.
         measure: of the validation labels' errors: ``"median"``, or ``"mean"``, which few wrong labels can rule.
@@ -74,7 +75,7 @@ def convergence(
     judged: dict[str, list[Judgement]] = {method: [] for method in methods}
     for k, seed in enumerate(numbers):
         for method in methods:
-            chosen, folder = dataclasses.replace(settings, noise=method, seed=seed), folders[method][k]
+            chosen, folder = dataclasses.replace(settings.with_noise(method), seed=seed), folders[method][k]
             judged[method].append(_run(annotations, chosen, folder, resume=resume, device=device, console=console))
             if console is not None:
                 _tell_brief(folder, chosen, measure, annotations.schema.units, judged[method][-1], console)

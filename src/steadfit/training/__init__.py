@@ -1,5 +1,6 @@
 """Training: the Lightning module and its callbacks, Algorithm 1, the run folder."""
 
+from steadfit.training.cascade import CoarseToFine, default_regions, fit_cascade, load_cascade
 from steadfit.training.fit import fit
 from steadfit.training.module import RegressionModule, Regressor
 from steadfit.training.outcome import Judgement
@@ -13,6 +14,7 @@ from steadfit.training.stopping import EarlyStop
 __all__ = [
     "PROTOCOLS",
     "Algorithm1",
+    "CoarseToFine",
     "EarlyStop",
     "Judgement",
     "Prediction",
@@ -22,6 +24,9 @@ __all__ = [
     "Regressor",
     "Run",
     "Settings",
+    "default_regions",
     "fit",
+    "fit_cascade",
     "load",
+    "load_cascade",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,10 @@ from steadfit.data.regions import Region
 from steadfit.errors import ConfigError
 from steadfit.noise import NoiseModel
 from steadfit.training.cascade.placing import PLACINGS, estimates, fold_rows, observed_errors
-from steadfit.training.cascade.run import COARSE, FINE, TASK, CoarseToFine, check_regions
+from steadfit.training.cascade.run import COARSE, FINE, TASK, CoarseToFine, check_points, check_regions
 from steadfit.training.fit import fit
 from steadfit.training.outcome import Judgement
-from steadfit.training.run import describe, read_config, write_config
+from steadfit.training.run import Run, describe, read_config, write_config
 from steadfit.training.settings import Settings
 from steadfit.training.trainer import check_same, occupied
 
@@ -64,38 +66,60 @@ def fit_cascade(
     by_region = _settings_of(fine, regions)
     _check(annotations, regions, placing, folds, {*networks, *noises})
     content = _content(annotations, coarse, by_region, regions, placing, folds)
-    known = (out / "config.yaml").exists()
-    if known:
+    if (out / "config.yaml").exists():
         _check_folder(out, content, resume)
     write_config(out, content)
-
-    def stage(name: str, table: Annotations, settings: Settings, folder: Path, **more: Any) -> Any:
-        if console is not None:
-            console.print(f"{name}:", style="bold")
-        return fit(
-            table, settings, folder, network=networks.get(name), noise=noises.get(name), resume=resume, device=device,
-            console=console, **more,
-        )  # fmt: skip
-
-    def out_of_fold(fold: int) -> Judgement:
-        run = stage(
-            f"fold {fold + 1} of {folds}", _without(annotations, fold, folds, coarse), coarse, out / f"folds/{fold}"
-        )
-        judged: Judgement = run.judge(annotations)
-        return judged
-
-    first = stage(COARSE, annotations, coarse, out / COARSE)
-    refit = out_of_fold if placing == "folds" else None
+    stages = _Stages(out, networks, noises, resume, device, console)
+    first = stages.train(COARSE, annotations, coarse, COARSE)
+    refit = partial(_out_of_fold, stages, annotations, coarse, folds) if placing == "folds" else None
     estimate, trusted = estimates(first, annotations, out, refit, folds)
     runs = []
     for region in regions:
-        settings = by_region[region.name]
         assert annotations.size is not None  # checked
         part = region.part(annotations, region.boxes(estimate, annotations.size, annotations.box))
         errors = np.zeros((0, 3)) if refit else observed_errors(region, annotations, estimate, trusted)
+        settings = by_region[region.name]
         augment = _augment(settings, errors)
-        runs.append(stage(region.name, part, settings, out / FINE / region.name, augment=augment))
+        runs.append(stages.train(region.name, part, settings, f"{FINE}/{region.name}", augment))
     return CoarseToFine(first, runs, regions, folder=out)
+
+
+@dataclass(frozen=True)
+class _Stages:
+    """Trains one stage after the other into the cascade's folder, or finds it trained there."""
+
+    out: Path
+    networks: Mapping[str, nn.Module]
+    noises: Mapping[str, NoiseModel]
+    resume: bool
+    device: str
+    console: Console | None
+
+    def train(
+        self, name: str, table: Annotations, settings: Settings, folder: str, augment: Misplacing | None = None
+    ) -> Run:
+        if self.console is not None:
+            self.console.print(f"{name}:", style="bold")
+        return fit(
+            table,
+            settings,
+            self.out / folder,
+            network=self.networks.get(name),
+            noise=self.noises.get(name),
+            augment=augment,
+            resume=self.resume,
+            device=self.device,
+            console=self.console,
+        )
+
+
+def _out_of_fold(stages: _Stages, annotations: Annotations, settings: Settings, folds: int, fold: int) -> Judgement:
+    """What a first stage says of all rows that was not trained on a fold."""
+    split = annotations.split.copy()
+    split[fold_rows(annotations, fold, folds, settings.seed)] = "test"
+    others = dataclasses.replace(annotations, split=split)
+    run = stages.train(f"fold {fold + 1} of {folds}", others, settings, f"folds/{fold}")
+    return run.judge(annotations)
 
 
 def _augment(settings: Settings, errors: np.ndarray[Any, Any]) -> Misplacing:
@@ -116,9 +140,15 @@ def _settings_of(fine: Settings | Mapping[str, Settings], regions: Sequence[Regi
     return dict(fine)
 
 
-def _check(annotations: Annotations, regions: Sequence[Region], placing: str, folds: int, stages: set[str]) -> None:
+def check_table(annotations: Annotations) -> None:
+    """Raises ConfigError for a table of anything but points in images."""
     if annotations.images is None:
         raise ConfigError("cascade: expected images, got a table of features. Leave out --cascade.")
+    check_points(annotations.schema)
+
+
+def _check(annotations: Annotations, regions: Sequence[Region], placing: str, folds: int, stages: set[str]) -> None:
+    check_table(annotations)
     check_regions(regions, annotations.schema)
     if reserved := [region.name for region in regions if region.name == COARSE]:
         raise ConfigError(f"cascade: expected another name for region {reserved[0]!r}, which is the first stage's.")
@@ -128,13 +158,6 @@ def _check(annotations: Annotations, regions: Sequence[Region], placing: str, fo
         raise ConfigError(f"cascade: expected 2 to {len(annotations.rows('train'))} folds, got {folds}.")
     if placing == "folds" and COARSE in stages:
         raise ConfigError("cascade: expected a named network and noise model for the first stage with folds, got one.")
-
-
-def _without(annotations: Annotations, fold: int, folds: int, settings: Settings) -> Annotations:
-    """The same rows, those of a fold not for training."""
-    split = annotations.split.copy()
-    split[fold_rows(annotations, fold, folds, settings.seed)] = "test"
-    return dataclasses.replace(annotations, split=split)
 
 
 def _content(

@@ -164,15 +164,11 @@ class CoarseToFine:
             trust[:, place] += one.trust
             suspect[:, place] &= one.suspect
             count[place] += 1
-        alone = count == 0
-        trust, suspect = (
-            np.where(alone, coarse.trust, trust / np.maximum(count, 1)),
-            np.where(alone, coarse.suspect, suspect),
-        )
+        alone = count == 0  # in no region
         return Judgement(
             predicted=found.mean.numpy(),
-            trust=trust,
-            suspect=suspect,
+            trust=np.where(alone, coarse.trust, trust / np.maximum(count, 1)),
+            suspect=np.where(alone, coarse.suspect, suspect),
             error_rate=_error_rate(coarse, fine, self.regions, alone),
             fallen_back=any(one.fallen_back for one in (coarse, *fine)),
             nll=nll_of(found, annotations.target),
@@ -206,10 +202,15 @@ def _sizes(images: Iterable[Any]) -> Floats:
     return np.array([(shape[1], shape[0]) for shape in shapes], dtype=np.float64).reshape(-1, 2)
 
 
-def check_regions(regions: Sequence[Region], schema: Schema) -> None:
-    """Raises ConfigError for no regions, two of one name, points that there are not, or targets that are no points."""
+def check_points(schema: Schema) -> None:
+    """Raises ConfigError for targets that are no points."""
     if schema.dims != 2:
         raise ConfigError("cascade: expected points in images, got scalar targets. Leave out --cascade.")
+
+
+def check_regions(regions: Sequence[Region], schema: Schema) -> None:
+    """Raises ConfigError for no regions, two of one name, points that there are not, or targets that are no points."""
+    check_points(schema)
     if not regions:
         raise ConfigError("cascade: expected at least one region, got none.")
     names = [region.name for region in regions]
