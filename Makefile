@@ -32,6 +32,8 @@ bench: .venv/test
 	$(BIN)/python benchmarks/anchor.py
 	$(BIN)/python benchmarks/classes.py
 	$(BIN)/python benchmarks/poses.py
+	$(BIN)/python benchmarks/faces.py
+	$(BIN)/python benchmarks/bodies.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

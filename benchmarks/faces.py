@@ -31,16 +31,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
 
+from paired import RULE, Pair, compared, corrected, spread, verdict
 from steadfit import __version__, corrupt
 from steadfit.data import Annotations, Schema, Warp, load_annotations
 from steadfit.data.files import atomic_path, write_text
-from steadfit.metrics import Comparison, compare_errors, outlier_scores, pck_curve
+from steadfit.metrics import outlier_scores, pck_curve, stars
 from steadfit.networks import CompactConvNet, build_network
 from steadfit.reports.methods import Mark, marks
 from steadfit.reports.poses import threshold_axes
 from steadfit.reports.style import house_style, legend_above, method_handles, new_figure, save
 from steadfit.reports.tables import to_markdown
-from steadfit.reports.values import DASH, p_value
+from steadfit.reports.values import p_value
 from steadfit.training import Settings, fit
 from steadfit.training.cascade import default_regions, fit_cascade
 from steadfit.training.outcome import FAILURE
@@ -161,7 +162,8 @@ class Scored:
     def distances(self) -> np.ndarray:
         """Of every point, (N, K) px."""
         predicted = self.arrays["coarse" if self.method == "coarse" else "test"]
-        return np.linalg.norm(predicted - self.label, axis=-1)
+        distance: np.ndarray = np.linalg.norm(predicted - self.label, axis=-1)
+        return distance
 
     def row(self) -> dict[str, Any]:
         """A line of faces.csv; a first stage has no time and no suspects of its own."""
@@ -225,7 +227,7 @@ def _table(title: str, frame: pd.DataFrame, digits: Mapping[str, int], about: st
         for method in METHODS:
             part = frame[(frame["wrong"] == wrong) & (frame["method"] == method)]
             if len(part):
-                shown = {name: _spread(part[name], places) for name, places in digits.items()}
+                shown = {name: spread(part[name], places) for name, places in digits.items()}
                 rows.append({"labels": condition, "method": method} | shown | {"seeds": len(part)})
     return [f"## {title}", "", *([about, ""] if about else []), to_markdown(pd.DataFrame(rows)), ""]
 
@@ -239,7 +241,7 @@ def _cost(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
             "networks": len(networks),
             "multiply-adds (million)": round(sum(multiply_adds(one, size) for one, size in networks) / 1e6, 2),
             "parameters (million)": round(sum(p.numel() for one, _ in networks for p in one.parameters()) / 1e6, 2),
-            "training (min)": _spread(frame[frame["method"] == method]["seconds"] / 60, 1),
+            "training (min)": spread(frame[frame["method"] == method]["seconds"] / 60, 1),
         })  # fmt: skip
     why = (
         "Multiply-adds of convolutions and linear layers for one image. Training in one thread as timed, beside other "
@@ -266,7 +268,7 @@ def multiply_adds(network: nn.Module, size: int) -> int:
     counts: list[int] = []
 
     def count(layer: nn.Module, _: Any, output: torch.Tensor) -> None:
-        counts.append(output.numel() * layer.weight[0].numel())  # type: ignore[index, union-attr]
+        counts.append(output.numel() * layer.weight[0].numel())  # type: ignore[index]
 
     hooks = [part.register_forward_hook(count) for part in network.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
     with torch.no_grad():
@@ -276,87 +278,54 @@ def multiply_adds(network: nn.Module, size: int) -> int:
     return sum(counts)
 
 
-@dataclasses.dataclass(frozen=True)
-class Tested:
-    """The cascade against another method in one condition, on the seeds that all of its methods have."""
-
-    condition: str
-    found: Comparison  # of mean errors over seeds, image by image; its reference is the cascade
-    ratios: np.ndarray  # (S,) the cascade's mean error by the other's
-
-    @property
-    def change(self) -> str:
-        """Of the mean error, by the cascade."""
-        return f"{100 * (self.found.reference_mean / self.found.mean - 1):+.1f} %"
-
-    @property
-    def gain(self) -> int:
-        """1: the cascade is better in every seed and p < .05 after Holm; -1: it is worse; 0: neither."""
-        better, worse = (self.ratios < 1).all(), (self.ratios > 1).all()
-        return int(better) - int(worse) if self.found.adjusted < 0.05 else 0
-
-
-def _tests(runs: list[Scored]) -> list[Tested]:
-    """Wilcoxon signed-rank tests over the test images, Holm-corrected in each condition."""
-    tests = []
-    for wrong, condition in CONDITIONS.items():
-        errors: dict[str, dict[int, np.ndarray]] = {}
-        for run in runs:
-            if run.cell.wrong == wrong:
-                errors.setdefault(run.method, {})[run.cell.seed] = run.distances.mean(axis=1)
-        seeds = sorted(set.intersection(*map(set, errors.values()))) if errors else []
-        if "cascade" in errors and seeds:
-            stacked = {method: np.stack([each[seed] for seed in seeds]) for method, each in errors.items()}
-            found = compare_errors({method: each.mean(axis=0) for method, each in stacked.items()}, "cascade")
-            own = stacked["cascade"].mean(axis=1)
-            tests += [Tested(condition, one, own / stacked[one.method].mean(axis=1)) for one in found]
-    return tests
-
-
-def _test_table(tests: list[Tested]) -> list[str]:
-    rows = [
-        {"labels": one.condition, "cascade against": one.found.method, "error": one.change,
-         "by seed": ", ".join(f"{100 * (ratio - 1):+.1f} %" for ratio in one.ratios),
-         "p (Holm)": p_value(one.found.adjusted), "": one.found.stars}
-        for one in tests
-    ]  # fmt: skip
-    why = (
-        "Wilcoxon signed-rank over the test images, each with its mean error over the seeds; Holm-corrected in each "
-        "condition. Below zero the cascade is better."
-    )
-    return ["## The cascade against each other method", "", why, "", to_markdown(pd.DataFrame(rows)), ""]
-
-
 OTHERS = {
     "single": "one larger network of as many multiply-adds",
-    "shaken": "the same with random shifts and scales",
+    "shaken": "the same with shifts and scales in training",
     "wide": "a network of twice the channels",
     "coarse": "its own first stage",
 }
 
 
-def _verdict(tests: list[Tested]) -> list[str]:
+def _tests(runs: list[Scored]) -> list[Pair]:
+    """The cascade against every other method in every condition."""
+    pairs: list[Pair] = []
+    for wrong, condition in CONDITIONS.items():
+        errors: dict[str, dict[int, np.ndarray]] = {method: {} for method in METHODS}
+        for run in runs:
+            if run.cell.wrong == wrong:
+                errors[run.method][run.cell.seed] = run.distances.mean(axis=1)
+        for other in OTHERS:
+            about = {"labels": condition, "cascade against": other}
+            pairs += compared(about, errors[other], errors["cascade"])
+    return corrected(pairs)
+
+
+def _test_table(tests: list[Pair]) -> list[str]:
+    rows = [
+        dict(one.about)
+        | {"error": f"{100 * one.change:+.1f} %", "by seed": one.by_seed, "p (Holm)": p_value(one.p), "": stars(one.p)}
+        for one in tests
+    ]
+    return ["## The cascade against each other method", "", f"{RULE}.", "", to_markdown(pd.DataFrame(rows)), ""]
+
+
+def _verdict(tests: list[Pair]) -> list[str]:
     """In how many conditions the cascade is better, and by how much."""
     said = []
-    for method, what in OTHERS.items():
-        against = [one for one in tests if one.found.method == method]
-        better, worse = (sum(one.gain == sign for one in against) for sign in (1, -1))
+    for other, what in OTHERS.items():
+        against = [one for one in tests if one.about["cascade against"] == other]
         if against:
-            changes = ", ".join(f"{one.change} ({one.condition})" for one in against)
-            count = f"{better} of {len(against)} conditions" + (f", worse in {worse}" if worse else "")
-            said.append(f"better than {what} in {count}: {changes}")
-    rule = (
-        "Better (worse): a lower (higher) mean error in every seed and p < .05 in the paired test below. Numbers: "
-        "change of the mean error, by kind of training labels."
-    )
-    return [f"**The cascade is {'; '.join(said)}.** {rule}", ""] if said else []
+            changes = ", ".join(f"{100 * one.change:+.1f} % ({one.about['labels']})" for one in against)
+            said.append(f"than {what} in {verdict([one.won for one in against])[1]} conditions: {changes}")
+    why = "Counted are significant differences (see the tests); the numbers are changes of the mean error."
+    return [f"**The cascade is better {'; '.join(said)}.** {why}", ""] if said else []
 
 
 @house_style()
 def _figure(runs: list[Scored]) -> Figure:
     """Shares of points within a threshold, trained with right labels; mean errors of all conditions."""
     drawn = {method: mark for method, mark in marks(METHODS).items() if any(run.method == method for run in runs)}
-    figure, alphas = new_figure(10.0, 4.2), np.linspace(0, 0.1, 101)
+    figure, alphas = new_figure(10.0, 4.2), torch.linspace(0, 0.1, 101).tolist()
     left, right = figure.subplots(1, 2)
     for method, mark in drawn.items():
         members = [run for run in runs if run.method == method and not run.cell.wrong]
@@ -382,15 +351,9 @@ def _mean_errors(axes: Axes, runs: list[Scored], drawn: Mapping[str, Mark]) -> N
                     color=mark.colour, marker=mark.marker, ms=8, mec="white", mew=0.6, elinewidth=1.6,
                 )  # fmt: skip
     axes.set_xticks(range(len(CONDITIONS)), list(CONDITIONS.values()))
-    axes.set(title="mean errors, lowest to highest seed", xlabel="training labels", ylabel="mean error (px)")
+    axes.set(xlim=(-0.5, len(CONDITIONS) - 0.5), xlabel="training labels", ylabel="mean error (px)")
+    axes.set(title="mean errors, lowest to highest seed")
     axes.grid(visible=False, axis="x")
-
-
-def _spread(values: pd.Series, digits: int) -> str:
-    """Mean ± standard deviation over the seeds that have a number."""
-    known = values.dropna()
-    deviation = f" ± {known.std(ddof=1):.{digits}f}" if len(known) > 1 else ""
-    return f"{known.mean():.{digits}f}{deviation}" if len(known) else DASH
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""The figure of docs/cascade.md: where crops lie. Its estimates are labels with drawn errors, of no network."""
+"""The figures of docs/cascade.md: where crops lie, and what a trained cascade sees in them."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,22 +10,38 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from steadfit.data.misplacing import crop_errors
-from steadfit.data.regions import Region, extremes
+from steadfit.data import Region, crop_errors, load_annotations, read_image
+from steadfit.data.regions import extremes
 from steadfit.data.synthetic import POINTS, draw_faces
-from steadfit.reports.cascade import COLOURS
+from steadfit.recipes.poses import shown_rows
+from steadfit.reports.cascade import COLOURS, crop_figure
 from steadfit.reports.poses import picture
 from steadfit.reports.style import INK, house_style, new_figure
-from steadfit.training.cascade import default_regions
+from steadfit.training import default_regions, load_cascade
 
 Floats = NDArray[np.float64]
 SIZE, FACE, SPREAD = 320, 3, 0.025  # px of a face; which one; the estimates' deviation in parts of the side
 DRAWN, WILD = 25, ((900.0, 40.0), (60.0, -5000.0), (np.nan, np.nan))
 
 
+def cascade(run: Path, data: Path) -> Figure:
+    """Two test images as a trained cascade sees them."""
+    found, annotations = load_cascade(run), load_annotations(data)
+    rows = shown_rows(annotations)
+    assert rows is not None  # the demo has test images
+    some = annotations.take(rows[:2])
+    first, both = found.judge_stages(some)
+    points = {region.name: both.predicted[:, list(region.points)] for region in found.regions}
+    pictures = [read_image(some.root / name, 3) for name in some.images or ()]
+    return crop_figure(pictures, first.predicted, found.crops(first.predicted, some), points)
+
+
 @house_style()
-def cascade() -> Figure:
-    """The rule of a crop, crops of an estimate, crops as training draws them, crops of estimates gone wild."""
+def cascade_rule() -> Figure:
+    """The rule of a crop, crops of an estimate, crops as training draws them, crops of estimates gone wild.
+
+    The estimates are labels with drawn errors, of no network.
+    """
     images, labels = draw_faces(FACE + 1, size=SIZE, seed=1)
     image, points = images[FACE], labels[FACE]
     estimates = points + SPREAD * SIZE * np.random.default_rng(0).normal(size=(DRAWN, *points.shape))  # (E, K, 2)

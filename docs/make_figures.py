@@ -1,7 +1,7 @@
 """The figures of the documentation.
 
 python docs/make_figures.py               # all but the demo's: half a minute
-python docs/make_figures.py --demo demo   # also the pictures of a finished demo
+python docs/make_figures.py --demo demo --cascade run-cascade   # also pictures of a finished demo and of its cascade
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import pandas as pd
 import torch
 from figures_anchor import anchor
 from figures_calibration import calibration
+from figures_cascade import cascade, cascade_rule
 from figures_distributions import distributions
+from figures_scale import scale
 from figures_warps import warps
 from matplotlib.figure import Figure
 
@@ -110,11 +112,14 @@ def demo_pictures(demo: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", type=Path, help="folder that 'steadfit demo' wrote")
+    parser.add_argument("--cascade", type=Path, help="with --demo: run folder of 'fit demo/wrong30 --cascade'")
     options = parser.parse_args()
-    for draw in (penalties, mixture, distributions, calibration, warps, anchor):
+    for draw in (penalties, mixture, distributions, calibration, warps, anchor, scale, cascade_rule):
         save(draw(), IMAGES / f"{draw.__name__}.png", dpi=100)
     if options.demo:
         demo_pictures(options.demo)
+    if options.demo and options.cascade:
+        save(cascade(options.cascade, options.demo / "clean"), IMAGES / "cascade.png", dpi=84)
 
 
 if __name__ == "__main__":

@@ -66,8 +66,10 @@ def compared_settings(ctx: Context, values: Mapping[str, Any], noises: Sequence[
 
     A scale or a warm-up is a setting of those that have one; it is refused where none of them has.
     """
+    if unknown := [name for name in noises if name not in [*Noise]]:
+        raise ConfigError(f"--methods: expected noise models of {', '.join(Noise)}, got {unknown[0]!r}.")
     refusals = []
-    for noise in [name for name in noises if name in [*Noise]] or [Noise.gum.value]:
+    for noise in noises or [Noise.gum.value]:
         try:
             return regression_settings(ctx, values, noise=noise, seed=seed)
         except ConfigError as error:

@@ -122,7 +122,12 @@ def training(
     ] = Head.auto,
     weights: Annotated[
         str | None,
-        Option(help="Start from a run, a file of weights (.safetensors, .pth), or 'imagenet'.", **MODEL, **AUTO),
+        Option(
+            help="Start from a run, a file of weights (.safetensors, .pth), or 'imagenet'. Of a cascade every stage of "
+            "that network does.",
+            **MODEL,
+            **AUTO,
+        ),
     ] = None,
     loss: Annotated[
         Loss | None,
@@ -227,7 +232,8 @@ def staging(
         Path | None,
         Option(
             help="YAML file of regions: a name, and its points. Without it bodies of 14 joints have head-shoulders, "
-            "torso-hips, knees-ankles, faces of 5, 68 or 98 points eyes, nose, mouth.",
+            "torso-hips, knees-ankles; faces, told by their points' names or their number (5, 68, 98), have eyes, "
+            "nose, mouth.",
             **STAGES,
             **AUTO,
         ),

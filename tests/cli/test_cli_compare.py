@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from typer.testing import Result
 
 import steadfit as library
@@ -140,6 +142,61 @@ def test_a_comparison_is_continued_or_refused(
                       "--resume")  # fmt: skip
     assert result.exit_code == 0, result.output
     assert (out / "comparison.json").read_bytes() == before  # times, too, are those of the training
+
+
+@pytest.fixture
+def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures take most of the time of a small comparison."""
+    monkeypatch.setattr("steadfit.recipes.fitting.write_report", lambda *_: None)
+    monkeypatch.setattr("steadfit.recipes.comparison._write_report", lambda *_: None)
+    study = importlib.import_module("steadfit.recipes.convergence")  # the function of that name hides it
+    monkeypatch.setattr(study, "report_convergence", lambda *_, **__: None)
+
+
+@pytest.mark.usefixtures("no_reports")
+@pytest.mark.parametrize(
+    ("command", "option", "name", "wanted"),
+    [
+        ("compare", "batch", "scale", {"l2": "epoch", "huber": "batch", "gum": "epoch"}),
+        ("compare", "wide", "warmup", {"gum": None, "tukey": "wide"}),
+        ("compare", "l2", "warmup", {"l2": None, "gum": "l2"}),
+        ("compare", "sgd", "optimizer", {"l2": "sgd", "gum": "sgd"}),
+        ("convergence", "running", "scale", {"l2-0": "epoch", "tukey-0": "running"}),
+        ("convergence", "wide", "warmup", {"l2-0": None, "tukey-0": "wide"}),
+    ],
+)
+def test_settings_that_not_every_noise_model_has(
+    faces: Path, steadfit: Steadfit, tmp_path: Path, command: str, option: str, name: str, wanted: dict[str, str | None]
+) -> None:
+    """A scale is for those that have one; settings that all have are for all."""
+    more = ("--methods", ",".join(wanted)) if command == "compare" else ("--seeds", 1)
+    options = (f"--{name}", option, "--sides", "observer", "-o", tmp_path, *TINY, "--epochs", 1)
+    result = steadfit(command, faces, *more, *options)
+    assert result.exit_code == 0, result.output
+    for run, value in wanted.items():
+        config = yaml.safe_load((tmp_path / "runs" / run / "config.yaml").read_text(encoding="utf-8"))
+        assert config["settings"][name] == value
+        assert config["schema"]["sides"] == "observer"
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "text"),
+    [
+        ("compare", ("--methods", "l2,gum", "--scale", "batch"), "expected scale 'epoch' with noise 'l2', got 'batch'"),
+        ("compare", ("--methods", "l2,predicted-huber", "--warmup", "l1"), "expected no warmup with noise 'l2'"),
+        ("compare", ("--methods", "l1,gum", "--warmup", "wide"), "expected warmup 'l1' or 'l2' with noise 'l1'"),
+        ("compare", ("--scale", "batch", "--protocol", "paper"), "with noise 'l2', got 'batch'"),
+        ("compare", ("--methods", "tukey,turkey", "--scale", "batch"), "--methods: expected noise models of l2, l1,"),
+        ("compare", ("--network", "hourglass-light", "--gamma", 1), "--gamma: has no meaning with --loss bce"),
+        ("convergence", ("--methods", "l2,l1", "--scale", "batch"), "expected scale 'epoch' with noise 'l2'"),
+        ("convergence", ("--methods", "gum,l1", "--warmup", "wide"), "with noise 'gum', got 'wide'"),
+    ],
+)
+def test_settings_that_no_noise_model_has(
+    faces: Path, steadfit: Steadfit, fails: Fails, tmp_path: Path, command: str, options: tuple[str, ...], text: str
+) -> None:
+    fails(steadfit(command, faces, *options, "-o", tmp_path / "never"), 2, text)
+    assert not (tmp_path / "never").exists()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from steadfit import cli, cli_options, cli_words
+from steadfit import cli, cli_training, cli_words
 from steadfit.core.elliptical import LOCATIONS
 from steadfit.core.heatmaps import DECODINGS
 from steadfit.core.predicted import COVARIANCES
@@ -21,15 +21,18 @@ from steadfit.errors import ConfigError, DataError, DataWarning, RunError, Stead
 from steadfit.losses import FocalLoss, HeatmapAnchorLoss
 from steadfit.networks import HEADS, HEATMAP_NETWORKS, NETWORKS
 from steadfit.noise import NOISE_MODELS
+from steadfit.noise.base import SCALES, WARM_UPS
 from steadfit.noise.gum import UNITS
 from steadfit.recipes import KINDS
 from steadfit.recipes.calibration import WEIGHTS
 from steadfit.recipes.demo import METHODS
 from steadfit.training import PROTOCOLS, Settings, classification
+from steadfit.training.cascade.placing import PLACINGS
 from steadfit.training.classification import ClassifierSettings
 from steadfit.training.classification.run import TASK
 from steadfit.training.heatmaps import HEATMAP_LOSSES
 from steadfit.training.inference import VIEWS
+from steadfit.training.settings import OPTIMIZERS
 
 HEAVY = ("torch", "lightning", "pandas", "cv2", "matplotlib", "scipy", "numpy", "steadfit.recipes")
 
@@ -57,7 +60,7 @@ def test_exit_codes_through_a_shell(tmp_path: Path) -> None:
     assert "steadfit fit --help" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["demo", "fit", "compare", "predict", "evaluate", "calibrate", "corrupt"])
+@pytest.mark.parametrize("command", ["demo", "fit", "compare", "convergence", "predict", "evaluate", "calibrate", "corrupt"])
 def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(cli.app, [command, "--help"], prog_name="steadfit", env={"COLUMNS": "100"})
     assert result.exit_code == 0
@@ -93,11 +96,15 @@ def test_the_words_are_the_library_s() -> None:
     assert [one.value for one in cli_words.Covariance] == list(COVARIANCES)
     assert [one.value for one in cli_words.Location] == list(LOCATIONS)
     assert [one.value for one in cli_words.Weigh] == list(WEIGHTS)
+    assert [one.value for one in cli_words.Scale] == list(SCALES)
+    assert [one.value for one in cli_words.WarmUp] == [*WARM_UPS, "wide"]
+    assert [one.value for one in cli_words.Optimizer] == list(OPTIMIZERS)
+    assert [one.value for one in cli_words.Placing] == list(PLACINGS)
 
 
 def test_the_settings_of_classification_are_options() -> None:
     """What is handed on has the same name there; what does not exist there is refused and not dropped."""
-    names = inspect.signature(cli_options.training).parameters.keys() | {"channels"}
+    names = inspect.signature(cli_training.training).parameters.keys() | {"channels"}
     assert set(cli_words.CLASSIFIED) <= names & {field.name for field in dataclasses.fields(ClassifierSettings)}
     rest = names - set(cli_words.CLASSIFIED) - {"network", "head", "mirror", "color"}
     assert rest <= set(cli_words.FOR_REGRESSION)
@@ -107,7 +114,7 @@ def test_the_settings_of_classification_are_options() -> None:
 def test_what_help_says_of_defaults() -> None:
     """The options' own default is None, so that tasks and protocols can have theirs."""
     shown = {name: one.annotation.__metadata__[0].show_default
-             for name, one in inspect.signature(cli_options.training, eval_str=True).parameters.items()}  # fmt: skip
+             for name, one in inspect.signature(cli_training.training, eval_str=True).parameters.items()}  # fmt: skip
     assert (shown["epochs"], shown["batch_size"], shown["size"]) == (
         f"{Settings.epochs}; classification: the protocol's",
         f"{Settings.batch_size}; classification: {ClassifierSettings.batch_size}",

@@ -57,6 +57,29 @@ def test_poses_by_heatmaps(tmp_path: Path) -> None:
     assert "double" in run_command("evaluate", tmp_path / "run", tmp_path, "--view", "mirror", "--view", "scales")
 
 
+@needs("lsp")
+def test_poses_coarse_to_fine(tmp_path: Path) -> None:
+    """The first paper's data preparation and network, then closer looks: all that a cascade of bodies promises."""
+    some_of("lsp", tmp_path, 60)
+    seen = ("--sides", "observer", "--box", "points", "--box-margin", "20,10", "--box-fit", "stretch", "--color")
+    coarse = ("--network", "convnet", "--protocol", "convnet", "--size", "120x80", "--epochs", 1, "--batch-size", 16)
+    fine = ("--fine-network", "compact", "--fine-size", 32)
+    printed = run_command("fit", tmp_path, "--cascade", *seen, *coarse, *fine, "-o", tmp_path / "run")
+    regions = {"head-shoulders", "torso-hips", "knees-ankles"}
+    assert {line.rstrip(":") for line in printed.splitlines() if line.endswith(":")} == {"coarse", *regions}
+    assert {path.name for path in (tmp_path / "run" / "fine").iterdir()} == regions
+    assert {"crops", "pcp_parts"} <= {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
+    run_command("evaluate", tmp_path / "run", tmp_path, "--pcp", 0.5, "-o", tmp_path / "found.json")
+    found = json.loads((tmp_path / "found.json").read_text())
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert found["pcp"] == pytest.approx(metrics["test"]["pcp"])
+    assert found["pcp"] > 0.15  # the mean pose in its box has more
+    assert 0 < metrics["coarse"]["test"]["pcp"] < 1
+    assert len(found["pcp_by_part"]) == 10
+    assert found["pcp"] <= found["pcp_loose"]
+    assert found["point_error"] < 40  # px; near the mean pose of people some 160 px tall
+
+
 @needs("cifar100_20")
 def test_classes_that_are_easily_confused(tmp_path: Path) -> None:
     some_of("cifar100_20", tmp_path, 800)

@@ -77,6 +77,28 @@ def test_the_protocol_of_the_convnet() -> None:
     assert Settings(protocol="convnet", weight_decay=0.0).plan().weight_decay == 0.0
 
 
+@pytest.mark.parametrize(
+    ("options", "noise", "wanted"),
+    [
+        ({"noise": "tukey", "scale": "batch", "warmup": "wide"}, "huber", ("batch", "wide")),
+        ({"noise": "tukey", "scale": "batch", "warmup": "wide"}, "gum", ("epoch", None)),
+        ({"noise": "tukey", "scale": "running", "warmup": "l2"}, "gum", ("epoch", "l2")),
+        ({"noise": "huber", "scale": "batch", "warmup": "l1"}, "predicted-huber", ("epoch", None)),
+        ({"noise": "gum", "warmup": "l2"}, "tukey", ("epoch", "l2")),
+        ({"noise": "l2"}, "tukey", ("epoch", None)),
+    ],
+)
+def test_another_noise_model_keeps_what_it_can_have(
+    options: dict[str, str], noise: str, wanted: tuple[str, str | None]
+) -> None:
+    settings = Settings(**options, epochs=7, size=(40, 32))  # type: ignore[arg-type]
+    other = settings.with_noise(noise)
+    assert (other.noise, other.scale, other.warmup) == (noise, *wanted)
+    assert {**other.to_dict(), "noise": settings.noise, "scale": settings.scale, "warmup": settings.warmup} == (
+        settings.to_dict()
+    )
+
+
 def test_overrides() -> None:
     assert Settings().plan() == PROTOCOLS["steady"]
     plan = Settings(protocol="paper", lr=1e-2, patience=7).plan()

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from steadfit.data.boxes import whole_image
-from steadfit.data.schema import Schema
+from steadfit.data.schema import Schema, read_yaml
 from steadfit.data.table import Annotations
 from steadfit.errors import DataError
 
@@ -163,10 +162,7 @@ def read_regions(path: str | Path, names: Sequence[str]) -> tuple[Region, ...]:
 
     Raises: DataError for anything else, with the file and the region.
     """
-    try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"{path}: expected a YAML file of regions, got {error}.") from None
+    found = read_yaml(Path(path))
     if not isinstance(found, dict) or not found:
         raise DataError(f"{path}: expected names of regions and their points, such as 'eyes: [0, 1]', got {found!r}.")
     return tuple(_region(path, str(name), value, names) for name, value in found.items())
@@ -192,10 +188,18 @@ def _region(path: str | Path, name: str, value: Any, names: Sequence[str]) -> Re
     if unknown := sorted(map(str, set(given) - known)):
         raise DataError(f"{path}, region {name!r}: expected {', '.join(sorted(known))}, got {unknown[0]!r}.")
     try:
-        lists = {key: _indices(given[key], names) for key in ("points", "anchors") if key in given}
-        return Region(name=name, **{"points": (), **given, **lists})
+        values: dict[str, Any] = {"points": ()}
+        values |= {key: _indices(given[key], names) for key in ("points", "anchors") if key in given}
+        values |= {key: _number(key, given[key]) for key in ("least", "margin") if key in given}
+        return Region(name=name, **values)
     except (TypeError, ValueError) as error:
         raise DataError(f"{path}, region {name!r}: {str(error).removeprefix('Region: ')}") from None
+
+
+def _number(key: str, value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"expected {key} to be a number, got {value!r}.")
+    return float(value)
 
 
 def _indices(value: Any, names: Sequence[str]) -> tuple[int, ...]:

@@ -134,7 +134,7 @@ class Schema:
         Raises:
             DataError: the file is no mapping, has an unknown key (the nearest known one is named) or a wrong value.
         """
-        values = _read_yaml(Path(path))
+        values = _read_keys(Path(path))
         try:
             return cls.from_dict(values)
         except DataError as error:
@@ -208,9 +208,13 @@ def _check_box(schema: Schema) -> None:
         raise wrong(f"box_fit 'inside' or 'stretch', got {schema.box_fit!r}")
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds.
+
+    Raises: DataError in one line, with file and line, for one that cannot be read or is no YAML.
+    """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: expected a readable UTF-8 file, got {error}.") from None
     except yaml.YAMLError as error:
@@ -219,6 +223,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise DataError(
             f"{path}{line}: expected YAML, got a syntax error: {getattr(error, 'problem', error)}."
         ) from None
+
+
+def _read_keys(path: Path) -> dict[str, Any]:
+    values = read_yaml(path)
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise DataError(f"{path}: expected keys and values such as 'points: [left_eye, right_eye]', got {values!r}.")
     return values

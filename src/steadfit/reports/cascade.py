@@ -40,7 +40,7 @@ def crop_figure(
     first = np.asarray(estimate, dtype=np.float64)
     crops = {name: np.asarray(box, dtype=np.float64) for name, box in boxes.items()}
     inside = {name: np.asarray(points, dtype=np.float64) for name, points in found.items()}
-    for name, array in {"estimate": first, **crops, **inside}.items():
+    for name, array in [("estimate", first), *crops.items(), *inside.items()]:
         if len(array) != len(images):
             raise ValueError(f"crop_figure: expected {name} of {len(images)} images, got {len(array)}.")
     figure = new_figure(0.3 + 2.0 * (1 + len(crops)), 0.3 + 2.1 * len(images))

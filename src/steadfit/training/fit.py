@@ -98,7 +98,7 @@ def fit(
         RunError: ``out`` holds a run and ``resume`` is False, or holds another run. ConfigError: contradicting options.
     """
     out = Path(out)
-    _check_network(settings, network)
+    check_network(settings, network, images=annotations.images is not None)
     if settings.heatmaps or isinstance(network, HeatmapReader):
         _check_heatmaps(settings, annotations, settings.noise_model() if noise is None else noise)
     config = describe(annotations, settings, noise)
@@ -162,7 +162,9 @@ def _check_heatmaps(settings: Settings, annotations: Annotations, noise: NoiseMo
         )
 
 
-def _check_network(settings: Settings, network: nn.Module | None) -> None:
+def check_network(settings: Settings, network: nn.Module | None = None, *, images: bool = True) -> None:
+    """Raises ConfigError where settings and a network of your own contradict each other, or the network that they name
+    cannot be built for its head and for images of their size."""
     names = ("default", *NETWORKS, *HEATMAP_NETWORKS)
     known = settings.network in names
     if network is not None and known:
@@ -173,6 +175,18 @@ def _check_network(settings: Settings, network: nn.Module | None) -> None:
         raise ConfigError(
             f"fit: expected a network of {', '.join(names)}, or your own, got {settings.network!r}. Pass network=."
         )
+    if network is None and images:
+        _check_building(settings)
+
+
+def _check_building(settings: Settings) -> None:
+    """Builds the network without its numbers, which takes no time."""
+    inputs = InputScaling(torch.zeros(settings.channels), torch.ones(settings.channels), images=True)
+    try:
+        with torch.device("meta"):
+            named_network(inputs, settings, 2)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def build_module(
@@ -256,6 +270,7 @@ def _check_folder(out: Path, config: dict[str, Any], settings: Settings, resume:
         raise occupied(out)
     before, found = read_config(out)
     changed = [key for key, value in settings.to_dict().items() if before.to_dict()[key] != value]
-    words = {"noise_model": "the noise model", "fingerprint": "the data (rows, labels or their meaning)"}
+    words = {"task": "the task", "noise_model": "the noise model"}
+    words |= {"fingerprint": "the data (rows, labels or their meaning)"}
     changed += [word for key, word in words.items() if found.get(key) != config.get(key)]
     check_same(out, changed)

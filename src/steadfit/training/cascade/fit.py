@@ -21,7 +21,7 @@ from steadfit.errors import ConfigError
 from steadfit.noise import NoiseModel
 from steadfit.training.cascade.placing import PLACINGS, estimates, fold_rows, observed_errors
 from steadfit.training.cascade.run import COARSE, FINE, TASK, CoarseToFine, check_points, check_regions
-from steadfit.training.fit import fit
+from steadfit.training.fit import check_network, fit
 from steadfit.training.outcome import Judgement
 from steadfit.training.run import Run, describe, read_config, write_config
 from steadfit.training.settings import Settings
@@ -65,6 +65,8 @@ def fit_cascade(
     _checks.one_of("fit_cascade", "placing", placing, PLACINGS)
     by_region = _settings_of(fine, regions)
     _check(annotations, regions, placing, folds, {*networks, *noises})
+    for name, settings in {COARSE: coarse, **by_region}.items():  # before hours are spent on the first of them
+        check_network(settings, networks.get(name))
     content = _content(annotations, coarse, by_region, regions, placing, folds)
     if (out / "config.yaml").exists():
         _check_folder(out, content, resume)
