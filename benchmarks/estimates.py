@@ -61,9 +61,9 @@ class Estimate:
         return found
 
     def misses(self, floor: bool = False) -> np.ndarray:
-        """Share of each image's parts that are wrong, (N,)."""
-        wrong = part_errors(self._points(floor), self.labels, body_parts(self.test.schema.points)) > PCP_ALPHA
-        found: np.ndarray = wrong.double().mean(dim=1).numpy()
+        """Share of each image's parts that are wrong, (N,); a part without length is not judged."""
+        error = part_errors(self._points(floor), self.labels, body_parts(self.test.schema.points))
+        found: np.ndarray = ((error > PCP_ALPHA).sum(dim=1) / (~error.isnan()).sum(dim=1)).double().numpy()
         return found
 
     def curve(self, alphas: Sequence[float], floor: bool = False) -> np.ndarray:
