@@ -129,8 +129,8 @@ def tests(title: str, found: Sequence[Estimate], methods: Mapping[str, str]) -> 
     return [f"## {title}", "", why, "", to_markdown(frame.drop(columns=same)), ""] if rows else []
 
 
-def table(group: Sequence[Estimate]) -> list[str]:
-    """MPE, strict PCP of every part and over all, loose PCP and PCK of one group."""
+def table(group: Sequence[Estimate], what: str = "") -> list[str]:
+    """MPE, strict PCP of every part and over all, loose PCP and PCK of one group; ``what`` begins its title."""
     seeds = {method: [one.measures() for one in group if one.method == method] for method in METHODS}
     seeds = {method: each for method, each in seeds.items() if each} | {FLOOR: [group[0].measures(floor=True)]}
     parts = body_parts(group[0].test.schema.points)
@@ -145,8 +145,8 @@ def table(group: Sequence[Estimate]) -> list[str]:
         frame[name] = [spread(100 * result[SHOWN[name]]) for result in results.values()]
     frame["seeds"] = [DASH if method == FLOOR else str(len(each)) for method, each in seeds.items()]
     about = group[0].about
-    title = f"## Trained on {about['trained on']}, tested on {about['tested on']} ({len(group[0].test):,} images)"
-    return [title, "", "Of each part strict PCP.", "", to_markdown(frame), ""]
+    title = f"{what}trained on {about['trained on']}, tested on {about['tested on']} ({len(group[0].test):,} images)"
+    return [f"## {title[:1].upper()}{title[1:]}", "", "Of each part strict PCP.", "", to_markdown(frame), ""]
 
 
 @house_style()
