@@ -60,7 +60,9 @@ def test_exit_codes_through_a_shell(tmp_path: Path) -> None:
     assert "steadfit fit --help" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["demo", "fit", "compare", "convergence", "predict", "evaluate", "calibrate", "corrupt"])
+@pytest.mark.parametrize(
+    "command", ["demo", "fit", "compare", "convergence", "predict", "evaluate", "calibrate", "corrupt"]
+)
 def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(cli.app, [command, "--help"], prog_name="steadfit", env={"COLUMNS": "100"})
     assert result.exit_code == 0
