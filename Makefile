@@ -34,6 +34,7 @@ bench: .venv/test
 	$(BIN)/python benchmarks/poses.py
 	$(BIN)/python benchmarks/faces.py
 	$(BIN)/python benchmarks/bodies.py
+	$(BIN)/python benchmarks/scale.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
