@@ -142,6 +142,9 @@ def test_what_a_run_folder_holds_is_told_right() -> None:
         "Predictions are off by 1.50 px on average. 25.0 % of the training labels"
     )
     del metrics["test"]
+    assert "first stage" not in run_lead(metrics, "px")
+    alone = {"coarse": {"val": {"point_error": 3.0}}}
+    assert "The first stage alone would be off by 3.00 px." in run_lead(metrics | alone, "px")
     assert "There are no test rows" in run_lead(metrics, "px")
     assert "validation labels" in cards(metrics, "px")[0].meaning
     assert cards(metrics, "px")[0].value == "1.50 px"

@@ -105,3 +105,10 @@ def test_overrides() -> None:
     assert (plan.lr, plan.patience, plan.rounds) == (1e-2, 7, True)
     assert PROTOCOLS["paper"].patience == 5
     assert Settings().plan().patience == 0  # early stopping is off by default
+
+
+def test_the_convnet_has_a_small_step_of_its_own_by_default() -> None:
+    assert Settings(network="convnet", size=(120, 80)).plan().lr == 3e-4
+    assert Settings(network="convnet", size=(120, 80), lr=1e-3).plan().lr == 1e-3
+    assert Settings(network="convnet", size=(120, 80), protocol="convnet").plan().lr == 1e-2
+    assert Settings().plan().lr == PROTOCOLS["steady"].lr

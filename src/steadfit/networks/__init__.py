@@ -1,6 +1,6 @@
 """Networks in short files; any ``nn.Module`` that puts out ``noise.n_outputs(points, dims)`` numbers will do too."""
 
-from steadfit.networks.choice import GREY_LEVELS, NETWORKS, build_network, head_parameters, output_layer
+from steadfit.networks.choice import GREY_LEVELS, NETWORKS, STEPS, build_network, head_parameters, output_layer
 from steadfit.networks.cifar import CifarResNet
 from steadfit.networks.compact import CompactConvNet
 from steadfit.networks.convnet import ConvNet
@@ -19,6 +19,7 @@ __all__ = [
     "IMAGENET_MEAN",
     "MLP",
     "NETWORKS",
+    "STEPS",
     "AveragePool",
     "CifarResNet",
     "CompactConvNet",

@@ -40,6 +40,9 @@ GREY_LEVELS = frozenset({"convnet"})
 """Networks that take images in grey levels, 0 to 255, less the training set's mean: their first weights are made for
 inputs of that size, and next to nothing of smaller ones would reach their end."""
 
+STEPS = {"convnet": 3e-4}
+"""The largest step of AdamW that a network stands, where the default protocol's is too large for it."""
+
 
 def build_network(
     name: str, in_channels: int, n_outputs: int, *, size: tuple[int, int], head: str | None = None

@@ -137,6 +137,9 @@ def run_lead(metrics: Mapping[str, Any], unit: str) -> str:
     if not math.isnan(error):
         parts.append(f"Predictions are off by {short(error)} {unit} on average.")
         parts += [DOUBT] if "test" not in metrics and "val" in metrics else []
+    alone = find(metrics.get("coarse", {}), *CARDS[0].keys)
+    if not math.isnan(alone):
+        parts.append(f"The first stage alone would be off by {short(alone)} {unit}.")
     if not math.isnan(share):
         parts.append(f"{percent(share)} of the training labels are suspect; the worst are listed below.")
     return " ".join(parts) or "The run has finished."

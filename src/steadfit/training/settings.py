@@ -12,7 +12,7 @@ from steadfit.core.heatmaps import DECODINGS
 from steadfit.core.predicted import COVARIANCES
 from steadfit.data import Warp
 from steadfit.errors import ConfigError
-from steadfit.networks import HEADS, HEATMAP_NETWORKS
+from steadfit.networks import HEADS, HEATMAP_NETWORKS, STEPS
 from steadfit.noise import NOISE_MODELS, NoiseModel
 from steadfit.noise.base import SCALES, WARM_UPS
 from steadfit.noise.gum import UNITS
@@ -134,8 +134,8 @@ class Settings:
         protocol: ``"steady"``, ``"paper"``, ``"staged"``, ``"hourglass"`` or ``"convnet"``.
         epochs: passes over the training set (the most there can be, with early stopping).
         optimizer: ``"adamw"``, ``"rmsprop"`` or ``"sgd"``; None takes the protocol's.
-        batch_size, lr, weight_decay: of its steps; None takes the protocol's, and the ``lr`` of heatmaps in the default
-            protocol is that of the loss.
+        batch_size, lr, weight_decay: of its steps; None takes the protocol's, and in the default protocol the ``lr`` of
+            heatmaps is that of the loss, that of other networks never above :data:`steadfit.networks.STEPS`.
         patience: epochs without a better validation loss before training stops; None takes the protocol's.
         residuals: ``"pass"``: residuals for the refit from a forward pass without augmentation over the training set
             (about .3 of an epoch's time); ``"epoch"``: those seen during the epoch, at no cost.
@@ -283,8 +283,9 @@ class Settings:
         """The protocol with this run's overrides."""
         overrides = ("lr", "optimizer", "weight_decay", "patience", "warmup")
         changes = {name: value for name in overrides if (value := getattr(self, name)) is not None}
-        if self.heatmaps and self.protocol == STEADY.name:
-            changes = {"lr": HEATMAP_LOSSES[self.loss].lr} | changes
+        if self.protocol == STEADY.name:
+            lr = HEATMAP_LOSSES[self.loss].lr if self.heatmaps else STEPS.get(self.network, STEADY.lr)
+            changes = {"lr": lr} | changes
         return dataclasses.replace(PROTOCOLS[self.protocol], **changes)
 
     def noise_model(self) -> NoiseModel:
