@@ -41,7 +41,7 @@ def test_densities_are_those_of_the_users_units(faces: Annotations, run: Run) ->
     prediction = run.predict(faces)
     found = prediction.distribution
     assert isinstance(found, Elliptical)
-    dataset = run._dataset(faces)
+    dataset = run.dataset(faces)
     output = run.regressor(dataset.__getitems__(list(range(len(faces))))["input"])
     inner = run.noise.distribution(output.detach().double(), 2)
     assert inner is not None
