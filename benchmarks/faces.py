@@ -32,7 +32,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from paired import RULE, Pair, compared, corrected, spread, verdict
-from steadfit import __version__, corrupt
+from steadfit import __version__
 from steadfit.data import Annotations, Schema, Warp, load_annotations
 from steadfit.data.files import atomic_path, write_text
 from steadfit.metrics import outlier_scores, pck_curve, stars
@@ -46,6 +46,7 @@ from steadfit.training import Settings, fit
 from steadfit.training.cascade import default_regions, fit_cascade
 from steadfit.training.outcome import FAILURE
 from sweep import DATA, main, unclaimed
+from wrong import contaminated
 
 RESULTS = Path(__file__).parent / "results"
 PAIRS = ((0, 1), (3, 4))
@@ -83,26 +84,10 @@ def load() -> Annotations:
         return load_annotations(DATA / "lfw_net" / "annotations.csv", schema, seed=0, val_share=0.1)
 
 
-def contaminate(clean: Annotations, cell: Cell) -> tuple[Annotations, np.ndarray]:
-    """Wrong labels in training and validation rows, and the mask (N, K)."""
-    wrong = np.zeros(clean.target.shape[:2], dtype=bool)
-    if not cell.wrong:
-        return clean, wrong
-    rows, seed = np.concatenate([clean.rows("train"), clean.rows("val")]), 100 + cell.seed
-    assert clean.size is not None
-    if cell.wrong == "l_ugo":
-        width = clean.size[rows, 0].copy()
-        labels, mask = corrupt.l_ugo(clean.target[rows], SHARES["l_ugo"], width=width, seed=seed)
-    else:
-        labels, mask = corrupt.swap(clean.target[rows], SHARES["swap"], pairs=PAIRS, seed=seed)
-    target = clean.target.copy()
-    target[rows], wrong[rows] = labels, mask
-    return clean.with_target(target), wrong
-
-
 def run_cell(cell: Cell, clean: Annotations) -> dict[str, np.ndarray]:
     """Train, predict the test rows and judge the training labels."""
-    given, wrong = contaminate(clean, cell)
+    share = SHARES.get(cell.wrong, 0.0)
+    given, wrong = contaminated(clean, cell.wrong, share, pairs=PAIRS, seed=100 + cell.seed)
     settings = Settings(noise="gum", epochs=EPOCHS, seed=cell.seed, size=SMALL, cache="on")
     start, found = time.perf_counter(), {}
     with tempfile.TemporaryDirectory() as folder:

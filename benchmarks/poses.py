@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from steadfit import __version__, corrupt
+from steadfit import __version__
 from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.data.files import atomic_path, write_text
 from steadfit.metrics import compare_errors, outlier_scores
@@ -38,6 +38,7 @@ from steadfit.training.excess import FILE, Excess
 from steadfit.training.fit import Splits, train
 from steadfit.training.outcome import keypoints
 from sweep import DATA, main, unclaimed
+from wrong import contaminated
 
 RESULTS = Path(__file__).parent / "results"
 ALPHA = 0.2
@@ -48,6 +49,7 @@ JOINTS = (
 PAIRS = ((0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9))
 LIMBS = ((0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (6, 7), (7, 8), (8, 9), (9, 10), (10, 11), (12, 13), (12, 8), (12, 9))
 BODY = Schema(points=JOINTS, pairs=PAIRS, limbs=LIMBS, normalizer=(9, 2))
+SHARE = 0.2  # of the joints (l-UGO) or of the images (swap)
 EPOCHS, EXTENDED = 30, 3  # epochs; with LSPET eleven times the images
 
 
@@ -128,25 +130,9 @@ def extend(lsp: Annotations) -> Annotations:
     )
 
 
-def contaminate(clean: Annotations, cell: Cell) -> tuple[Annotations, np.ndarray]:
-    """Wrong labels in training and validation rows, 20 % of the joints or of the images, and the mask (N, K)."""
-    wrong = np.zeros(clean.target.shape[:2], dtype=bool)
-    if not cell.wrong:
-        return clean, wrong
-    rows, seed = np.concatenate([clean.rows("train"), clean.rows("val")]), 100 + cell.seed
-    assert clean.size is not None
-    if cell.wrong == "l_ugo":
-        labels, mask = corrupt.l_ugo(clean.target[rows], 0.2, width=clean.size[rows, 0].copy(), seed=seed)
-    else:
-        labels, mask = corrupt.swap(clean.target[rows], 0.2, pairs=PAIRS, seed=seed)
-    target = clean.target.copy()
-    target[rows], wrong[rows] = labels, mask
-    return clean.with_target(target), wrong
-
-
 def run_cell(cell: Cell, clean: Annotations, decoded: Splits) -> dict[str, np.ndarray]:
     """Train, and predict the test rows, plain and with the mirrored image and five further scales."""
-    given, wrong = contaminate(clean, cell)
+    given, wrong = contaminated(clean, cell.wrong, SHARE, pairs=PAIRS, seed=100 + cell.seed)
     splits = Splits(train=decoded.train.relabelled(given), val=decoded.val.relabelled(given))
     splits.train.seed = cell.seed  # of the warps
     start = time.perf_counter()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
+from two_processes import forked, says_the_same
 
 from steadfit.lightning import LabelNoise, RefitNoise
 from steadfit.noise import L1, L2, GaussianUniformNoise, HuberNoise, NoiseModel, TukeyNoise
@@ -283,17 +281,6 @@ print("the same")
 """
 
 
-@pytest.mark.skipif(not torch.distributed.is_available() or os.name != "posix", reason="needs gloo and fork")
+@forked
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
-    script = tmp_path / "two.py"
-    script.write_text(DDP)
-    result = subprocess.run(
-        [sys.executable, str(script), str(Path(__file__).parent)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert "the same" in result.stdout
+    says_the_same(DDP, tmp_path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from test_training_refit import D, K, Mine, N, Watch, make_data, train
 from torch import Tensor
+from two_processes import forked, says_the_same
 
 from steadfit.data import Annotations
 from steadfit.errors import ConfigError
@@ -240,17 +239,6 @@ print("the same")
 """
 
 
-@pytest.mark.skipif(not torch.distributed.is_available() or os.name != "posix", reason="needs gloo and fork")
+@forked
 def test_two_processes_share_what_the_first_observed_and_end_alike(tmp_path: Path) -> None:
-    script = tmp_path / "two.py"
-    script.write_text(DDP)
-    result = subprocess.run(
-        [sys.executable, str(script), str(Path(__file__).parent)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert "the same" in result.stdout
+    says_the_same(DDP, tmp_path)

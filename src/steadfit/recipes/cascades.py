@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -20,7 +21,8 @@ from steadfit.reports.values import short
 from steadfit.training import Judgement, Settings
 from steadfit.training.cascade import CoarseToFine, default_regions, fit_cascade
 from steadfit.training.cascade.fit import check_table
-from steadfit.training.outcome import measured, summarize
+from steadfit.training.cascade.run import COARSE
+from steadfit.training.outcome import by_split, summarize
 
 SHOWN = 4  # images with their crops
 
@@ -57,13 +59,16 @@ def fit_cascade_run(
     )
     first, judgement = cascade.judge_stages(annotations)
     histories = _histories(cascade)
-    _write_numbers(cascade, annotations, first, judgement, truth, histories)
+    metrics = summarize(judgement, annotations, truth) | {COARSE: by_split(first, annotations)}
+    write_json(metrics, cascade.folder / "metrics.json")
+    with atomic_path(cascade.folder / "history.csv") as path:
+        pd.concat(histories, names=["stage"]).reset_index("stage").to_csv(path, index=False)
     table = write_labels(cascade.folder, annotations, judgement, truth)
     if report:
         figures = _figures(cascade, annotations, first, judgement)
         write_report(cascade, annotations, trained(table), histories, figures)
     if console is not None:
-        console.print(_gain(annotations, first, judgement), highlight=False, markup=False, soft_wrap=True)
+        console.print(_gain(metrics, annotations.schema.units), highlight=False, markup=False, soft_wrap=True)
         tell(cascade, table, judgement, annotations, console, brief=False)
     return cascade
 
@@ -81,25 +86,10 @@ def open_regions(path: str | Path | None, annotations: Annotations) -> tuple[Reg
 
 def _histories(cascade: CoarseToFine) -> dict[str, pd.DataFrame]:
     """The history of every stage, by its name."""
-    stages = {"coarse": cascade.coarse} | {
+    stages = {COARSE: cascade.coarse} | {
         region.name: run for region, run in zip(cascade.regions, cascade.fine, strict=True)
     }
     return {name: pd.read_csv(run.folder / "history.csv") for name, run in stages.items()}
-
-
-def _write_numbers(
-    cascade: CoarseToFine,
-    annotations: Annotations,
-    first: Judgement,
-    judgement: Judgement,
-    truth: Flags | None,
-    histories: Mapping[str, pd.DataFrame],
-) -> None:
-    splits = {name: annotations.rows(name) for name in ("train", "val", "test")}
-    alone = {name: measured(first, annotations, rows) for name, rows in splits.items() if len(rows)}
-    write_json(summarize(judgement, annotations, truth) | {"coarse": alone}, cascade.folder / "metrics.json")
-    with atomic_path(cascade.folder / "history.csv") as path:
-        pd.concat(histories, names=["stage"]).reset_index("stage").to_csv(path, index=False)
 
 
 def _figures(
@@ -118,11 +108,8 @@ def _figures(
     return {"crops": crop_figure(pictures, estimate, cascade.crops(estimate, some), found)} | figures
 
 
-def _gain(annotations: Annotations, first: Judgement, judgement: Judgement) -> str:
+def _gain(metrics: Mapping[str, Any], unit: str) -> str:
     """One line on what the second stage brought."""
-    split = next(name for name in ("test", "val", "train") if len(annotations.rows(name)))
-    rows = annotations.rows(split)
-    before, after = (measured(one, annotations, rows)["point_error"] for one in (first, judgement))
-    unit = annotations.schema.units
-    alone, both = (f"{short(value)} {unit}" for value in (before, after))
+    split = next(name for name in ("test", "val", "train") if name in metrics)
+    alone, both = (f"{short(found[split]['point_error'])} {unit}" for found in (metrics[COARSE], metrics))
     return f"Mean error on {split} labels: {alone} with the first stage alone, {both} with both."

@@ -136,11 +136,8 @@ def _double_counts(peaks: Tensor, error: Tensor, alpha: float) -> dict[str, floa
 
 def summarize(judgement: Judgement, annotations: Annotations, wrong: Flags | None = None) -> dict[str, Any]:
     """metrics.json: errors of every split, and what is known about wrong labels in the training set."""
-    splits = {name: annotations.rows(name) for name in ("train", "val", "test")}
-    content: dict[str, Any] = {
-        name: {"rows": len(rows)} | measured(judgement, annotations, rows) for name, rows in splits.items() if len(rows)
-    }
-    train = splits["train"]
+    content: dict[str, Any] = by_split(judgement, annotations)
+    train = annotations.rows("train")
     labelled = ~np.isnan(judgement.trust[train])
     content["outliers"] = {
         "labels": int(labelled.sum()),
@@ -151,6 +148,14 @@ def summarize(judgement: Judgement, annotations: Annotations, wrong: Flags | Non
     if wrong is not None:
         content["truth"] = detection(judgement, annotations, wrong)
     return content
+
+
+def by_split(judgement: Judgement, annotations: Annotations) -> dict[str, dict[str, Any]]:
+    """All measures of every split that has rows, and their number."""
+    splits = {name: annotations.rows(name) for name in ("train", "val", "test")}
+    return {
+        name: {"rows": len(rows)} | measured(judgement, annotations, rows) for name, rows in splits.items() if len(rows)
+    }
 
 
 def measured(judgement: Judgement, annotations: Annotations, rows: npt.NDArray[np.int64]) -> dict[str, Any]:
