@@ -1,0 +1,147 @@
+"""What a network's numbers mean: the interface of every output.
+
+An output answers four questions about a network, whatever is believed about the labels:
+
+1. :meth:`Output.n_outputs`, :meth:`Output.initial_output`: how many numbers are there, and which ones come first;
+2. :meth:`Output.prediction`, :meth:`Output.distribution`: how are they read;
+3. :meth:`Output.step`, :meth:`Output.held_out`: how is a batch trained on and validated;
+4. :attr:`Output.mirrors`: may images be exchanged left to right, with the points among the numbers.
+
+The belief about labels is a noise model (:mod:`steadfit.noise`). It sees *numbers*, a row of them for every sample,
+which an output makes of what the network puts out.
+
+Shapes: N samples, K targets of D coordinates each; numbers (N, P); targets (N, K, D) with NaN where a label is missing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from torch import Tensor, nn
+
+from steadfit._options import check_options
+from steadfit.outputs.layers import start_output
+
+if TYPE_CHECKING:
+    from steadfit.distributions import Elliptical
+
+
+class Model(Protocol):
+    """A network with its scalings, as an output sees it."""
+
+    network: nn.Module
+
+    def __call__(self, value: Tensor) -> Tensor:
+        """Raw inputs to numbers (N, P)."""
+
+    def raw(self, value: Tensor) -> Tensor:
+        """Raw inputs to what the network itself puts out."""
+
+    def standardize(self, target: Tensor) -> Tensor:
+        """Targets in the frame's units to those of the numbers."""
+
+    def destandardize(self, prediction: Tensor) -> Tensor:
+        """The way back."""
+
+
+class Trusted(Protocol):
+    """The labels of a batch as training weighs them."""
+
+    def loss(self, numbers: Tensor, goal: Tensor) -> Tensor:
+        """The noise model's own loss of numbers (B, P) for standardised targets (B, K, D), a scalar."""
+
+    def weight(self) -> Tensor | None:
+        """The weight of each label (B, K), for a loss that is not one of the residual; None where all count in full."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a batch gave.
+
+    Args:
+        numbers: (B, P), what noise models see; without gradient where the loss is not made of them.
+        loss: a scalar; None in validation where the loss is computed from the numbers of all batches at the end.
+    """
+
+    numbers: Tensor
+    loss: Tensor | None
+
+
+@dataclass(frozen=True)
+class Output(ABC):
+    """Base of all outputs, immutable descriptions."""
+
+    name: ClassVar[str] = ""
+    predicts_covariance: ClassVar[bool] = False  # numbers describe distributions; targets are whitened for them
+    weighs_by_trust: ClassVar[bool] = (
+        False  # its loss is not one of the residual, so labels are weighted by their trust
+    )
+    needs_points: ClassVar[bool] = False  # only points in images can be found
+    own_units: ClassVar[bool] = False  # numbers are in the target's own units rather than standardised
+    mirrors: ClassVar[bool] = True  # training may mirror images together with their points
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def n_outputs(self, points: int, dims: int) -> int:
+        """How many numbers the network puts out for K targets of D coordinates."""
+        return points * dims
+
+    def initial_output(self, points: int, dims: int) -> Tensor | None:
+        """What an untrained network should put out for every sample, (P,); None for whatever it does."""
+        return None
+
+    def start(self, network: nn.Module, points: int, dims: int) -> None:
+        """Set the output layer of an untrained network."""
+        start_output(network, self.initial_output(points, dims))
+
+    def prediction(self, numbers: Tensor, dims: int) -> Tensor:
+        """The predicted targets, (N, P) to (N, K, D)."""
+        return numbers.reshape(len(numbers), numbers.shape[1] // dims, dims)
+
+    def distribution(self, numbers: Tensor, dims: int) -> Elliptical | None:
+        """The predicted distributions, of batch shape (N, K); None where numbers are positions only."""
+        return None
+
+    def raw(self, network: nn.Module, value: Tensor) -> Tensor:
+        """What the network puts out for scaled inputs."""
+        result: Tensor = network(value)
+        return result
+
+    def numbers(self, network: nn.Module, raw: Tensor) -> Tensor:
+        """What noise models see of it, (N, P)."""
+        return raw
+
+    def criterion(self, epochs: int) -> nn.Module | None:
+        """The output's own loss for a training of that length; None where the noise model's is minimised."""
+        return None
+
+    @abstractmethod
+    def step(self, model: Model, criterion: nn.Module | None, value: Tensor, goal: Tensor, labels: Trusted) -> Step:
+        """Loss and numbers of a training batch.
+
+        Args:
+            model: the network that is trained.
+            criterion: what :meth:`criterion` made.
+            value: raw inputs of B samples.
+            goal: their targets in the numbers' units, (B, K, D).
+            labels: how much each of them counts.
+        """
+
+    @abstractmethod
+    def held_out(self, model: Model, criterion: nn.Module | None, value: Tensor, goal: Tensor) -> Step:
+        """The same of a validation batch, every label counting in full."""
+
+
+@dataclass(frozen=True)
+class Coordinates(Output):
+    """Base of the outputs whose loss is the noise model's: the numbers are, or contain, coordinates."""
+
+    def step(self, model: Model, criterion: nn.Module | None, value: Tensor, goal: Tensor, labels: Trusted) -> Step:
+        numbers = model(value)
+        return Step(numbers, labels.loss(numbers, goal))
+
+    def held_out(self, model: Model, criterion: nn.Module | None, value: Tensor, goal: Tensor) -> Step:
+        return Step(model(value), None)
