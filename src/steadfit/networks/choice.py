@@ -13,6 +13,7 @@ from steadfit.networks.compact import CompactConvNet
 from steadfit.networks.convnet import ConvNet
 from steadfit.networks.heads import DepthwiseHead
 from steadfit.networks.resnet import ResNet
+from steadfit.outputs.layers import output_layer
 
 
 class Builder(Protocol):
@@ -36,12 +37,19 @@ NETWORKS: dict[str, Builder] = {
 """The networks for images, by the name that settings and command line use."""
 
 
-GREY_LEVELS = frozenset({"convnet"})
-"""Networks that take images in grey levels, 0 to 255, less the training set's mean: their first weights are made for
-inputs of that size, and next to nothing of smaller ones would reach their end."""
+def first_step(name: str) -> float | None:
+    """The largest step of AdamW that a network tolerates; None where the default protocol's will do."""
+    return getattr(_class_of(name), "first_step", None)
 
-STEPS = {"convnet": 3e-4}
-"""The largest step of AdamW that a network stands, where the default protocol's is too large for it."""
+
+def in_grey_levels(name: str) -> bool:
+    """Whether a network takes images in grey levels, 0 to 255, less the training set's mean."""
+    return bool(getattr(_class_of(name), "grey_levels", False))
+
+
+def _class_of(name: str) -> object:
+    builder = NETWORKS.get(name)
+    return builder.func if isinstance(builder, partial) else builder
 
 
 def build_network(
@@ -65,19 +73,6 @@ def build_network(
     if head is None:
         return NETWORKS[name](in_channels, n_outputs, size=size)
     return NETWORKS[name](in_channels, n_outputs, size=size, head=head)
-
-
-def output_layer(network: nn.Module, n_outputs: int) -> nn.Linear | None:
-    """The linear layer that puts out a network's ``n_outputs`` numbers; None where there is none.
-
-    The last ``nn.Linear`` with so many outputs, in the order in which the network's parts were assigned: for a module
-    of the user's own this is a guess, right where its last layer is assigned last. It may lack a bias.
-
-    >>> output_layer(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), 2)
-    Linear(in_features=8, out_features=2, bias=True)
-    """
-    layers = [part for part in network.modules() if isinstance(part, nn.Linear) and part.out_features == n_outputs]
-    return layers[-1] if layers else None
 
 
 def head_parameters(network: nn.Module, n_outputs: int) -> list[nn.Parameter]:

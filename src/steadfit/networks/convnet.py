@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,9 @@ class ConvNet(nn.Module):
     >>> network.map, sum(parameter.numel() for parameter in network.parameters())
     ((12, 7), 9799228)
     """
+
+    grey_levels: ClassVar[bool] = True  # next to nothing of smaller inputs would reach its end
+    first_step: ClassVar[float] = 3e-4  # of AdamW; the default protocol's is too large
 
     def __init__(
         self, in_channels: int, n_outputs: int, *, size: tuple[int, int] = (120, 80), head: str = "flatten"

@@ -16,8 +16,9 @@ Shapes: N samples, K targets of D coordinates each; numbers (N, P); targets (N, 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -81,6 +82,13 @@ class Output(ABC):
     needs_points: ClassVar[bool] = False  # only points in images can be found
     own_units: ClassVar[bool] = False  # numbers are in the target's own units rather than standardised
     mirrors: ClassVar[bool] = True  # training may mirror images together with their points
+    usual: ClassVar[Mapping[str, Any]] = {
+        "noise": "gum",
+        "protocol": "steady",
+        "batch_size": 64,
+        "size": 48,
+        "channels": 1,
+    }
 
     def __post_init__(self) -> None:
         check_options(self)

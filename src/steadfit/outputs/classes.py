@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +78,10 @@ class Classes(Output):
     weighs_by_trust: ClassVar[bool] = True
     own_units: ClassVar[bool] = True
     mirrors: ClassVar[bool] = False  # crops mirror the images; there are no points to go with them
+    usual: ClassVar[Mapping[str, Any]] = {
+        **{"noise": "l2", "protocol": "one-cycle", "batch_size": 128, "channels": 3},
+        **{"network": "resnet20", "head": "average"},
+    }
 
     loss: str = option(
         "ce",

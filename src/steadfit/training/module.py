@@ -1,10 +1,10 @@
-"""The LightningModule: network, standardisation, noise model, averaged weights."""
+"""The LightningModule: a regressor trained under a noise model, with averaged weights."""
 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
@@ -13,140 +13,106 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from steadfit.data import Standardizer, mirror
+from steadfit.data import mirror
 from steadfit.data.dataset import Batch
-from steadfit.data.standardize import destandardize, standardize
-from steadfit.networks import HEATMAP_NETWORKS, MLP, HeatmapReader, build_network, head_parameters, output_layer
-from steadfit.networks.hourglass import prior_logit
+from steadfit.losses import WarmUpLoss
+from steadfit.networks import head_parameters
 from steadfit.noise import LabelNoise, NoiseModel
-from steadfit.training.heatmaps import HEATMAP_LOSSES, HeatmapObjective
-from steadfit.training.settings import Protocol, Settings
+from steadfit.training.plans import Plan
+from steadfit.training.regressor import Regressor
 
 
-class InputScaling(nn.Module):
-    """(input - mean)/deviation per channel or feature; images of 0..255 are taken as 0..1."""
+@dataclass(frozen=True)
+class BatchLabels:
+    """The labels of a batch as the noise model weighs them.
 
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, mean: Tensor, deviation: Tensor, *, images: bool) -> None:
-        super().__init__()
-        self.images = images
-        self.register_buffer("mean", mean.float())
-        self.register_buffer("deviation", torch.where(deviation > 0, deviation, 1.0).float())
-
-    def forward(self, value: Tensor) -> Tensor:
-        shape = (1, -1, *[1] * (value.dim() - 2))
-        real = value.float() / 255 if self.images else value.float()
-        return (real - self.mean.view(shape)) / self.deviation.view(shape)
-
-
-class Regressor(nn.Module):
-    """What is saved of a run: input scaling, network, and the way back to the frame's units."""
-
-    center: Tensor
-    scale: Tensor
-
-    def __init__(self, network: nn.Module, inputs: InputScaling, targets: Standardizer) -> None:
-        super().__init__()
-        self.network, self.inputs = network, inputs
-        self.register_buffer("center", targets.center.float())
-        self.register_buffer("scale", targets.scale.float())
-
-    def forward(self, value: Tensor) -> Tensor:
-        """The network's output, in standardised units."""
-        result: Tensor = self.network(self.inputs(value))
-        return result
-
-    def logits(self, value: Tensor) -> Tensor:
-        """The raw heatmaps (N, S, K, h, w) of a heatmap network."""
-        return self.reader.logits(self.inputs(value))
-
-    @property
-    def reader(self) -> HeatmapReader:
-        """The network, where it is one of heatmaps."""
-        assert isinstance(self.network, HeatmapReader)
-        return self.network
-
-    def standardize(self, target: Tensor) -> Tensor:
-        return standardize(target, self.center, self.scale)
-
-    def destandardize(self, prediction: Tensor) -> Tensor:
-        return destandardize(prediction, self.center, self.scale)
-
-
-def named_network(inputs: InputScaling, settings: Settings, n_outputs: int) -> nn.Module:
-    """The network that the settings name: by default a compact ConvNet for images, an MLP for features.
-
-    A network of heatmaps comes with its reader, and puts out ``n_outputs`` coordinates as the others do.
+    Args:
+        tracker: what is known of all training labels.
+        index: (B,) which training samples these are.
+        mirrored: (B,) which of them stand mirrored in the batch; None for none.
+        permutation: where left and right points go in these.
     """
-    channels = len(inputs.mean)
-    if not inputs.images:
-        return MLP(channels, n_outputs)
-    name = "compact" if settings.network == "default" else settings.network
-    if settings.heatmaps:
-        score = HEATMAP_LOSSES[settings.loss].score
-        start = 0.0 if score == "linear" else prior_logit(settings.frame, settings.sigma)
-        maps = HEATMAP_NETWORKS[name](channels, n_outputs // 2, size=settings.frame, start=start)
-        return HeatmapReader(maps, decoding=settings.decoding, score=score, sigma=settings.sigma)
-    head = None if settings.head == "auto" else settings.head
-    return build_network(name, channels, n_outputs, size=settings.frame, head=head)
+
+    tracker: LabelNoise
+    index: Tensor
+    mirrored: Tensor | None
+    permutation: tuple[int, ...] | None
+
+    def loss(self, numbers: Tensor, goal: Tensor) -> Tensor:
+        """The noise model's own loss of numbers (B, P) for standardised targets (B, K, D)."""
+        loss: Tensor = self.tracker(numbers, goal, self.index, self.mirrored, self.permutation)
+        return loss
+
+    def weight(self) -> Tensor | None:
+        """The weight of each label, (B, K); None where all count in full."""
+        if not self.tracker.noise.needs_refit:
+            return None
+        return self.tracker.weights(self.index, self.mirrored, self.permutation).amin(dim=-1)
 
 
-def start_output(network: nn.Module, output: Tensor | None) -> None:
-    """Make an untrained network put out the same numbers for every sample, through its last linear layer."""
-    layer = None if output is None else output_layer(network, len(output))
-    if output is not None and layer is not None and layer.bias is not None:
-        nn.init.zeros_(layer.weight)
-        with torch.no_grad():
-            layer.bias.copy_(output)
-
-
-class RegressionModule(L.LightningModule):
+class TrainingModule(L.LightningModule):
     """Trains a :class:`Regressor` under a noise model.
 
-    ``averaged`` (the network itself where the protocol doesn't average) predicts, is validated and gives residuals.
+    ``averaged`` (the network itself where the plan doesn't average) predicts, is validated and gives residuals.
     A batch is a dict with ``index``, ``input``, ``target``, and ``mirrored`` where the data set warps (see
-    :class:`steadfit.data.LabelledDataset`). All randomness
-    of an epoch is a function of (seed, epoch, batch), so that a resumed run repeats it.
+    :class:`steadfit.data.LabelledDataset`). All randomness of an epoch is a function of (seed, epoch, batch), so that
+    a resumed run repeats it.
+
+    Args:
+        regressor: the network and what its numbers mean.
+        noise: the belief about the labels.
+        plan: when things happen.
+        n_samples: N, the size of the training set.
+        permutation: where left and right points go in a mirrored image; None to mirror nothing.
+        seed: of the mirroring, and of what the network itself draws.
     """
 
     def __init__(
         self,
         regressor: Regressor,
         noise: NoiseModel,
-        protocol: Protocol,
+        plan: Plan,
         *,
         n_samples: int,
         permutation: Sequence[int] | None = None,
         seed: int = 0,
-        heatmaps: HeatmapObjective | None = None,
     ) -> None:
         super().__init__()
         points, dims = regressor.center.shape
-        self.regressor, self.protocol, self.heatmaps = regressor, protocol, heatmaps
-        by_trust = heatmaps is not None
-        self.label_noise = LabelNoise(noise, n_samples=n_samples, points=points, dims=dims, by_trust=by_trust)
+        output = regressor.output
+        self.regressor, self.output, self.plan = regressor, output, plan
+        self.criterion = output.criterion(plan.epochs)
+        self.label_noise = LabelNoise(
+            noise, n_samples=n_samples, points=points, dims=dims, by_trust=output.weighs_by_trust
+        )
         self.averaged: AveragedModel | None = None
-        if protocol.averaging > 0:
-            average = get_ema_multi_avg_fn(protocol.averaging)  # type: ignore[no-untyped-call]
+        if plan.averaging > 0:
+            average = get_ema_multi_avg_fn(plan.averaging)  # type: ignore[no-untyped-call]
             self.averaged = AveragedModel(regressor, multi_avg_fn=average, use_buffers=True)
         self.permutation = None if permutation is None else tuple(permutation)
         self.seed = seed
-        self.head = head_parameters(regressor.network, noise.n_outputs(points, dims))
+        self.head = head_parameters(regressor.network, output.n_outputs(points, dims))
         in_head = {id(parameter) for parameter in self.head}
         self.body = [p for p in regressor.parameters() if p.requires_grad and id(p) not in in_head]
         self.held_out: list[tuple[Tensor, Tensor, Tensor]] = []
-        self.heatmap_losses: list[tuple[float, int]] = []
+        self.held_out_losses: list[tuple[float, int]] = []
 
     @property
     def dims(self) -> int:
-        return int(self.regressor.center.shape[1])
+        """D, the coordinates of a target."""
+        return self.regressor.dims
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether this epoch minimises a warm-up loss."""
+        if isinstance(self.criterion, WarmUpLoss):
+            return self.current_epoch < self.criterion.epochs
+        return bool(self.label_noise.warming_up)
 
     def on_fit_start(self) -> None:
         if self.averaged is not None:  # never over more than a tenth of the steps: small sets have few
             window = max(int(self.trainer.estimated_stepping_batches) / 10, 2)
-            decay = min(self.protocol.averaging, 1 - 1 / window)
+            decay = min(self.plan.averaging, 1 - 1 / window)
             self.averaged.multi_avg_fn = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
     def predictor(self) -> Regressor:
@@ -160,26 +126,16 @@ class RegressionModule(L.LightningModule):
         return result
 
     def noise_outputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Sample index, output and standardised target, for the refit of the noise model."""
+        """Sample index, numbers and standardised target, for the refit of the noise model."""
         return batch["index"], self(batch["input"]), self.regressor.standardize(batch["target"])
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         value, target, which = self._mirrored(batch, batch_idx)
         goal = self.regressor.standardize(target)
-        loss, output = self._loss(value, goal, batch["index"], which)
-        return {"loss": loss, "index": batch["index"], **self._seen(output, goal, batch, which)}
-
-    def _loss(self, value: Tensor, goal: Tensor, index: Tensor, which: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The loss of a batch, and the outputs that noise models see."""
-        if self.heatmaps is None:
-            output = self.regressor(value)
-            return self.label_noise(output, goal, index, which, self.permutation), output
-        reader, logits = self.regressor.reader, self.regressor.logits(value)
-        weight = self.label_noise.weights(index, which, self.permutation).amin(dim=-1)  # (B, K)
-        loss = self.heatmaps(reader, logits, self.regressor.destandardize(goal), weight)
-        with torch.no_grad():
-            found = reader.points(reader.scores(logits))
-        return loss, self.regressor.standardize(found).flatten(1)
+        labels = BatchLabels(self.label_noise, batch["index"], which, self.permutation)
+        step = self.output.step(self.regressor, self.criterion, value, goal, labels)
+        assert step.loss is not None
+        return {"loss": step.loss, "index": batch["index"], **self._seen(step.numbers, goal, batch, which)}
 
     def _mirrored(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor, Tensor | None]:
         if self.permutation is None or "mirrored" in batch:  # a warp has mirrored already
@@ -190,14 +146,14 @@ class RegressionModule(L.LightningModule):
         value, target = mirror(batch["input"], batch["target"], which, self.permutation, width)
         return value, target, which
 
-    def _seen(self, output: Tensor, goal: Tensor, batch: Batch, which: Tensor | None) -> dict[str, Tensor]:
-        """Output and target of the unmirrored samples, to refit from what the epoch has seen anyway."""
+    def _seen(self, numbers: Tensor, goal: Tensor, batch: Batch, which: Tensor | None) -> dict[str, Tensor]:
+        """Numbers and targets of the unmirrored samples, to refit from what the epoch has seen anyway."""
         target = self.regressor.standardize(batch["target"])
         if which is None or self.permutation is None:
-            return {"output": output.detach(), "target": target}
-        if self.label_noise.noise.predicts_covariance:  # a mirrored distribution has no way back to the numbers
-            return {"output": output.detach(), "target": target.masked_fill(which[:, None, None], torch.nan)}
-        residual = goal - self.label_noise.noise.prediction(output.detach(), self.dims)
+            return {"output": numbers.detach(), "target": target}
+        if self.output.predicts_covariance:  # a mirrored distribution has no way back to the numbers
+            return {"output": numbers.detach(), "target": target.masked_fill(which[:, None, None], torch.nan)}
+        residual = goal - self.output.prediction(numbers.detach(), self.dims)
         back = residual[:, list(self.permutation)] * torch.tensor([-1.0, 1.0], device=residual.device)
         location = target.nan_to_num(nan=0.0) - torch.where(which[:, None, None], back, residual).nan_to_num(nan=0.0)
         return {"output": location.flatten(1), "target": target}
@@ -220,31 +176,27 @@ class RegressionModule(L.LightningModule):
         self.regressor.load_state_dict(weights)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        if self.heatmaps is None:
-            self.held_out.append(self.noise_outputs(batch))
-            return
-        regressor, target = self.predictor(), batch["target"]
-        logits = regressor.logits(batch["input"])
-        loss = self.heatmaps(regressor.reader, logits, target)
-        self.heatmap_losses.append((float(loss), len(target)))
-        found = regressor.reader.points(regressor.reader.scores(logits))
-        self.held_out.append((batch["index"], regressor.standardize(found).flatten(1), regressor.standardize(target)))
+        goal = self.regressor.standardize(batch["target"])
+        step = self.output.held_out(self.predictor(), self.criterion, batch["input"], goal)
+        if step.loss is not None:
+            self.held_out_losses.append((float(step.loss), len(goal)))
+        self.held_out.append((batch["index"], step.numbers, goal))
 
     def on_validation_epoch_start(self) -> None:
         self.held_out.clear()
-        self.heatmap_losses.clear()
+        self.held_out_losses.clear()
 
     def validation_loss(self) -> float:
-        """For the history: :meth:`held_out_loss`, or the mean loss of heatmaps, where every label counts in full."""
-        if self.heatmaps is None:
+        """For the history: the mean of the output's own loss, every label counting in full, or the noise model's."""
+        if self.criterion is None:
             return self.held_out_loss()
-        losses, counts = zip(*self.heatmap_losses, strict=True)
+        losses, counts = zip(*self.held_out_losses, strict=True)
         return float(np.average(losses, weights=counts))
 
     def held_out_loss(self) -> float:
-        """The validation loss under the present mixture, from the outputs of the last validation."""
-        _, output, target = (torch.cat(parts) for parts in zip(*self.held_out, strict=True))
-        return float(self.label_noise.held_out_loss(output, target))
+        """The noise model's validation loss under its present state, from the numbers of the last validation."""
+        _, numbers, target = (torch.cat(parts) for parts in zip(*self.held_out, strict=True))
+        return float(self.label_noise.held_out_loss(numbers, target))
 
     def comparable_loss(self) -> float:
         """A validation loss that means the same in every epoch.
@@ -255,13 +207,15 @@ class RegressionModule(L.LightningModule):
         noise = self.label_noise.noise
         if noise.keeps_weights or not noise.needs_refit:
             return self.held_out_loss()
-        _, output, target = (torch.cat(parts) for parts in zip(*self.held_out, strict=True))
-        return float((target - noise.prediction(output, self.dims)).abs().nanmean())
+        _, numbers, target = (torch.cat(parts) for parts in zip(*self.held_out, strict=True))
+        return float((target - self.output.prediction(numbers, self.dims)).abs().nanmean())
 
     def on_train_epoch_start(self) -> None:
         torch.manual_seed(_mix(self.seed, self.current_epoch, -1))
-        if self.protocol.head_epochs and self.head:
-            self._train_body(self.current_epoch >= self.protocol.head_epochs)
+        if isinstance(self.criterion, WarmUpLoss):
+            self.criterion.set_epoch(self.current_epoch)
+        if self.plan.head_epochs and self.head:
+            self._train_body(self.current_epoch >= self.plan.head_epochs)
 
     def _train_body(self, wanted: bool) -> None:
         """All but the head is trained, or stays as it is, the statistics of its batch norms included."""
@@ -273,52 +227,23 @@ class RegressionModule(L.LightningModule):
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters with their weight decay."""
-        decay = self.protocol.head_weight_decay
+        decay = self.plan.head_weight_decay
         if decay is None:
-            return [{"params": list(self.regressor.parameters()), "weight_decay": self.protocol.weight_decay}]
+            return [{"params": list(self.regressor.parameters()), "weight_decay": self.plan.weight_decay}]
         return [{"params": self.body, "weight_decay": 0.0}, {"params": self.head, "weight_decay": decay}]
 
     def configure_optimizers(self) -> Any:
-        if self.protocol.optimizer == "rmsprop":
-            optimizer: torch.optim.Optimizer = torch.optim.RMSprop(self._groups(), lr=self.protocol.lr)
-        elif self.protocol.optimizer == "sgd":
-            optimizer = torch.optim.SGD(self._groups(), lr=self.protocol.lr, momentum=0.9)
+        plan = self.plan
+        if plan.optimizer == "rmsprop":
+            optimizer: torch.optim.Optimizer = torch.optim.RMSprop(self._groups(), lr=plan.lr)
+        elif plan.optimizer == "sgd":
+            optimizer = torch.optim.SGD(self._groups(), lr=plan.lr, momentum=plan.momentum, nesterov=plan.nesterov)
         else:
-            optimizer = torch.optim.AdamW(self._groups(), lr=self.protocol.lr, fused=True)
-        if self.protocol.schedule == "constant":
+            optimizer = torch.optim.AdamW(self._groups(), lr=plan.lr, fused=True)
+        scheduler = plan.schedule.scheduler(optimizer, plan.lr, max(int(self.trainer.estimated_stepping_batches), 2))
+        if scheduler is None:
             return optimizer
-        total = max(int(self.trainer.estimated_stepping_batches), 2)
-        scheduler: Any
-        if self.protocol.schedule == "staged":
-            scheduler = torch.optim.lr_scheduler.LambdaLR(
-                optimizer, lambda step: staged(step / total, self.protocol.milestones)
-            )
-        elif self.protocol.schedule == "alternating":
-            scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: alternating(step / total))
-        else:
-            scheduler = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, max_lr=self.protocol.lr, total_steps=total, pct_start=0.15, cycle_momentum=False
-            )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-
-def staged(share: float, milestones: tuple[float, float, float]) -> float:
-    """Factor on the step size at a share of all steps: 1, then linearly to .1, then to .01 (paper 3).
-
-    >>> [round(staged(share, (0.5, 0.8, 1.0)), 3) for share in (0.0, 0.5, 0.65, 0.8, 1.0)]
-    [1.0, 1.0, 0.55, 0.1, 0.01]
-    """
-    return float(np.interp(share, milestones, (1.0, 0.1, 0.01)))
-
-
-def alternating(share: float) -> float:
-    """Factor on the step size at a share of all steps: 1, then times .5 and .2 in turn at .5, .6, … (paper 4).
-
-    >>> [round(alternating(share), 4) for share in (0.0, 0.49, 0.5, 0.6, 0.7, 0.95)]
-    [1.0, 1.0, 0.5, 0.1, 0.05, 0.005]
-    """
-    drops = max(math.floor(share * 10 + 1e-9) - 4, 0)
-    return float(0.5 ** ((drops + 1) // 2) * 0.2 ** (drops // 2))
 
 
 def _mix(seed: int, epoch: int, step: int) -> int:

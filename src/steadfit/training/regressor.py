@@ -1,0 +1,171 @@
+"""What is saved of a run: the network between the scaling of its inputs and the way back to the targets' units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from steadfit.data import LabelledDataset, Standardizer
+from steadfit.data.schema import Schema
+from steadfit.data.standardize import destandardize, standardize
+from steadfit.errors import ConfigError
+from steadfit.networks import (
+    HEATMAP_NETWORKS,
+    IMAGENET_DEVIATION,
+    IMAGENET_MEAN,
+    MLP,
+    build_network,
+    in_grey_levels,
+    load_weights,
+)
+from steadfit.networks.hourglass import prior_logit
+from steadfit.noise import NoiseModel
+from steadfit.outputs import HeatmapReader, Heatmaps, Output, output_layer
+from steadfit.training.settings import Settings
+
+SAMPLE = 2000
+"""How many training samples the scaling of inputs is measured on."""
+
+
+class InputScaling(nn.Module):
+    """(input - mean)/deviation per channel or feature; images of 0..255 are taken as 0..1."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, mean: Tensor, deviation: Tensor, *, images: bool) -> None:
+        super().__init__()
+        self.images = images
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("deviation", torch.where(deviation > 0, deviation, 1.0).float())
+
+    def forward(self, value: Tensor) -> Tensor:
+        shape = (1, -1, *[1] * (value.dim() - 2))
+        real = value.float() / 255 if self.images else value.float()
+        return (real - self.mean.view(shape)) / self.deviation.view(shape)
+
+
+class Regressor(nn.Module):
+    """Input scaling, network, output, and the way back to the frame's units.
+
+    Args:
+        network: from scaled inputs to the output's numbers, or what it makes them of.
+        inputs: the scaling of raw inputs.
+        targets: the units of the numbers.
+        output: what the numbers mean.
+    """
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(self, network: nn.Module, inputs: InputScaling, targets: Standardizer, output: Output) -> None:
+        super().__init__()
+        self.network, self.inputs, self.output = network, inputs, output
+        self.register_buffer("center", targets.center.float())
+        self.register_buffer("scale", targets.scale.float())
+
+    @property
+    def dims(self) -> int:
+        """D, the coordinates of a target."""
+        return int(self.center.shape[1])
+
+    def raw(self, value: Tensor) -> Tensor:
+        """What the network itself puts out: the numbers, or the heatmaps (N, S, K, h, w) they are read from."""
+        return self.output.raw(self.network, self.inputs(value))
+
+    def forward(self, value: Tensor) -> Tensor:
+        """The output's numbers (N, P), in standardised units."""
+        return self.output.numbers(self.network, self.raw(value))
+
+    def standardize(self, target: Tensor) -> Tensor:
+        return standardize(target, self.center, self.scale)
+
+    def destandardize(self, prediction: Tensor) -> Tensor:
+        return destandardize(prediction, self.center, self.scale)
+
+
+def build_regressor(
+    train: LabelledDataset, settings: Settings, output: Output, noise: NoiseModel, network: nn.Module | None = None
+) -> Regressor:
+    """The untrained regressor of a run, with both scalings measured on the training set.
+
+    Args:
+        train: the training set.
+        settings: its size, channels, weights and, without ``network``, the network's name.
+        output: what the numbers mean.
+        noise: the belief about the labels.
+        network: a module of your own, started in place.
+
+    Raises:
+        ConfigError: a batch of one sample for a network with batch norm.
+    """
+    schema = train.annotations.schema
+    inputs = input_scaling(train, settings.weights, settings.network)
+    if network is None:
+        if settings.batch_size == 1:
+            raise ConfigError("fit: expected batch_size >= 2 for batch norm, got 1. Pass a network without it.")
+        network = named_network(inputs, settings, output, schema, train.size)
+    if not _loaded_output(network, settings.weights, output.n_outputs(schema.n_targets, schema.dims)):
+        output.start(network, schema.n_targets, schema.dims)
+    return Regressor(network, inputs, _standardizer(train.target, output), output)
+
+
+def named_network(
+    inputs: InputScaling, settings: Settings, output: Output, schema: Schema, size: tuple[int, int]
+) -> nn.Module:
+    """The network that the settings name: by default a compact ConvNet for images, an MLP for features.
+
+    A heatmap network comes with its reader.
+    """
+    channels, n_outputs = len(inputs.mean), output.n_outputs(schema.n_targets, schema.dims)
+    if not inputs.images:
+        return MLP(channels, n_outputs)
+    name = "compact" if settings.network == "default" else settings.network
+    if isinstance(output, Heatmaps):
+        score = output.choice.score
+        start = 0.0 if score == "linear" else prior_logit(size, output.sigma)
+        maps = HEATMAP_NETWORKS[name](channels, schema.n_targets, size=size, start=start)
+        return HeatmapReader(maps, decoding=output.decoding, score=score, sigma=output.sigma)
+    head = None if settings.head == "auto" else settings.head
+    return build_network(name, channels, n_outputs, size=size, head=head)
+
+
+def input_scaling(train: LabelledDataset, weights: str | None = None, network: str = "default") -> InputScaling:
+    """Mean and deviation per channel or feature, over 2,000 training samples at most.
+
+    ImageNet's for a network that starts from weights that are not a run's; the mean alone for networks in grey levels.
+    """
+    step = max(len(train) // SAMPLE, 1)
+    sample: Tensor = train.without_augment().__getitems__(list(range(0, len(train), step)))["input"]
+    images = sample.dtype == torch.uint8
+    if images and weights is not None and not Path(weights).is_dir():
+        mean, deviation = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_DEVIATION)
+        grey = train.channels == 1
+        return InputScaling(*(v.mean(0, keepdim=True) if grey else v for v in (mean, deviation)), images=True)
+    value = sample.double() / 255 if images else sample.double()
+    axes = [0, *range(2, value.dim())]
+    mean, deviation = value.mean(axes), value.std(axes)
+    if images and in_grey_levels(network):
+        deviation = torch.full_like(deviation, 1 / 255)
+    return InputScaling(mean, deviation, images=images)
+
+
+def _standardizer(target: Tensor, output: Output) -> Standardizer:
+    """The units of the network's numbers."""
+    if output.own_units:
+        return Standardizer.identity(*target.shape[1:])
+    return (Standardizer.whiten if output.predicts_covariance else Standardizer.fit)(target)
+
+
+def _loaded_output(network: nn.Module, weights: str | None, n_outputs: int) -> bool:
+    """Load weights, if there are any, and say whether the output layer is among them."""
+    if weights is None:
+        return False
+    run = Path(weights).is_dir()
+    path = Path(weights) / "model.safetensors" if run else weights
+    loaded = load_weights(network, path, prefix="network." if run else "")
+    output = output_layer(network, n_outputs)
+    names = [name for name, part in network.named_modules() if part is output]
+    return bool(names) and f"{names[0]}.weight" in loaded.loaded
