@@ -83,14 +83,7 @@ class Classes(Output):
         **{"network": "resnet20", "head": "average"},
     }
 
-    loss: str = option(
-        "ce",
-        "the loss on the logits",
-        choices=(
-            *("ce", "bce", "ohem", "focal", "anchor"),
-            *("anchor-target", "anchor-both", "anchor-static", "anchor-warmup"),
-        ),
-    )
+    loss: str = option("ce", "the loss on the logits", choices=tuple(CLASS_LOSSES))
     gamma: float | None = option(
         None, "exponent of focal and anchor losses; 0.5, after the warm-up 2, unless given", low=0.0, high=5.0
     )

@@ -157,7 +157,7 @@ class Heatmaps(Output):
     needs_points: ClassVar[bool] = True
     own_units: ClassVar[bool] = True
 
-    loss: str = option("bce", "the loss on the pixels", choices=("mse", "ohkm", "bce", "focal", "anchor"))
+    loss: str = option("bce", "the loss on the pixels", choices=tuple(HEATMAP_LOSSES))
     gamma: float | None = option(None, "exponent of focal and anchor loss; 2 unless given", low=0.0, high=5.0)
     margin: float | None = option(
         None,

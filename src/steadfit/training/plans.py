@@ -133,5 +133,14 @@ IMAGENET = Plan(
 )
 """Ryou et al. on ImageNet: five epochs of linear rise to .1, a tenth every 30 epochs; made for batches of 224."""
 
-PLANS = {plan.name: plan for plan in (STEADY, PAPER, STAGED, HOURGLASS, CONVNET, ONE_CYCLE, CIFAR, IMAGENET)}
+PLANS: dict[str, Plan] = {
+    "steady": STEADY,
+    "paper": PAPER,
+    "staged": STAGED,
+    "hourglass": HOURGLASS,
+    "convnet": CONVNET,
+    "one-cycle": ONE_CYCLE,
+    "cifar": CIFAR,
+    "imagenet": IMAGENET,
+}
 """The plans by the names that ``--protocol`` takes."""
