@@ -16,8 +16,8 @@ from steadfit.networks import (
     ResNet,
     build_network,
     head_parameters,
-    output_layer,
 )
+from steadfit.outputs import output_layer
 
 
 def test_the_names_and_their_own_heads() -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from steadfit.networks import HEADS, AveragePool, CifarResNet, build_network, head_parameters, output_layer
+from steadfit.networks import HEADS, AveragePool, CifarResNet, build_network, head_parameters
+from steadfit.outputs import output_layer
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from steadfit.networks import ConvNet, build_network, output_layer
+from steadfit.networks import ConvNet, build_network
 from steadfit.networks.convnet import ResponseNorm
+from steadfit.outputs import output_layer
 
 
 def slow_twin(network: ConvNet, image: Tensor) -> Tensor:

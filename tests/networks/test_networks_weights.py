@@ -283,7 +283,9 @@ def test_the_download_is_kept_and_used_again(
 def test_a_download_with_another_hash_leaves_nothing(server: Path, tmp_path: Path) -> None:
     (server / weights.FILES[18]).write_bytes(b"half of a fi")
     digest = hashlib.sha256(b"half of a fi").hexdigest()[:8]
-    with pytest.raises(DataError, match=rf"SHA-256 that begins f37072fd of file:.*, got {digest}\. The file is inc"):
+    with pytest.raises(
+        DataError, match=rf"SHA-256 that begins f37072fd of file:.*, got .*{digest}.*\. The file is inc"
+    ):
         load_weights(small(2, width=64), "imagenet")
     assert list((tmp_path / "cache").iterdir()) == []
 

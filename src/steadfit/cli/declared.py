@@ -63,9 +63,8 @@ class Source:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 if any(isinstance(target, ast.Name) and target.id == name for target in targets):
                     return self.value(node.value)
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("steadfit."):
-                if any(alias.name == name for alias in node.names):
-                    return Source.of(node.module.removeprefix("steadfit.")).constant(name)
+            if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
+                return Source.of(str(node.module).removeprefix("steadfit.")).constant(name)
         raise KeyError(name)
 
     def value(self, node: ast.expr) -> Any:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import urllib.request
-import uuid
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,30 +177,30 @@ def _official(network: nn.Module) -> Path:
 
 def _download(path: Path) -> None:
     """Fetch the official file of the path's name: complete and of the right hash, or not at all."""
-    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:12]}.part")
-    digest = hashlib.sha256()
+    address = ADDRESS + path.name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(ADDRESS + path.name, timeout=60) as answer, temporary.open("wb") as file:
-            while block := answer.read(1 << 20):
-                digest.update(block)
-                file.write(block)
-            file.flush()
-            os.fsync(file.fileno())
-        _verify(ADDRESS + path.name, digest.hexdigest(), path.name)
-        os.replace(temporary, path)
+        torch.hub.download_url_to_file(address, str(path), hash_prefix=_prefix(path.name), progress=sys.stderr.isatty())
+    except RuntimeError as error:  # the hash
+        raise DataError(
+            f"load_weights: expected a SHA-256 that begins {_prefix(path.name)} of {address}, got {error}. "
+            "The file is incomplete or not the official one: delete it and download it again."
+        ) from error
     except (OSError, http.client.HTTPException) as error:
         raise DataError(
-            f"load_weights: expected to download {ADDRESS + path.name} to {path.parent}, got {error}. "
+            f"load_weights: expected to download {address} to {path.parent}, got {error}. "
             "Fetch it where there is a network and put it there, or name another file."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def _prefix(name: str) -> str:
+    """The first digits of the SHA-256, which the official name of a file ends in."""
+    return Path(name).stem.rpartition("-")[2]
 
 
 def _verify(where: object, digest: str, name: str) -> None:
     """The digest begins with the digits in the official name."""
-    expected = Path(name).stem.rpartition("-")[2]
+    expected = _prefix(name)
     if not digest.startswith(expected):
         raise DataError(
             f"load_weights: expected a SHA-256 that begins {expected} of {where}, got {digest[:8]}. "

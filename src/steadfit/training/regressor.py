@@ -21,7 +21,6 @@ from steadfit.networks import (
     load_weights,
 )
 from steadfit.networks.hourglass import prior_logit
-from steadfit.noise import NoiseModel
 from steadfit.outputs import HeatmapReader, Heatmaps, Output, output_layer
 from steadfit.training.settings import Settings
 
@@ -87,7 +86,7 @@ class Regressor(nn.Module):
 
 
 def build_regressor(
-    train: LabelledDataset, settings: Settings, output: Output, noise: NoiseModel, network: nn.Module | None = None
+    train: LabelledDataset, settings: Settings, output: Output, network: nn.Module | None = None
 ) -> Regressor:
     """The untrained regressor of a run, with both scalings measured on the training set.
 
@@ -95,7 +94,6 @@ def build_regressor(
         train: the training set.
         settings: its size, channels, weights and, without ``network``, the network's name.
         output: what the numbers mean.
-        noise: the belief about the labels.
         network: a module of your own, started in place.
 
     Raises:
