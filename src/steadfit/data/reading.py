@@ -17,6 +17,8 @@ from steadfit.data.problems import Problem
 from steadfit.errors import DataError
 
 MISSING = ("", "nan", "NaN", "NA")
+LARGEST = float(np.finfo(np.float32).max)
+"""Networks compute in float32: a larger number has no meaning for them."""
 _NAMES = ("annotations.csv", "annotations.parquet")
 
 
@@ -47,7 +49,7 @@ class RawTable:
         """The N cells of a column as numbers (NaN where missing or wrong), and what is wrong with them."""
         cells = self.cells[column]
         value = cells.copy() if isinstance(cells, np.ndarray) else _parse(cells)
-        bad = np.isinf(value)  # _parse marks text that is no number by -inf as well
+        bad = np.abs(value) > LARGEST  # infinite ones, too; _parse marks text that is no number by -inf
         problems = [self.problem(row, column, _number_reason(cells[row])) for row in bad.nonzero()[0].tolist()]
         value[bad] = np.nan
         return value, problems
@@ -194,7 +196,8 @@ def _number_reason(cell: str | float) -> str:
         infinite = np.isinf(value) and np.isinf(float(cell))
     except ValueError:
         infinite = False
-    return f"expected a {'finite ' if infinite else ''}number, got {shorten(str(cell))}."
+    size = "" if np.isinf(value) else f" of at most {LARGEST:.2g} in size, which float32 holds"
+    return f"expected a {'finite ' if infinite else ''}number{size}, got {shorten(str(cell))}."
 
 
 def shorten(text: str, limit: int = 60) -> str:

@@ -39,7 +39,7 @@ class Annotations:
         root: the folder that image paths are relative to.
         schema: what the columns mean, with points and features filled in.
         images: N image paths as written, None for a table of features.
-        features: (N, F) float32, None for images.
+        features: (N, F), None for images.
         target: (N, K, D) in the user's units, NaN = not annotated.
         visible: (N, K), None without v columns.
         split: (N,) of ``train``, ``val`` and ``test``.
@@ -56,7 +56,7 @@ class Annotations:
     root: Path
     schema: Schema
     images: tuple[str, ...] | None
-    features: npt.NDArray[np.float32] | None
+    features: Floats | None
     target: Floats
     visible: npt.NDArray[np.bool_] | None
     split: npt.NDArray[np.str_]
@@ -168,7 +168,7 @@ def load_annotations(
     )  # over all rows, the bad ones too: the same whatever is skipped, so that no test row is ever trained on
     annotations = dataclasses.replace(annotations, split=split)
     if "train" in need_splits:
-        problems += _unlabelled(raw, annotations, problems)
+        problems += _unlabelled(raw, annotations, problems) + _unheld(raw, annotations)
     bad = {problem.line for problem in problems}
     kept = np.array([int(line) not in bad for line in raw.line], dtype=bool)
     annotations = annotations.take(kept)
@@ -229,6 +229,15 @@ def _unlabelled(raw: RawTable, annotations: Annotations, known: Sequence[Problem
     empty = np.isnan(annotations.target).all(axis=(1, 2)) & (annotations.split == "train")
     reason = "expected at least one label in a training row, got none."
     return [raw.problem(row, None, reason) for row in empty.nonzero()[0].tolist() if int(raw.line[row]) not in bad]
+
+
+def _unheld(raw: RawTable, annotations: Annotations) -> list[Problem]:
+    """Labels and features that are beyond float32 in units of the training rows' spread."""
+    schema, features, train = annotations.schema, annotations.features, annotations.split == "train"
+    problems = columns.check_held(raw, schema.columns, annotations.target, train)
+    if features is not None:
+        problems += columns.check_held(raw, schema.features, features[:, :, None], train)
+    return problems
 
 
 def _file_problems(raw: RawTable, annotations: Annotations, given: bool, need_splits: Collection[str]) -> list[Problem]:

@@ -201,7 +201,7 @@ class Heatmaps(Output):
     ) -> Step:
         assert criterion is not None  # made by this class
         reader, logits = _reader(model.network), model.raw(value)
-        loss = criterion(reader, logits, model.destandardize(goal), weight)
+        loss = criterion(reader, logits, model.destandardize(goal).to(goal.dtype), weight)
         with torch.no_grad():
             points = reader.points(reader.scores(logits))
         return Step(model.standardize(points).flatten(1), loss)

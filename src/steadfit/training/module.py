@@ -125,6 +125,12 @@ class TrainingModule(L.LightningModule):
         result: Tensor = self.predictor()(value)
         return result
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        if device.type == "mps":  # which has no float64
+            batch = {name: v.float() if v.dtype == torch.float64 else v for name, v in batch.items()}
+        moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved
+
     def noise_outputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Sample index, numbers and standardised target, for the refit of the noise model."""
         return batch["index"], self(batch["input"]), self.regressor.standardize(batch["target"])

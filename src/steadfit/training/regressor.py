@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -28,8 +29,42 @@ SAMPLE = 2000
 """How many training samples the scaling of inputs is measured on."""
 
 
-class InputScaling(nn.Module):
-    """(input - mean)/deviation per channel or feature; images of 0..255 are taken as 0..1."""
+class Exact(nn.Module):
+    """A module whose own buffers stay float64 when it is cast, so that no digits of offsets and scales are lost.
+
+    ``.float()``, ``.to(torch.bfloat16)`` and Lightning's precisions cast the modules in it and leave these buffers.
+    Apple's MPS has no float64: there they are float32, as the inputs are, and a value's offset should be less than
+    1e5 times its spread.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Exact:
+        own = {id(buffer) for buffer in self._buffers.values()}
+
+        def apply(value: Tensor) -> Tensor:
+            return _moved(fn, value) if id(value) in own else fn(value)
+
+        super()._apply(apply, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+def _moved(fn: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
+    """A buffer where ``fn`` brings it, in float64 wherever there is such a thing."""
+    try:
+        moved = fn(value)
+        return moved if moved.dtype == torch.float64 else value.to(moved.device, torch.float64)
+    except TypeError:  # MPS
+        return fn(value.float())
+
+
+def _exact(value: Tensor) -> Tensor:
+    return value.float() if value.device.type == "mps" else value.double()
+
+
+class InputScaling(Exact):
+    """(input - mean)/deviation per channel or feature; images of 0..255 are taken as 0..1.
+
+    Features are scaled in float64, pixels, which have 8 bits, in float32; both come out in float32.
+    """
 
     mean: Tensor
     deviation: Tensor
@@ -37,17 +72,20 @@ class InputScaling(nn.Module):
     def __init__(self, mean: Tensor, deviation: Tensor, *, images: bool) -> None:
         super().__init__()
         self.images = images
-        self.register_buffer("mean", mean.float())
-        self.register_buffer("deviation", torch.where(deviation > 0, deviation, 1.0).float())
+        self.register_buffer("mean", mean.double())
+        self.register_buffer("deviation", torch.where(deviation > 0, deviation, 1.0).double())
 
     def forward(self, value: Tensor) -> Tensor:
+        if not self.images:
+            return ((_exact(value) - self.mean) / self.deviation).float()
         shape = (1, -1, *[1] * (value.dim() - 2))
-        real = value.float() / 255 if self.images else value.float()
-        return (real - self.mean.view(shape)) / self.deviation.view(shape)
+        return (value.float() / 255 - self.mean.float().view(shape)) / self.deviation.float().view(shape)
 
 
-class Regressor(nn.Module):
+class Regressor(Exact):
     """Input scaling, network, output, and the way back to the frame's units.
+
+    The network computes in its own dtype, usually float32; on both sides of it units are changed in float64.
 
     Args:
         network: from scaled inputs to the output's numbers, or what it makes them of.
@@ -62,27 +100,34 @@ class Regressor(nn.Module):
     def __init__(self, network: nn.Module, inputs: InputScaling, targets: Standardizer, output: Output) -> None:
         super().__init__()
         self.network, self.inputs, self.output = network, inputs, output
-        self.register_buffer("center", targets.center.float())
-        self.register_buffer("scale", targets.scale.float())
+        self.register_buffer("center", targets.center.double())
+        self.register_buffer("scale", targets.scale.double())
 
     @property
     def dims(self) -> int:
         """D, the coordinates of a target."""
         return int(self.center.shape[1])
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in; float32 for one without parameters."""
+        return next((p.dtype for p in self.network.parameters() if p.is_floating_point()), torch.float32)
+
     def raw(self, value: Tensor) -> Tensor:
         """What the network itself puts out: the numbers, or the heatmaps (N, S, K, h, w) they are read from."""
-        return self.output.raw(self.network, self.inputs(value))
+        return self.output.raw(self.network, self.inputs(value).to(self.dtype))
 
     def forward(self, value: Tensor) -> Tensor:
         """The output's numbers (N, P), in standardised units."""
         return self.output.numbers(self.network, self.raw(value))
 
     def standardize(self, target: Tensor) -> Tensor:
-        return standardize(target, self.center, self.scale)
+        """Targets (B, K, D) of the frame in standardised units: float32, or float64 for a network in float64."""
+        return standardize(_exact(target), self.center, self.scale).to(torch.promote_types(self.dtype, torch.float32))
 
     def destandardize(self, prediction: Tensor) -> Tensor:
-        return destandardize(prediction, self.center, self.scale)
+        """Predictions (B, K, D) in the frame's units, in float64."""
+        return destandardize(_exact(prediction), self.center, self.scale)
 
 
 def build_regressor(

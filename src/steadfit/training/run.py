@@ -179,7 +179,7 @@ class Run:
             if missing := [name for name in self.schema.features if name not in inputs]:
                 raise DataError(f"predict: expected the feature columns of the run, got none named {missing[0]!r}.")
             inputs = inputs[list(self.schema.features)].to_numpy()
-        value = torch.as_tensor(np.asarray(inputs, dtype=np.float32))
+        value = torch.from_numpy(np.array(inputs, dtype=np.float64))
         if value.dim() != 2 or value.shape[1] != len(self.schema.features):
             raise DataError(
                 f"predict: expected {len(self.schema.features)} features a row, got an array of {tuple(value.shape)}."
@@ -223,7 +223,7 @@ class Run:
         if isinstance(self.regressor.network, HeatmapReader):
             found = self._joined(read_heatmaps(self.regressor, batch) for batch in batches)
             counts = None if found.peaks is None else found.peaks.numpy()
-            return self.regressor.standardize(found.mean.float()).flatten(1), counts
+            return self.regressor.standardize(found.mean).flatten(1), counts
         parts = [self.regressor(batch) for batch in batches]
         empty = torch.zeros(0, self.noise.n_outputs(*self.regressor.center.shape))
         return torch.cat(parts) if parts else empty, None
