@@ -32,6 +32,7 @@ from steadfit import _checks
 from steadfit.core.penalties import Absolute, Penalty, Squared
 from steadfit.core.scale import mad, nanmedian
 from steadfit.distributions import Elliptical
+from steadfit.outputs import Output, Positions
 
 State = dict[str, Tensor]
 WARM_UPS = {"l1": Absolute(), "l2": Squared()}
@@ -99,21 +100,26 @@ class NoiseModel(ABC):
         """Whether the loss needs no refit, so that one at the end of training, for trust and suspects, is enough."""
         return False
 
+    @property
+    def output(self) -> Output:
+        """What the network's numbers mean to this model."""
+        return Positions()
+
     def n_outputs(self, points: int, dims: int) -> int:
         """How many numbers the network puts out for K points of D coordinates."""
-        return points * dims
+        return self.output.n_outputs(points, dims)
 
     def prediction(self, output: Tensor, dims: int) -> Tensor:
         """The predicted targets in the network's output, (N, n_outputs) to (N, K, D)."""
-        return output.reshape(len(output), output.shape[1] // dims, dims)
+        return self.output.prediction(output, dims)
 
     def distribution(self, output: Tensor, dims: int) -> Elliptical | None:
         """The predicted distributions, of batch shape (N, K); None where the network puts out positions only."""
-        return None
+        return self.output.distribution(output, dims)
 
     def initial_output(self, points: int, dims: int) -> Tensor | None:
         """What an untrained network should put out for every sample, (n_outputs,); None: whatever it does."""
-        return None
+        return self.output.initial_output(points, dims)
 
     def initial_state(self, points: int, dims: int) -> State:
         """The state before anything is known."""

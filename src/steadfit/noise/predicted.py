@@ -13,9 +13,9 @@ from steadfit import _checks
 from steadfit.core import predicted
 from steadfit.core.elliptical import LOCATIONS, norm
 from steadfit.core.penalties import Absolute, Charbonnier, Huber, Penalty, Squared
-from steadfit.distributions import Elliptical
 from steadfit.losses.elliptical import negative_log_likelihood
 from steadfit.noise.base import NoiseModel, State
+from steadfit.outputs import Distributions
 
 FAMILIES: dict[str, Penalty] = {
     "gauss": Squared(),
@@ -49,25 +49,9 @@ class DistributionNoise(NoiseModel):
         _checks.one_of(who, "location", self.location, LOCATIONS)
         _checks.positive(who, "floor", self.floor)
 
-    def n_outputs(self, points: int, dims: int) -> int:
-        return points * predicted.n_parameters(dims, self.covariance)
-
-    def initial_output(self, points: int, dims: int) -> Tensor:
-        return predicted.start(dims, self.covariance, self.floor).repeat(points)
-
-    def _numbers(self, output: Tensor, dims: int) -> Tensor:
-        """(N, n_outputs) to (N, K, numbers of a point)."""
-        size = predicted.n_parameters(dims, self.covariance)
-        return output.reshape(len(output), output.shape[1] // size, size)
-
-    def prediction(self, output: Tensor, dims: int) -> Tensor:
-        return predicted.means(self._numbers(output, dims), dims, self.covariance, self.location, self.floor)
-
-    def distribution(self, output: Tensor, dims: int) -> Elliptical:
-        numbers = self._numbers(output, dims)
-        root, log_det = predicted.roots(numbers, dims, self.covariance, self.floor)
-        mean = predicted.means(numbers, dims, self.covariance, self.location, self.floor)
-        return Elliptical.from_mean(mean, root, self.penalty, log_det=log_det, validate_args=False)
+    @property
+    def output(self) -> Distributions:
+        return Distributions(self.penalty, self.covariance, self.location, self.floor)
 
     def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
         nll = self._nll(self.penalty, output, target)
@@ -75,7 +59,7 @@ class DistributionNoise(NoiseModel):
 
     def _nll(self, penalty: Penalty, output: Tensor, target: Tensor) -> Tensor:
         """-log p of every label, (N, K); 0 where it is missing."""
-        numbers = predicted.full_precision(self._numbers(output, target.shape[-1]))
+        numbers = predicted.full_precision(self.output.split(output, target.shape[-1]))
         present = ~target.isnan().any(dim=-1)
         with torch.autocast(numbers.device.type, enabled=False):
             nll = negative_log_likelihood(
@@ -85,7 +69,7 @@ class DistributionNoise(NoiseModel):
 
     def _distance(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """||A (y - mu)|| of every label, (N, K), NaN where it is missing, and log|A|; in float64."""
-        numbers = self._numbers(output.double(), target.shape[-1])
+        numbers = self.output.split(output.double(), target.shape[-1])
         residual, log_det = predicted.residual(numbers, target.double(), self.covariance, self.location, self.floor)
         missing = target.isnan().any(dim=-1)
         return norm(residual.nan_to_num(nan=0.0)).masked_fill(missing, torch.nan), log_det

@@ -18,6 +18,7 @@ from steadfit.errors import ConfigError
 from steadfit.metrics import best_stars, body_parts, compare_errors, per_image_error
 from steadfit.networks import HEATMAP_NETWORKS
 from steadfit.noise import NOISE_MODELS
+from steadfit.outputs import HEATMAP_LOSSES, Heatmaps
 from steadfit.recipes.fitting import Flags, check_start, fit_and_judge, image_loader, labels_of, left_out, trained
 from steadfit.recipes.poses import MEASURE, PARTS_MEASURE, comparison_figures
 from steadfit.reports.joints import joint_groups, pck_table
@@ -26,7 +27,6 @@ from steadfit.reports.pages import report_comparison
 from steadfit.reports.parts import part_groups, pcp_table
 from steadfit.reports.tables import best_method, comparison_table
 from steadfit.training import Judgement, Settings
-from steadfit.training.heatmaps import HEATMAP_LOSSES
 from steadfit.training.outcome import FAILURE, detection, measured
 
 Result = dict[str, Any]
@@ -79,7 +79,7 @@ def compare(
         for line in left_out(annotations, out / "runs" / next(iter(results)) / "skipped.csv"):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
         console.print(comparison_table(results, unit=annotations.schema.units, title=title or ""))
-        if settings.heatmaps and annotations.length is not None:
+        if isinstance(settings.output, Heatmaps) and annotations.length is not None:
             groups = joint_groups(annotations.schema.points, annotations.schema.pairs)
             console.print(pck_table(results, groups, measure=MEASURE))
         if parts := body_parts(annotations.schema.points):
@@ -99,20 +99,22 @@ def variants(methods: Sequence[str], losses: Sequence[str], settings: Settings) 
     """
     _check_names("noise models", methods, NOISE_MODELS)
     _check_names("losses", losses, HEATMAP_LOSSES)
-    if losses and not settings.heatmaps:
+    if losses and not isinstance(settings.output, Heatmaps):
         raise ConfigError(
             f"compare: expected a heatmap network ({', '.join(HEATMAP_NETWORKS)}) for losses, got {settings.network!r}."
         )
     if len(methods) * max(len(losses), 1) < 2:
-        what = "noise models or losses" if settings.heatmaps else "noise models"
+        what = "noise models or losses" if isinstance(settings.output, Heatmaps) else "noise models"
         got = ", ".join((*methods, *losses)) or "none"
         raise ConfigError(f"compare: expected two or more different {what}, got {got}.")
     if not losses:
         return {name: settings.with_noise(name) for name in methods}
-    pairs = [(loss, noise) for loss in losses for noise in methods]
+    assert settings.output is not None
+    outputs = {loss: dataclasses.replace(settings.output, loss=loss) for loss in losses}
     return {
-        loss if len(methods) == 1 else f"{loss}+{noise}": dataclasses.replace(settings.with_noise(noise), loss=loss)
-        for loss, noise in pairs
+        loss if len(methods) == 1 else f"{loss}+{noise}": dataclasses.replace(settings.with_noise(noise), output=output)
+        for loss, output in outputs.items()
+        for noise in methods
     }
 
 

@@ -15,7 +15,8 @@ from safetensors.numpy import load_file, save_file
 from steadfit.core.anchor import heatmap_modulator
 from steadfit.data import LabelledDataset
 from steadfit.data.files import atomic_path
-from steadfit.training.module import RegressionModule
+from steadfit.outputs import HeatmapReader
+from steadfit.training.module import TrainingModule
 from steadfit.training.refit import evaluating
 
 FILE = "excess.safetensors"
@@ -69,16 +70,18 @@ class WatchExcess(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         done, total = trainer.current_epoch + 1, trainer.max_epochs or 1
         if done in {max(round(share * total), 1) for share in SHARES} and trainer.is_global_zero:
-            self._look(cast(RegressionModule, pl_module), done)
+            self._look(cast(TrainingModule, pl_module), done)
 
     @torch.no_grad()
-    def _look(self, module: RegressionModule, epoch: int) -> None:
+    def _look(self, module: TrainingModule, epoch: int) -> None:
         batch = self.val.__getitems__(list(range(self.images)))
         points = batch["target"].float()
         regressor = module.predictor()
+        reader = regressor.network
+        assert isinstance(reader, HeatmapReader)
         with evaluating(regressor):
-            logits = regressor.logits(batch["input"].to(module.device))[:, -1].float().cpu()
-        target = regressor.reader.targets(points, (logits.shape[2], logits.shape[3]))
+            logits = regressor.raw(batch["input"].to(module.device))[:, -1].float().cpu()
+        target = reader.targets(points, (logits.shape[2], logits.shape[3]))
         seen = heatmap_modulator(logits, target, self.gamma, self.margin).numpy()
         before = Excess.load(self.folder)
         earlier = {} if before is None else {past: maps for past, maps in before.modulator.items() if past < epoch}

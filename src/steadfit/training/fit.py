@@ -12,31 +12,24 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 from rich.console import Console
-from torch import Tensor, nn
+from torch import nn
 
-from steadfit.data import Annotations, LabelledDataset, Standardizer
+from steadfit.data import Annotations, LabelledDataset
 from steadfit.data.misplacing import Augmentation
+from steadfit.data.schema import Schema
 from steadfit.errors import ConfigError
-from steadfit.networks import (
-    GREY_LEVELS,
-    HEATMAP_NETWORKS,
-    IMAGENET_DEVIATION,
-    IMAGENET_MEAN,
-    NETWORKS,
-    HeatmapReader,
-    load_weights,
-    output_layer,
-)
+from steadfit.networks import HEATMAP_NETWORKS, NETWORKS
 from steadfit.noise import NoiseModel
+from steadfit.outputs import HeatmapReader, Heatmaps, Output
 from steadfit.training.excess import WatchExcess
-from steadfit.training.heatmaps import objective
 from steadfit.training.history import History
-from steadfit.training.module import InputScaling, RegressionModule, Regressor, named_network, start_output
+from steadfit.training.module import TrainingModule
 from steadfit.training.progress import Announce
 from steadfit.training.refit import RefitNoise
+from steadfit.training.regressor import InputScaling, build_regressor, named_network
 from steadfit.training.rounds import Algorithm1
 from steadfit.training.run import MODEL, Run, describe, load, read_config, save_model, write_config
-from steadfit.training.settings import Protocol, Settings
+from steadfit.training.settings import Settings, check_pair
 from steadfit.training.stopping import EarlyStop
 from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet
 
@@ -50,6 +43,7 @@ class Splits:
 
     @classmethod
     def of(cls, annotations: Annotations, settings: Settings, augment: Augmentation | None = None) -> Splits:
+        assert settings.frame is not None  # of classes alone
         make = partial(
             LabelledDataset,
             annotations,
@@ -59,7 +53,7 @@ class Splits:
             sampling=settings.sampling,
         )
         mirror = 0.5 if settings.mirror else 0.0
-        warp = dataclasses.replace(settings.plan().warp, mirror=mirror) if settings.warp else None
+        warp = dataclasses.replace(settings.plan.warp, mirror=mirror) if settings.warp else None
         return cls(
             train=make(rows=annotations.rows("train"), augment=augment or warp, seed=settings.seed),
             val=make(rows=annotations.rows("val")),
@@ -98,9 +92,7 @@ def fit(
         RunError: ``out`` holds a run and ``resume`` is False, or holds another run. ConfigError: contradicting options.
     """
     out = Path(out)
-    check_network(settings, network, images=annotations.images is not None)
-    if settings.heatmaps or isinstance(network, HeatmapReader):
-        _check_heatmaps(settings, annotations, settings.noise_model() if noise is None else noise)
+    parts = Parts.of(annotations, settings, network, noise)
     config = describe(annotations, settings, noise)
     if (out / "config.yaml").exists():
         _check_folder(out, config, settings, resume)
@@ -108,7 +100,51 @@ def fit(
             return load(out, network=network, noise=noise)
     splits = Splits.of(annotations, settings, augment)
     write_config(out, config)
-    return train(splits, settings, out, network=network, noise=noise, device=device, console=console)
+    return train(splits, settings, out, parts=parts, device=device, console=console)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is trained: an output, a noise model, and a network of the user's own where there is one."""
+
+    output: Output
+    noise: NoiseModel
+    network: nn.Module | None = None
+
+    @classmethod
+    def of(
+        cls,
+        annotations: Annotations,
+        settings: Settings,
+        network: nn.Module | None = None,
+        noise: NoiseModel | None = None,
+    ) -> Parts:
+        """The parts that the settings name, or that are given, if they go together.
+
+        Raises:
+            ConfigError: they contradict each other or the table.
+        """
+        model = settings.noise_model() if noise is None else noise
+        reads = isinstance(network, HeatmapReader) and settings.output is None
+        output = Heatmaps() if reads else settings.output_of(model)
+        check_pair(output, model, settings.plan)
+        _check_table(output, annotations, settings)
+        check_network(settings, output, annotations.schema, network, images=annotations.images is not None)
+        return cls(output, model, network)
+
+    def module(self, train: LabelledDataset, settings: Settings) -> TrainingModule:
+        """The module for a training set, with the scalings measured on it."""
+        regressor = build_regressor(train, settings, self.output, self.network)
+        schema = train.annotations.schema
+        mirrored = settings.mirror and bool(schema.pairs) and schema.dims == 2 and regressor.inputs.images
+        return TrainingModule(
+            regressor,
+            self.noise,
+            settings.plan,
+            n_samples=len(train),
+            permutation=schema.permutation if mirrored and self.output.mirrors else None,
+            seed=settings.seed,
+        )
 
 
 def train(
@@ -116,21 +152,21 @@ def train(
     settings: Settings,
     out: Path,
     *,
-    network: nn.Module | None = None,
-    noise: NoiseModel | None = None,
+    parts: Parts | None = None,
     device: str = "auto",
     console: Console | None = None,
 ) -> Run:
     """:func:`fit` on data sets that are there already: trains, continues from ``out``'s checkpoint, saves the model."""
     schema = splits.train.annotations.schema
+    parts = Parts.of(splits.train.annotations, settings) if parts is None else parts
     with isolate_rng(), quiet():
         torch.manual_seed(settings.seed)
-        module = build_module(splits.train, settings, network, noise)
+        module = parts.module(splits.train, settings)
         history = History(splits.val, out / "history.csv")
-        told = [] if console is None else [Announce(console, history, settings.method, schema.units)]
-        watch = [] if module.heatmaps is None else [_watch(splits.val, settings, out)]
-        callbacks = [*_noise_callbacks(splits.train, settings, module.protocol), history, *told, *watch]
-        trainer = make_trainer(out, epochs=settings.epochs, callbacks=callbacks, device=device)
+        announced = [] if console is None else [Announce(console, history, settings.method, schema.units)]
+        watch = [_watch(splits.val, parts.output, out)] if isinstance(parts.output, Heatmaps) else []
+        callbacks = [*_noise_callbacks(splits.train, settings), history, *announced, *watch]
+        trainer = make_trainer(out, epochs=settings.plan.epochs, callbacks=callbacks, device=device)
         fit_or_continue(
             trainer,
             module,
@@ -145,16 +181,14 @@ def train(
         return save_model(out, module, settings, schema)
 
 
-def _watch(val: LabelledDataset, settings: Settings, out: Path) -> WatchExcess:
-    """Looks at anchor loss with the settings' options, whatever the loss; gamma 0 exceeds nothing."""
-    return WatchExcess(val, out, gamma=settings.gamma or 2.0, margin=settings.margin or 0.0)
+def _watch(val: LabelledDataset, output: Heatmaps, out: Path) -> WatchExcess:
+    """Looks at anchor loss with the output's options, whatever the loss; gamma 0 exceeds nothing."""
+    return WatchExcess(val, out, gamma=output.gamma or 2.0, margin=output.margin or 0.0)
 
 
-def _check_heatmaps(settings: Settings, annotations: Annotations, noise: NoiseModel) -> None:
-    """A network of heatmaps finds points in images and nothing else, without a covariance."""
-    if noise.predicts_covariance:
-        raise ConfigError(f"fit: expected a noise model of positions with heatmaps, got {noise}. Use gum, tukey or l2.")
-    if annotations.images is None or annotations.schema.dims != 2:
+def _check_table(output: Output, annotations: Annotations, settings: Settings) -> None:
+    """Heatmaps find points in images and nothing else."""
+    if output.needs_points and (annotations.images is None or annotations.schema.dims != 2):
         other = "inputs" if annotations.images is None else "targets"
         raise ConfigError(
             f"fit: expected points in images for network {settings.network!r}, got other {other}. Use a network of "
@@ -162,9 +196,20 @@ def _check_heatmaps(settings: Settings, annotations: Annotations, noise: NoiseMo
         )
 
 
-def check_network(settings: Settings, network: nn.Module | None = None, *, images: bool = True) -> None:
-    """Raises ConfigError where settings and a network of your own contradict each other, or the network that they name
-    cannot be built for its head and for images of their size."""
+def check_network(
+    settings: Settings,
+    output: Output,
+    schema: Schema,
+    network: nn.Module | None = None,
+    *,
+    images: bool = True,
+) -> None:
+    """Check that the network which the settings name, or a user's own, can be trained.
+
+    Raises:
+        ConfigError: settings and a network of the user's own contradict each other, or the network that they name
+            cannot be built for its head and for images of their size.
+    """
     names = ("default", *NETWORKS, *HEATMAP_NETWORKS)
     known = settings.network in names
     if network is not None and known:
@@ -175,93 +220,30 @@ def check_network(settings: Settings, network: nn.Module | None = None, *, image
         raise ConfigError(
             f"fit: expected a network of {', '.join(names)}, or your own, got {settings.network!r}. Pass network=."
         )
-    if network is None and images:
-        _check_building(settings)
+    if network is None and images and settings.frame is not None:
+        _check_building(settings, output, schema, settings.frame)
 
 
-def _check_building(settings: Settings) -> None:
+def _check_building(settings: Settings, output: Output, schema: Schema, size: tuple[int, int]) -> None:
     """Builds the network without its numbers, which takes no time."""
     inputs = InputScaling(torch.zeros(settings.channels), torch.ones(settings.channels), images=True)
     try:
         with torch.device("meta"):
-            named_network(inputs, settings, 2)
+            named_network(inputs, settings, output, schema, size)
     except ValueError as error:
         raise ConfigError(str(error)) from None
 
 
-def build_module(
-    train: LabelledDataset, settings: Settings, network: nn.Module | None = None, noise: NoiseModel | None = None
-) -> RegressionModule:
-    """The module for a training set, with the standardisation fitted on it."""
-    schema, protocol = train.annotations.schema, settings.plan()
-    noise = settings.noise_model() if noise is None else noise
-    n_outputs = noise.n_outputs(schema.n_targets, schema.dims)
-    inputs = input_scaling(train, settings.weights, settings.network)
-    if network is None:
-        if settings.batch_size == 1:
-            raise ConfigError("fit: expected batch_size >= 2 for batch norm, got 1. Pass a network without it.")
-        network = named_network(inputs, settings, n_outputs)
-    if not _loaded_output(network, settings.weights, n_outputs):
-        start_output(network, noise.initial_output(schema.n_targets, schema.dims))
-    heatmaps = isinstance(network, HeatmapReader)
-    mirrored = settings.mirror and bool(schema.pairs) and schema.dims == 2 and inputs.images
-    return RegressionModule(
-        Regressor(network, inputs, _standardizer(train.target, noise, heatmaps=heatmaps)),
-        noise,
-        protocol,
-        n_samples=len(train),
-        permutation=schema.permutation if mirrored else None,
-        seed=settings.seed,
-        heatmaps=objective(settings.loss, gamma=settings.gamma, margin=settings.margin) if heatmaps else None,
-    )
-
-
-def _standardizer(target: Tensor, noise: NoiseModel, *, heatmaps: bool) -> Standardizer:
-    """The units of the network's output: heatmaps are read in px of the frame, others put out standard numbers."""
-    if heatmaps:
-        return Standardizer.identity(*target.shape[1:])
-    return (Standardizer.whiten if noise.predicts_covariance else Standardizer.fit)(target)
-
-
-def _loaded_output(network: nn.Module, weights: str | None, n_outputs: int) -> bool:
-    """Load weights, if there are any, and say whether the output layer is among them."""
-    if weights is None:
-        return False
-    run = Path(weights).is_dir()
-    loaded = load_weights(network, Path(weights) / MODEL if run else weights, prefix="network." if run else "")
-    output = output_layer(network, n_outputs)
-    names = [name for name, part in network.named_modules() if part is output]
-    return bool(names) and f"{names[0]}.weight" in loaded.loaded
-
-
-def input_scaling(train: LabelledDataset, weights: str | None = None, network: str = "default") -> InputScaling:
-    """Mean and deviation per channel or feature, over 2,000 training samples at most; ImageNet's for a network that
-    starts from weights that are not a run's; of networks in ``GREY_LEVELS`` the mean alone."""
-    step = max(len(train) // 2000, 1)
-    sample: Tensor = train.without_augment().__getitems__(list(range(0, len(train), step)))["input"]
-    images = sample.dtype == torch.uint8
-    if images and weights is not None and not Path(weights).is_dir():
-        mean, deviation = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_DEVIATION)
-        grey = train.channels == 1
-        return InputScaling(*(v.mean(0, keepdim=True) if grey else v for v in (mean, deviation)), images=True)
-    value = sample.double() / 255 if images else sample.double()
-    axes = [0, *range(2, value.dim())]
-    mean, deviation = value.mean(axes), value.std(axes)
-    if images and network in GREY_LEVELS:
-        deviation = torch.full_like(deviation, 1 / 255)
-    return InputScaling(mean, deviation, images=images)
-
-
-def _noise_callbacks(train: LabelledDataset, settings: Settings, protocol: Protocol) -> list[L.Callback]:
-    warped = train.augment is not None
+def _noise_callbacks(train: LabelledDataset, settings: Settings) -> list[L.Callback]:
+    warped, plan = train.augment is not None, settings.plan
     if warped and settings.residuals == "epoch":
         raise ConfigError("fit: expected residuals 'pass' with warps, got 'epoch': warped labels are no labels.")
     plain = train.without_augment().loader(settings.batch_size, workers=settings.workers) if warped else None
-    if protocol.rounds:
-        return [Algorithm1(RefitNoise(loader=plain), patience=protocol.patience)]
-    warmup = max(round(protocol.warmup_share * settings.epochs), 1)
-    refit = RefitNoise(warmup_epochs=min(warmup, settings.epochs), residuals=settings.residuals, loader=plain)
-    return [refit, EarlyStop(refit, patience=protocol.patience)] if protocol.patience else [refit]
+    if plan.rounds:
+        return [Algorithm1(RefitNoise(loader=plain), patience=plan.patience)]
+    warmup = max(round(plan.warmup_share * plan.epochs), 1)
+    refit = RefitNoise(warmup_epochs=min(warmup, plan.epochs), residuals=settings.residuals, loader=plain)
+    return [refit, EarlyStop(refit, patience=plan.patience)] if plan.patience else [refit]
 
 
 def _check_folder(out: Path, config: dict[str, Any], settings: Settings, resume: bool) -> None:

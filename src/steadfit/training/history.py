@@ -11,7 +11,7 @@ from torch import Tensor
 
 from steadfit.data import LabelledDataset
 from steadfit.metrics import normalised_error, pck_curve
-from steadfit.training.module import RegressionModule
+from steadfit.training.module import TrainingModule
 from steadfit.training.outcome import PCK_ALPHA
 from steadfit.training.rows import EpochRows
 
@@ -37,11 +37,11 @@ class History(EpochRows):
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         super().on_train_epoch_start(trainer, pl_module)
-        module = cast(RegressionModule, pl_module)
+        module = cast(TrainingModule, pl_module)
         self._phase = "warm-up" if bool(module.label_noise.warming_up) else "round"
 
     def row(self, trainer: L.Trainer, pl_module: L.LightningModule, train_loss: float) -> dict[str, Any]:
-        module = cast(RegressionModule, pl_module)
+        module = cast(TrainingModule, pl_module)
         noise, state = module.label_noise.noise, module.label_noise.state
         index, output, target = (torch.cat(parts).cpu() for parts in zip(*module.held_out, strict=True))
         state = {name: value.cpu() for name, value in state.items()}
@@ -59,9 +59,9 @@ class History(EpochRows):
             "inlier_share": None if share is None else float(share.mean()),
         }
 
-    def _in_units(self, module: RegressionModule, index: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
+    def _in_units(self, module: TrainingModule, index: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
         """Predictions and labels of the validation set in the user's units, (n, K, D)."""
-        location = module.label_noise.noise.prediction(output, module.dims)
+        location = module.output.prediction(output, module.dims)
         predicted = module.regressor.destandardize(location.to(module.device)).cpu()
         frame = self.val.frame
         return frame.to_user(predicted, index), frame.to_user(self.val.target[index], index)

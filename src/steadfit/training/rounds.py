@@ -9,7 +9,7 @@ from typing import Any, cast
 import lightning as L
 from torch import Tensor
 
-from steadfit.training.module import RegressionModule
+from steadfit.training.module import TrainingModule
 from steadfit.training.refit import RefitNoise, outputs_of
 from steadfit.training.stopping import Stopping
 
@@ -45,7 +45,7 @@ class Algorithm1(Stopping):
         self.stopped = False
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, RegressionModule)
+        assert isinstance(pl_module, TrainingModule)
         tracker = pl_module.label_noise
         weighted = tracker.noise.keeps_weights
         self._note(pl_module, pl_module.comparable_loss())
@@ -61,7 +61,7 @@ class Algorithm1(Stopping):
         if trainer.current_epoch + 1 >= (trainer.max_epochs or 0) and not self.stopped:
             self._finish(trainer, pl_module, self.previous_weights if self._grown() else self.best_weights)
 
-    def _note(self, module: RegressionModule, loss: float) -> None:
+    def _note(self, module: TrainingModule, loss: float) -> None:
         """Keep the best weights of this round."""
         if loss < self.best or not self.best_weights:
             self.best, self.waited, self.best_weights = loss, 0, module.predictor_weights()
@@ -72,7 +72,7 @@ class Algorithm1(Stopping):
         """Whether this round's loss is not below its predecessor's."""
         return self.round > 0 and not self.best < self.previous
 
-    def _next_round(self, trainer: L.Trainer, module: RegressionModule) -> None:
+    def _next_round(self, trainer: L.Trainer, module: TrainingModule) -> None:
         if self._grown():
             return self._finish(trainer, module, self.previous_weights)
         module.restore_predictor(self.best_weights)
@@ -88,12 +88,12 @@ class Algorithm1(Stopping):
         self.round, self.waited, self.best = self.round + 1, 0, start
         return None
 
-    def _start_loss(self, trainer: L.Trainer, module: RegressionModule) -> float:
+    def _start_loss(self, trainer: L.Trainer, module: TrainingModule) -> float:
         """The validation loss of the present weights under the new mixture."""
         module.held_out[:] = list(outputs_of(module, cast(Iterable[Any], trainer.val_dataloaders)))
         return module.held_out_loss()
 
-    def _finish(self, trainer: L.Trainer, module: RegressionModule, weights: Weights) -> None:
+    def _finish(self, trainer: L.Trainer, module: TrainingModule, weights: Weights) -> None:
         """The best round's weights, and what the noise model says of them."""
         module.restore_predictor(weights)
         if not bool(module.label_noise.fallen_back):

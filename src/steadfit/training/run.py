@@ -30,15 +30,18 @@ from steadfit.data.files import atomic_path, write_json, write_text
 from steadfit.data.images import letterbox, read_image
 from steadfit.errors import ConfigError, DataError, RunError
 from steadfit.metrics import negative_log_likelihood
-from steadfit.networks import HEATMAP_NETWORKS, NETWORKS, HeatmapReader
+from steadfit.networks import HEATMAP_NETWORKS, NETWORKS
 from steadfit.noise import NoiseModel, State
+from steadfit.outputs import HeatmapReader, Heatmaps
 from steadfit.training.calibrated import Calibrated
 from steadfit.training.images import Image, as_images, checked_boxes, with_channels
-from steadfit.training.inference import Located, in_frame, locate, read_heatmaps, to_user, views_of
-from steadfit.training.module import InputScaling, RegressionModule, Regressor, named_network
+from steadfit.training.module import TrainingModule
 from steadfit.training.outcome import Judgement, summarize, trust_of
 from steadfit.training.prediction import Prediction
+from steadfit.training.predictor import Located, Predictor, in_frame, read_heatmaps, to_user
+from steadfit.training.regressor import InputScaling, Regressor, named_network
 from steadfit.training.settings import Settings
+from steadfit.training.views import views_of
 
 MODEL = "model.safetensors"
 
@@ -54,7 +57,13 @@ class Run:
         self.calibrated = Calibrated.load(folder)
 
     def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r}, noise={self.settings.noise!r}, targets={len(self.schema.target_names)})"
+        return f"Run({str(self.folder)!r}, noise={self.noise.name!r}, targets={len(self.schema.target_names)})"
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Height and width of the network's input in px."""
+        assert self.settings.frame is not None  # of classes alone
+        return self.settings.frame
 
     @property
     def takes_images(self) -> bool:
@@ -90,18 +99,18 @@ class Run:
             RunError for a coverage without calibration; ConfigError for views of features and boxes of a table;
             ValueError for boxes that are not one of positive size for each image.
         """
-        looks = self._views(views)
+        predictor = Predictor(self.regressor, self._views(views), self.schema.permutation)
         if boxes is not None and (isinstance(inputs, Annotations) or not self.takes_images):
             raise ConfigError("predict: expected boxes only with images, got some with a table. It has its own.")
         if isinstance(inputs, Annotations):
-            found = self._predict_dataset(self.dataset(inputs), batch_size, looks)
+            found = self._predict_dataset(predictor, self.dataset(inputs), batch_size)
         elif self.takes_images:
             images = as_images(inputs)
-            found = self._predict_images(images, batch_size, looks, checked_boxes(boxes, len(images)))
+            found = self._predict_images(predictor, images, batch_size, checked_boxes(boxes, len(images)))
         else:
             features = self._features(inputs)
             found = self._joined(
-                self._locate(features[part], self._units(len(part)), ()) for part in _parts(len(features), batch_size)
+                predictor.locate(features[part], self._units(len(part))) for part in _parts(len(features), batch_size)
             )
         return self._prediction(found, self._calibration(views, coverage), coverage)
 
@@ -125,32 +134,29 @@ class Run:
             raise ConfigError("predict: expected views only for points in images, got some for another run.")
         if "mirror" in [view for view in views if isinstance(view, str)] and not self.schema.pairs:
             raise ConfigError("predict: expected left/right pairs for the mirrored view, got none in the run's schema.")
-        return views_of(views, self.settings.frame)
-
-    def _locate(self, inputs: Tensor, frame: Frame, views: Sequence[Tensor]) -> Located:
-        return locate(self.regressor, self.noise, inputs, frame, views=views, permutation=self.schema.permutation)
+        return views_of(views, self.frame)
 
     def _joined(self, parts: Iterable[Located]) -> Located:
         return Located.joined(list(parts), *self.regressor.center.shape)
 
-    def _predict_dataset(self, dataset: LabelledDataset, batch_size: int, views: Sequence[Tensor]) -> Located:
+    def _predict_dataset(self, predictor: Predictor, dataset: LabelledDataset, batch_size: int) -> Located:
         return self._joined(
-            self._locate(dataset.__getitems__(part)["input"], _rows(dataset.frame, part), views)
+            predictor.locate(dataset.__getitems__(part)["input"], _rows(dataset.frame, part))
             for part in _parts(len(dataset), batch_size)
         )
 
     def _predict_images(
         self,
+        predictor: Predictor,
         images: Sequence[str | Path | Image],
         batch_size: int,
-        views: Sequence[Tensor],
         boxes: npt.NDArray[np.float64] | None,
     ) -> Located:
         parts = []
         for part in _parts(len(images), batch_size):
             seen = None if boxes is None else boxes[part]
             pixels, frame = self._framed([self._pixels(images[i]) for i in part], seen)
-            parts.append(self._locate(pixels, frame if self.schema.dims == 2 else self._units(len(part)), views))
+            parts.append(predictor.locate(pixels, frame if self.schema.dims == 2 else self._units(len(part))))
         return self._joined(parts)
 
     def _units(self, count: int) -> Frame:
@@ -165,7 +171,7 @@ class Run:
     def _framed(self, images: Sequence[Image], boxes: npt.NDArray[np.float64] | None) -> tuple[Tensor, Frame]:
         """Frames (B, C, H, W), sampled as in training, and the maps into them; without boxes (B, 4) an image is taken
         as its own."""
-        size = self.settings.frame
+        size = self.frame
         sizes = np.array([[image.shape[1], image.shape[0]] for image in images], dtype=np.float64)
         if boxes is None and (self.schema.box is not None or self.schema.box_fit == "stretch"):
             boxes = whole_image(sizes)
@@ -192,7 +198,7 @@ class Run:
 
     def dataset(self, annotations: Annotations) -> LabelledDataset:
         """A table's rows as this run's network sees them."""
-        size, channels = self.settings.frame, self.settings.channels
+        size, channels = self.frame, self.settings.channels
         return LabelledDataset(annotations, size=size, channels=channels, cache=False, sampling=self.settings.sampling)
 
     def judge_dataset(self, dataset: LabelledDataset, *, batch_size: int = 128) -> Judgement:
@@ -206,7 +212,7 @@ class Run:
         target = self.regressor.standardize(dataset.target)
         trust, suspect = trust_of(self.noise, self.state, output, target)
         train = torch.from_numpy(dataset.annotations.split[dataset.rows] == "train")
-        located = to_user(in_frame(self.regressor, self.noise, output), dataset.frame)
+        located = to_user(in_frame(self.regressor, output), dataset.frame)
         return located, Judgement(
             predicted=located.mean.numpy(),
             trust=trust,
@@ -220,12 +226,14 @@ class Run:
     @torch.no_grad()
     def _outputs(self, batches: Iterable[Tensor]) -> tuple[Tensor, npt.NDArray[np.int64] | None]:
         """What noise models see, (N, n_outputs), and how many peaks each heatmap has, (N, K)."""
-        if isinstance(self.regressor.network, HeatmapReader):
-            found = self._joined(read_heatmaps(self.regressor, batch) for batch in batches)
+        reader = self.regressor.network
+        if isinstance(reader, HeatmapReader):
+            maps = (reader.scores(self.regressor.raw(batch)) for batch in batches)
+            found = self._joined(read_heatmaps(scores, reader) for scores in maps)
             counts = None if found.peaks is None else found.peaks.numpy()
             return self.regressor.standardize(found.mean).flatten(1), counts
         parts = [self.regressor(batch) for batch in batches]
-        empty = torch.zeros(0, self.noise.n_outputs(*self.regressor.center.shape))
+        empty = torch.zeros(0, self.regressor.output.n_outputs(*self.regressor.center.shape))
         return torch.cat(parts) if parts else empty, None
 
     def _prediction(self, found: Located, calibrated: Calibrated | None, coverage: float | None) -> Prediction:
@@ -282,8 +290,11 @@ def load(
     if network is None:
         if settings.network not in ("default", *NETWORKS, *HEATMAP_NETWORKS):
             raise RunError(f"{folder}: trained with the network {settings.network!r}. Pass load(folder, network=…).")
-        network = named_network(inputs, settings, noise.n_outputs(schema.n_targets, schema.dims))
-    regressor = Regressor(network, inputs, Standardizer(tensors["center"], tensors["scale"]))
+        assert settings.frame is not None
+        network = named_network(inputs, settings, settings.output_of(noise), schema, settings.frame)
+    reads = isinstance(network, HeatmapReader) and settings.output is None
+    output = Heatmaps() if reads else settings.output_of(noise)
+    regressor = Regressor(network, inputs, Standardizer(tensors["center"], tensors["scale"]), output)
     state = {name.removeprefix("noise."): value for name, value in tensors.items() if name.startswith("noise.")}
     try:
         regressor.load_state_dict({name: value for name, value in tensors.items() if not name.startswith("noise.")})
@@ -351,7 +362,7 @@ def read_config(folder: Path) -> tuple[Settings, dict[str, Any]]:
     return Settings.from_dict(config["settings"]), cast(dict[str, Any], config)
 
 
-def save_model(out: Path, module: RegressionModule, settings: Settings, schema: Schema) -> Run:
+def save_model(out: Path, module: TrainingModule, settings: Settings, schema: Schema) -> Run:
     """Write model.safetensors, the predictor and the noise model's state, and open it as a run."""
     regressor, tracker = module.predictor().cpu(), module.label_noise.cpu()
     tensors = {name: value.contiguous().clone() for name, value in regressor.state_dict().items()}

@@ -45,18 +45,18 @@ class Settings:
         ValueError: a value that is out of range.
     """
 
-    noise: str | NoiseModel | None = None
+    noise: str | NoiseModel = option(None, "what training believes about label errors", command_line=False)
     output: Output | None = None
     network: str = "default"
     seed: int = option(0, "of initial weights, order, mirroring, warps and drawn splits", low=0, command_line=False)
     size: int | tuple[int, int] | None = None
 
-    protocol: str | None = option(
+    protocol: str = option(
         None, "how the step size goes and when things happen; steady unless given, of classes one-cycle",
         choices=tuple(PLANS),
     )  # fmt: skip
     epochs: int | None = option(None, "passes over the training set; the protocol's, 30, unless given", low=1)
-    batch_size: int | None = option(None, "samples a step; 64 unless given, of classes 128", low=1)
+    batch_size: int = option(None, "samples a step; 64 unless given, of classes 128", low=1)
     lr: float | None = option(None, "largest step size; the protocol's unless given", above=0.0)
     optimizer: str | None = option(None, "what takes the steps; the protocol's unless given", choices=OPTIMIZERS)
     weight_decay: float | None = option(None, "weight decay; the protocol's unless given", low=0.0)
@@ -68,7 +68,7 @@ class Settings:
         "pass", "what refits see: a forward pass over the training set (pass), or what the epoch saw (epoch)",
         choices=("pass", "epoch"),
     )  # fmt: skip
-    channels: int | None = option(None, "1 for grey, 3 for colour; of classes 3", command_line=False)
+    channels: int = option(None, "1 for grey, 3 for colour; of classes 3", command_line=False)
     mirror: bool = option(True, "mirror half of the training images (points need pairs); crop them too for classes")
     warp: bool = option(False, "turn, scale, stretch, tilt and shift training images at random (slower epochs)")
     head: str = option("auto", "what pools the last map; auto is the network's own", choices=("auto", *HEADS))
@@ -98,7 +98,7 @@ class Settings:
                 object.__setattr__(self, name, value)
 
     def _check_plan(self) -> None:
-        plan = PLANS[str(self.protocol)]
+        plan = PLANS[self.protocol]
         if self.patience == 0 and plan.rounds:
             raise ConfigError(f"Settings: expected patience >= 1 with protocol {plan.name!r}, got 0.")
         if self.warp and self.residuals == "epoch":
@@ -119,7 +119,7 @@ class Settings:
     @cached_property
     def plan(self) -> Plan:
         """The protocol with this run's overrides."""
-        plan = PLANS[str(self.protocol)]
+        plan = PLANS[self.protocol]
         given = {name: getattr(self, name) for name in ("epochs", "lr", "optimizer", "weight_decay", "patience")}
         changes = {name: value for name, value in given.items() if value is not None}
         if plan.name == STEADY.name:
@@ -131,7 +131,7 @@ class Settings:
         """The noise model as the protocol uses it."""
         if isinstance(self.noise, NoiseModel):
             return self.noise
-        return PLANS[str(self.protocol)].noise_model(str(self.noise))
+        return PLANS[self.protocol].noise_model(str(self.noise))
 
     def output_of(self, noise: NoiseModel) -> Output:
         """What the numbers of a network under this noise model mean."""
@@ -149,9 +149,9 @@ class Settings:
     def with_noise(self, name: str) -> Settings:
         """The same training under another noise model, with those of the present one's options that it can have."""
         model = self.noise_model()
-        usual = PLANS[str(self.protocol)].noise_model(model.name)
+        usual = PLANS[self.protocol].noise_model(model.name)
         changed = {key: value for key, value in chosen(model).items() if value != getattr(usual, key)}
-        return dataclasses.replace(self, noise=named_noise(name, PLANS[str(self.protocol)], changed))
+        return dataclasses.replace(self, noise=named_noise(name, PLANS[self.protocol], changed))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, for ``config.yaml``; :meth:`from_dict` reads them back."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import lightning as L
 from torch import Tensor
 
-from steadfit.training.module import RegressionModule
+from steadfit.training.module import TrainingModule
 from steadfit.training.refit import RefitNoise
 
 
@@ -48,7 +48,7 @@ class EarlyStop(Stopping):
         self.stopped = False
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, RegressionModule)
+        assert isinstance(pl_module, TrainingModule)
         tracker = pl_module.label_noise
         warming, fallen = bool(tracker.warming_up), bool(tracker.fallen_back)
         if (phase := int(warming) + 2 * int(fallen)) != self.phase:  # another loss: compare anew

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from steadfit.data.regions import Region
-from steadfit.training.inference import Located, fused
+from steadfit.training.predictor import Located, fused
 
 
 def combined(coarse: Located, fine: Sequence[Located], regions: Sequence[Region]) -> Located:

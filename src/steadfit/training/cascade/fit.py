@@ -21,7 +21,7 @@ from steadfit.errors import ConfigError
 from steadfit.noise import NoiseModel
 from steadfit.training.cascade.placing import PLACINGS, estimates, fold_rows, observed_errors
 from steadfit.training.cascade.run import COARSE, FINE, TASK, CoarseToFine, check_points, check_regions
-from steadfit.training.fit import check_network, fit
+from steadfit.training.fit import Parts, fit
 from steadfit.training.outcome import Judgement
 from steadfit.training.run import Run, describe, read_config, write_config
 from steadfit.training.settings import Settings
@@ -66,7 +66,7 @@ def fit_cascade(
     by_region = _settings_of(fine, regions)
     _check(annotations, regions, placing, folds, {*networks, *noises})
     for name, settings in {COARSE: coarse, **by_region}.items():  # before hours are spent on the first of them
-        check_network(settings, networks.get(name))
+        Parts.of(annotations, settings, networks.get(name), noises.get(name))
     content = _content(annotations, coarse, by_region, regions, placing, folds)
     if (out / "config.yaml").exists():
         _check_folder(out, content, resume)
@@ -127,7 +127,7 @@ def _out_of_fold(stages: _Stages, annotations: Annotations, settings: Settings, 
 def _augment(settings: Settings, errors: np.ndarray[Any, Any]) -> Misplacing:
     """Misplaced crops, then the settings' warps, or mirroring alone."""
     still = Warp(rotation=0, scale=1, anisotropy=1, perspective=0, shift=0)
-    warp = settings.plan().warp if settings.warp else still
+    warp = settings.plan.warp if settings.warp else still
     return Misplacing(errors, dataclasses.replace(warp, mirror=0.5 if settings.mirror else 0.0))
 
 

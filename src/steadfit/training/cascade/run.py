@@ -19,9 +19,9 @@ from steadfit.errors import ConfigError, RunError
 from steadfit.noise import NoiseModel
 from steadfit.training.cascade.combining import combined
 from steadfit.training.images import as_images
-from steadfit.training.inference import Located
 from steadfit.training.outcome import Judgement
 from steadfit.training.prediction import Prediction
+from steadfit.training.predictor import Located
 from steadfit.training.run import MODEL, Run, load, nll_of, read_config
 from steadfit.training.settings import Settings
 

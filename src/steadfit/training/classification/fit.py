@@ -33,7 +33,7 @@ from steadfit.training.classification.run import (
     save_classifier,
 )
 from steadfit.training.classification.settings import ClassifierSettings
-from steadfit.training.module import InputScaling
+from steadfit.training.regressor import InputScaling
 from steadfit.training.run import write_config
 from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet
 

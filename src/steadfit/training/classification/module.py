@@ -15,10 +15,10 @@ from torchmetrics.classification import MulticlassAccuracy
 from steadfit.data.class_dataset import Batch
 from steadfit.errors import RunError
 from steadfit.losses import WarmUpLoss
-from steadfit.networks import output_layer
+from steadfit.outputs import output_layer
 from steadfit.training.classification.settings import ClassifierProtocol
-from steadfit.training.module import InputScaling
 from steadfit.training.progress import Announcer
+from steadfit.training.regressor import InputScaling
 from steadfit.training.rows import EpochRows
 
 COLUMNS = ("epoch", "phase", "train_loss", "val_loss", "val_top1", "val_top5", "lr", "seconds")

@@ -32,7 +32,7 @@ from steadfit.networks import NETWORKS, build_network
 from steadfit.training.classification.module import Classifier, ClassifierModule
 from steadfit.training.classification.settings import ClassifierSettings
 from steadfit.training.images import as_images
-from steadfit.training.module import InputScaling
+from steadfit.training.regressor import InputScaling
 
 MODEL = "model.safetensors"
 TASK = "classification"
