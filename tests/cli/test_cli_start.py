@@ -26,7 +26,7 @@ from steadfit.noise.gum import UNITS
 from steadfit.recipes import KINDS
 from steadfit.recipes.calibration import WEIGHTS
 from steadfit.recipes.demo import METHODS
-from steadfit.training import PROTOCOLS, Settings, classification
+from steadfit.training import PLANS, Settings, classification
 from steadfit.training.cascade.placing import PLACINGS
 from steadfit.training.classification import ClassifierSettings
 from steadfit.training.classification.run import TASK
@@ -82,7 +82,7 @@ def test_every_command_explains_itself(command: str) -> None:
 def test_the_words_are_the_library_s() -> None:
     assert [one.value for one in cli_words.Noise] == list(NOISE_MODELS)
     assert [one.value for one in cli_words.Unit] == list(UNITS)
-    assert [one.value for one in cli_words.ProtocolName] == [*PROTOCOLS, *classification.PROTOCOLS]
+    assert [one.value for one in cli_words.ProtocolName] == [*PLANS, *classification.PLANS]
     assert [one.value for one in cli_words.Kind] == list(KINDS)
     assert [one.value for one in cli_words.Network] == ["default", *NETWORKS, *HEATMAP_NETWORKS]
     assert [one.value for one in cli_words.NETWORKS] == list(NETWORKS)

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from steadfit.data import Schema, load_annotations
-from steadfit.training import RegressionModule, Settings, fit
+from steadfit.training import TrainingModule, Settings, fit
 
 
 def network(dropout: bool) -> torch.nn.Module | None:
@@ -37,14 +37,14 @@ def die() -> None:
 def arm(kill: list) -> None:
     """Make this process kill itself at the point."""
     if kill[0] == "batch":
-        step = RegressionModule.training_step
+        step = TrainingModule.training_step
 
         def training_step(self, batch, batch_idx):
             if [self.current_epoch, batch_idx] == kill[1:]:
                 die()
             return step(self, batch, batch_idx)
 
-        RegressionModule.training_step = training_step
+        TrainingModule.training_step = training_step
         return
     replace, seen = os.replace, Counter()
 

@@ -17,7 +17,7 @@ from steadfit import load
 from steadfit.data import Annotations, Schema, Standardizer, load_annotations
 from steadfit.training import Settings, fit
 from steadfit.training.fit import Splits, build_module
-from steadfit.training.module import InputScaling, Regressor
+from steadfit.training.regressor import InputScaling, Regressor
 
 EPOCH = 1_700_000_000.0  # seconds; a step of float32 is 128 there
 

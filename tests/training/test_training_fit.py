@@ -23,7 +23,7 @@ from steadfit.core.penalties import Cauchy, Penalty
 from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.errors import ConfigError, RunError
 from steadfit.noise import NOISE_MODELS, PenaltyNoise
-from steadfit.training import PROTOCOLS, Settings, fit, load
+from steadfit.training import PLANS, Settings, fit, load
 from steadfit.training.fit import Splits, build_module, train
 
 SMALL = Settings(epochs=2, batch_size=16)
@@ -44,7 +44,7 @@ def mlp(seed: int = 0, inputs: int = 3, outputs: int = 2) -> nn.Module:
 
 
 @pytest.mark.parametrize("noise", sorted(NOISE_MODELS))
-@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+@pytest.mark.parametrize("protocol", sorted(PLANS))
 def test_every_noise_model_trains_under_every_protocol(
     table: Annotations, tmp_path: Path, noise: str, protocol: str
 ) -> None:
@@ -187,7 +187,7 @@ def test_batch_norm_needs_two(table: Annotations, tmp_path: Path) -> None:
 
 
 def test_one_epoch(table: Annotations, tmp_path: Path) -> None:
-    for protocol in PROTOCOLS:
+    for protocol in PLANS:
         run = go(table, tmp_path / protocol, dataclasses.replace(SMALL, epochs=1, protocol=protocol))
         assert np.isfinite(run.judge(table).trust).all()
     assert pd.read_csv(tmp_path / "paper" / "history.csv")["phase"].tolist() == ["warm-up"]

@@ -134,7 +134,7 @@ def test_the_protocol_s_optimiser_and_warps(boxed: Annotations) -> None:
     optimizer = module.configure_optimizers()
     assert isinstance(optimizer, torch.optim.SGD)
     assert [(group["momentum"], group["weight_decay"], group["lr"]) for group in optimizer.param_groups] == [
-        (0.9, 5e-4, CONVNET.plan().lr)
+        (0.9, 5e-4, CONVNET.plan.lr)
     ]
     count = sum(len(group["params"]) for group in optimizer.param_groups)
     assert count == len(list(module.regressor.parameters())) == 16

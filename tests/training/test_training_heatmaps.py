@@ -238,10 +238,10 @@ def test_squared_errors_are_of_the_raw_outputs() -> None:
 
 def test_the_step_of_a_loss_is_that_of_the_default_protocol_alone() -> None:
     mse = Settings(network="hourglass-light", loss="mse")
-    assert mse.plan().lr == 4 * Settings(network="hourglass-light", loss="bce").plan().lr
-    assert dataclasses.replace(mse, lr=1e-3).plan().lr == 1e-3
-    assert dataclasses.replace(mse, protocol="hourglass").plan().lr == 1e-3
-    assert Settings().plan().lr == 8e-3
+    assert mse.plan.lr == 4 * Settings(network="hourglass-light", loss="bce").plan.lr
+    assert dataclasses.replace(mse, lr=1e-3).plan.lr == 1e-3
+    assert dataclasses.replace(mse, protocol="hourglass").plan.lr == 1e-3
+    assert Settings().plan.lr == 8e-3
 
 
 def test_a_heatmap_network_of_ones_own_is_trained_as_one(faces: Annotations, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""RegressionModule: what an epoch has seen of mirrored samples, scaling of inputs, averaged weights."""
+"""TrainingModule: what an epoch has seen of mirrored samples, scaling of inputs, averaged weights."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import pytest
 import torch
 
 from steadfit.data import Annotations, mirror
-from steadfit.training import RegressionModule, Settings
+from steadfit.training import TrainingModule, Settings
 from steadfit.training.fit import Splits, build_module
-from steadfit.training.module import InputScaling, _mix
+from steadfit.training.module import _mix
+from steadfit.training.regressor import InputScaling
 from steadfit.training.trainer import lonely_last
 
 FACES = Settings(epochs=2, batch_size=8, size=16)
 
 
 @pytest.fixture
-def module(faces: Annotations) -> RegressionModule:
+def module(faces: Annotations) -> TrainingModule:
     torch.manual_seed(0)
     return build_module(Splits.of(faces, FACES).train, FACES).eval()  # batch norm: a sample is judged by itself
 
 
-def test_what_the_epoch_has_seen_of_mirrored_samples(faces: Annotations, module: RegressionModule) -> None:
+def test_what_the_epoch_has_seen_of_mirrored_samples(faces: Annotations, module: TrainingModule) -> None:
     """The residuals of the labels as given, of what the network says of the mirrored image, mirrored back."""
     batch = Splits.of(faces, FACES).train.__getitems__(list(range(24)))
     target = batch["target"].clone()
@@ -55,9 +56,7 @@ def test_without_mirroring_the_outputs_themselves_are_kept(faces: Annotations) -
     assert torch.equal(module.training_step(batch, 0)["output"], module.regressor(batch["input"]))
 
 
-def test_mirrored_training_uses_the_weights_of_the_exchanged_points(
-    faces: Annotations, module: RegressionModule
-) -> None:
+def test_mirrored_training_uses_the_weights_of_the_exchanged_points(faces: Annotations, module: TrainingModule) -> None:
     batch = Splits.of(faces, FACES).train.__getitems__(list(range(24)))
     module.label_noise.end_warmup()
     weight = torch.rand(24, 7, 2, generator=torch.Generator().manual_seed(0))
@@ -71,7 +70,7 @@ def test_mirrored_training_uses_the_weights_of_the_exchanged_points(
     assert float(loss.detach()) == pytest.approx(float((carried * residual).sum().detach()) / 24, rel=1e-5)
 
 
-def test_predictions_come_from_the_averaged_weights(faces: Annotations, module: RegressionModule) -> None:
+def test_predictions_come_from_the_averaged_weights(faces: Annotations, module: TrainingModule) -> None:
     assert module.averaged is not None
     assert module.predictor() is module.averaged.module
     assert module.predictor() is not module.regressor
@@ -85,7 +84,7 @@ def test_predictions_come_from_the_averaged_weights(faces: Annotations, module: 
     assert paper.predictor() is paper.regressor
 
 
-def test_targets_go_there_and_back(module: RegressionModule) -> None:
+def test_targets_go_there_and_back(module: TrainingModule) -> None:
     target = torch.rand(5, 7, 2, dtype=torch.float64) * 16
     back = module.regressor.destandardize(module.regressor.standardize(target))
     torch.testing.assert_close(back, target, rtol=1e-5, atol=1e-4)

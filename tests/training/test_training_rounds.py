@@ -17,7 +17,7 @@ import torch
 
 from steadfit.data import Annotations
 from steadfit.noise import GaussianUniformNoise
-from steadfit.training import Algorithm1, RegressionModule, Settings, fit
+from steadfit.training import Algorithm1, TrainingModule, Settings, fit
 from steadfit.training.fit import Splits, build_module
 from steadfit.training.stopping import EarlyStop
 
@@ -31,7 +31,7 @@ class ScriptedRefit:
         self.calls: list[int] = []
         self.collapse = collapse
 
-    def refit_now(self, trainer: Any, module: RegressionModule, *, keep_warming: bool = False) -> None:
+    def refit_now(self, trainer: Any, module: TrainingModule, *, keep_warming: bool = False) -> None:
         if not module.label_noise.noise.needs_refit:
             return
         self.calls.append(trainer.current_epoch)
@@ -43,19 +43,19 @@ class ScriptedRefit:
         pass
 
 
-def module_for(table: Annotations, **options: Any) -> RegressionModule:
+def module_for(table: Annotations, **options: Any) -> TrainingModule:
     settings = Settings(**{"protocol": "paper", **options})
     return build_module(Splits.of(table, settings).train, settings)
 
 
-def tag(module: RegressionModule, value: float) -> None:
+def tag(module: TrainingModule, value: float) -> None:
     """Mark the predicting network with the epoch, as training would change it."""
     with torch.no_grad():
         for network in (module.predictor(), module.regressor):
             next(network.parameters()).fill_(value)
 
 
-def tag_of(module: RegressionModule) -> float:
+def tag_of(module: TrainingModule) -> float:
     values = {
         float(next(network.parameters()).detach().flatten()[0]) for network in (module.predictor(), module.regressor)
     }
@@ -64,7 +64,7 @@ def tag_of(module: RegressionModule) -> float:
 
 
 def play(
-    module: RegressionModule,
+    module: TrainingModule,
     make: Callable[[], Callback],
     losses: Sequence[float],
     starts: Sequence[float] = (),
@@ -216,7 +216,7 @@ def test_patience_that_is_never_exhausted_changes_no_step(table: Annotations, tm
 
 def test_l1_has_its_scale_when_it_stops_early(table: Annotations, tmp_path: Path, monkeypatch: Any) -> None:
     losses = iter([5.0, 4.0, 3.0, 3.5, 3.6, 3.7])
-    monkeypatch.setattr(RegressionModule, "comparable_loss", lambda self: next(losses))
+    monkeypatch.setattr(TrainingModule, "comparable_loss", lambda self: next(losses))
     run = fit(table, Settings(noise="l1", epochs=20, batch_size=16, patience=2), tmp_path / "run", device="cpu")
     assert len(pd.read_csv(tmp_path / "run" / "history.csv")) < 20
     assert not torch.equal(run.state["scale"], torch.ones(2, 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steadfit.outputs.base import Model, Output, Step, Trusted
+from steadfit.outputs.base import Model, Output, OwnLoss, Step, Trusted
 from steadfit.outputs.classes import CLASS_LOSSES, Classes
 from steadfit.outputs.distributions import Distributions
 from steadfit.outputs.heatmaps import HEATMAP_LOSSES, HeatmapReader, Heatmaps
@@ -18,6 +18,7 @@ __all__ = [
     "Heatmaps",
     "Model",
     "Output",
+    "OwnLoss",
     "Positions",
     "Step",
     "Trusted",

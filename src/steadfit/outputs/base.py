@@ -144,6 +144,19 @@ class Output(ABC):
 
 
 @dataclass(frozen=True)
+class OwnLoss(Output):
+    """Base of the outputs that are trained by a loss of their own, in which labels are weighted by their trust.
+
+    Args:
+        loss: its name; a subclass declares which ones there are.
+    """
+
+    weighs_by_trust: ClassVar[bool] = True
+    own_units: ClassVar[bool] = True
+    loss: str = ""
+
+
+@dataclass(frozen=True)
 class Coordinates(Output):
     """Base of the outputs whose loss is the noise model's: the numbers are, or contain, coordinates."""
 

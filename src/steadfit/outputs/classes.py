@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from steadfit._options import option
 from steadfit.losses import AnchorLoss, CrossEntropyLoss, FocalLoss, OHEMLoss, WarmUpLoss
 from steadfit.losses.labels import IGNORED
-from steadfit.outputs.base import Model, Output, Step, Trusted
+from steadfit.outputs.base import Model, OwnLoss, Step, Trusted
 from steadfit.outputs.layers import output_layer
 
 
@@ -65,7 +65,7 @@ CLASS_LOSSES: dict[str, ClassLossChoice] = {
 
 
 @dataclass(frozen=True)
-class Classes(Output):
+class Classes(OwnLoss):
     """A logit for every class of a sample, trained by a loss on them; the label is the class's number.
 
     References: Ryou et al., ICCV 2019, section 5.1.
@@ -75,8 +75,6 @@ class Classes(Output):
     """
 
     name: ClassVar[str] = "classes"
-    weighs_by_trust: ClassVar[bool] = True
-    own_units: ClassVar[bool] = True
     mirrors: ClassVar[bool] = False  # crops mirror the images; there are no points to go with them
     usual: ClassVar[Mapping[str, Any]] = {
         **{"noise": "l2", "protocol": "one-cycle", "batch_size": 128, "channels": 3},

@@ -14,7 +14,7 @@ from steadfit import _checks
 from steadfit._options import option
 from steadfit.core.heatmaps import DECODINGS, decode, from_frame, map_heat, render, to_frame
 from steadfit.losses import FocalLoss, HeatmapAnchorLoss, HeatmapMSELoss, OHKMLoss
-from steadfit.outputs.base import Model, Output, Step, Trusted
+from steadfit.outputs.base import Model, OwnLoss, Step, Trusted
 
 SCORES = ("sigmoid", "linear")
 
@@ -143,7 +143,7 @@ def objective(loss: str, **options: float | None) -> HeatmapObjective:
 
 
 @dataclass(frozen=True)
-class Heatmaps(Output):
+class Heatmaps(OwnLoss):
     """A heatmap for every point, trained by a loss on its pixels and read at its peak.
 
     The network is a :class:`HeatmapReader`; its numbers are the decoded points in px of the frame, so that noise
@@ -153,9 +153,7 @@ class Heatmaps(Output):
     """
 
     name: ClassVar[str] = "heatmaps"
-    weighs_by_trust: ClassVar[bool] = True
     needs_points: ClassVar[bool] = True
-    own_units: ClassVar[bool] = True
 
     loss: str = option("bce", "the loss on the pixels", choices=tuple(HEATMAP_LOSSES))
     gamma: float | None = option(None, "exponent of focal and anchor loss; 2 unless given", low=0.0, high=5.0)

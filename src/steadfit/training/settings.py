@@ -13,10 +13,10 @@ from steadfit._options import check_options, chosen, option, options_of
 from steadfit.errors import ConfigError
 from steadfit.networks import HEADS, HEATMAP_NETWORKS, first_step
 from steadfit.noise import NOISE_MODELS, NoiseModel
-from steadfit.outputs import Classes, Heatmaps, Output
+from steadfit.outputs import Classes, Heatmaps, Output, OwnLoss
 from steadfit.training.plans import OPTIMIZERS, PLANS, STEADY, Plan
 
-OUTPUTS: dict[str, type[Output]] = {output.name: output for output in (Heatmaps, Classes)}
+OUTPUTS: dict[str, type[OwnLoss]] = {output.name: output for output in (Heatmaps, Classes)}
 """Outputs with options of their own; the others follow from the noise model."""
 
 
@@ -46,7 +46,7 @@ class Settings:
     """
 
     noise: str | NoiseModel = option(None, "what training believes about label errors", command_line=False)
-    output: Output | None = None
+    output: OwnLoss | None = None
     network: str = "default"
     seed: int = option(0, "of initial weights, order, mirroring, warps and drawn splits", low=0, command_line=False)
     size: int | tuple[int, int] | None = None
@@ -143,8 +143,7 @@ class Settings:
         name = self.noise_model().name
         if self.output is None:
             return name
-        loss: str = self.output.loss  # type: ignore[attr-defined]
-        return f"{loss}+{name}" if isinstance(self.output, Heatmaps) else loss
+        return f"{self.output.loss}+{name}" if isinstance(self.output, Heatmaps) else self.output.loss
 
     def with_noise(self, name: str) -> Settings:
         """The same training under another noise model, with those of the present one's options that it can have."""
