@@ -1,21 +1,21 @@
-"""Exact quantiles by counting: over any number of chunks and processes, without sorting or gathering the values.
+"""Exact order statistics by counting: over any number of chunks and processes, without sorting or gathering values.
 
-The bit pattern of a floating-point number, read as an integer, has the order of the number. So an order statistic is
-found digit by digit: count how many values begin with each digit, keep the digit in which the wanted rank falls, go on
-with the next one. Counts add over chunks and processes, so the result is the same to the bit however the values are
-spread. Eleven bits a digit make six rounds for float64.
+The bit pattern of a floating-point number, read as an integer, has the order of the number. So the value of a rank is
+found digit by digit: count how many values begin with each digit, keep the digit in which the rank falls, go on with
+the next one. Counts add over chunks and processes, so the result is the same to the bit however the values are spread.
+Eleven bits a digit make six rounds for float64.
 
 >>> value = torch.tensor([[3.0], [1.0], [torch.nan], [8.0], [2.0]])
->>> search = Search.start([0.5], columns=1)
+>>> search = Search.start(2, columns=1)
 >>> while not search.done:
-...     search = search.narrowed(search.counts(value[:2]) + search.counts(value[2:]))
->>> search.quantiles().tolist()
-[[2.5]]
+...     search = search.narrowed(search.counts(value[:2]) + search.counts(value[2:]), middle_ranks)
+>>> search.values().tolist()
+[[2.0], [3.0]]
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -40,47 +40,45 @@ def value_of(key: Tensor) -> Tensor:
     return (key ^ ((key >> 63) & _BELOW_SIGN)).contiguous().view(torch.float64)
 
 
+def middle_ranks(count: Tensor) -> Tensor:
+    """The ranks (2, C) of the two middle ones of ``count`` (C,) values: one rank twice, where the count is odd."""
+    return torch.stack([(count - 1) // 2, count // 2])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """Where the order statistics next to L quantiles of C columns are known to lie; tensors only.
+    """Where the values of Q ranks in each of C columns are known to lie; tensors only."""
 
-    A quantile at level p of n values is the linear interpolation at rank p (n - 1), as NumPy's default; at 1/2 this is
-    the median, an even count averaging the two middle values.
-    """
-
-    level: Tensor  # (L,) in [0, 1]
-    low: Tensor  # (2, L, C) smallest key that the values at the ranks below and above each quantile may have
-    rank: Tensor  # (2, L, C) their ranks among the values that share the digits found so far
-    count: Tensor  # (C,) values, known after the first round
-    shift: Tensor  # () lowest bit of the next digit; negative when all are found
+    low: Tensor  # (Q, C) int64, the smallest key that the value of each rank may have
+    rank: Tensor  # (Q, C) int64, its rank, from 0, among the values that share the digits found so far
+    count: Tensor  # (C,) int64, how many values there are; known after the first round
+    shift: Tensor  # () int64, the lowest bit of the next digit; negative when all are found
 
     @classmethod
-    def start(cls, levels: Sequence[float], *, columns: int, device: torch.device | None = None) -> Search:
+    def start(cls, ranks: int, *, columns: int, device: torch.device | None = None) -> Search:
         """Nothing is known yet.
 
         Args:
-            levels: the quantiles' levels in [0, 1].
+            ranks: Q.
             columns: C.
             device: where the values are.
         """
-        shape = (2, len(levels), columns)
+        lowest = torch.iinfo(torch.int64).min
         return cls(
-            level=torch.tensor(levels, dtype=torch.float64, device=device),
-            low=torch.full(shape, torch.iinfo(torch.int64).min, dtype=torch.int64, device=device),
-            rank=torch.zeros(shape, dtype=torch.int64, device=device),
+            low=torch.full((ranks, columns), lowest, dtype=torch.int64, device=device),
+            rank=torch.zeros(ranks, columns, dtype=torch.int64, device=device),
             count=torch.zeros(columns, dtype=torch.int64, device=device),
             shift=torch.tensor(FIRST_SHIFT, device=device),
         )
 
     @classmethod
-    def of(cls, tensors: Mapping[str, Tensor]) -> Search:
-        """From the fields by name, as :func:`vars` gives them; others are ignored."""
-        return cls(**{field.name: tensors[field.name] for field in fields(cls)})
+    def of(cls, tensors: Mapping[str, Tensor], prefix: str = "") -> Search:
+        """From the fields by name, as :meth:`named` gives them; others are ignored."""
+        return cls(**{field.name: tensors[prefix + field.name] for field in fields(cls)})
 
-    @property
-    def first(self) -> bool:
-        """Whether nothing has been counted yet."""
-        return int(self.shift) == FIRST_SHIFT
+    def named(self, prefix: str = "") -> dict[str, Tensor]:
+        """The fields by name, for a state that is a dict of tensors."""
+        return {prefix + field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def done(self) -> bool:
@@ -94,36 +92,40 @@ class Search:
             value: (n, C) of any floating dtype; NaN is left out, n may be 0.
 
         Returns:
-            (2, L, C, BINS), int64, of the values that share the digits found so far.
+            (Q, C, BINS), int64, of the values that share the digits found so far.
         """
         key, known = order_key(value), ~value.isnan()
-        below, above = self.low
-        found = [torch.stack([_digit_counts(key, known, low, int(self.shift)) for low in below])]
-        if torch.equal(below, above):  # as long as no rank has left the other's digit
-            return torch.stack(2 * found)
-        found.append(torch.stack([_digit_counts(key, known, low, int(self.shift)) for low in above]))
+        found: list[Tensor] = []
+        for rank, low in enumerate(self.low):
+            same = next((found[other] for other in range(rank) if torch.equal(self.low[other], low)), None)
+            found.append(_digit_counts(key, known, low, int(self.shift)) if same is None else same)
         return torch.stack(found)
 
-    def narrowed(self, counts: Tensor) -> Search:
-        """The search after a round, from the counts of all values."""
+    def narrowed(self, counts: Tensor, ranks: Callable[[Tensor], Tensor]) -> Search:
+        """The search after a round.
+
+        Args:
+            counts: of all values, (Q, C, BINS).
+            ranks: the wanted ranks (Q, C), from 0, of so many values, (C,); asked in the first round.
+        """
         rank, count = self.rank, self.count
-        if self.first:
-            count = counts[0, 0].sum(dim=-1)
-            at = self.level.unsqueeze(1) * (count - 1).clamp(min=0)  # (L, C)
-            rank = torch.stack([at.floor(), at.ceil()]).long()
+        if int(self.shift) == FIRST_SHIFT:
+            count = counts[0].sum(dim=-1)
+            rank = torch.minimum(ranks(count), count - 1).clamp(min=0)
         up_to = counts.cumsum(dim=-1)
         digit = (up_to <= rank.unsqueeze(-1)).sum(dim=-1).clamp(max=BINS - 1)
-        before = torch.where(digit > 0, up_to.gather(-1, (digit - 1).clamp(min=0).unsqueeze(-1)).squeeze(-1), 0)
-        low = torch.where(count > 0, self.low + (digit << self.shift), self.low)
-        return replace(self, low=low, rank=rank - before, count=count, shift=self.shift - DIGIT)
+        before = up_to.gather(-1, (digit - 1).clamp(min=0).unsqueeze(-1)).squeeze(-1)
+        return replace(
+            self,
+            low=torch.where(count > 0, self.low + (digit << self.shift), self.low),
+            rank=torch.where(digit > 0, rank - before, rank),
+            count=count,
+            shift=self.shift - DIGIT,
+        )
 
-    def quantiles(self) -> Tensor:
-        """The quantiles (L, C) in float64, exact to one rounding; NaN for a column without values."""
-        low, high = value_of(self.low)
-        at = self.level.unsqueeze(1) * (self.count - 1).clamp(min=0)
-        part = at - at.floor()
-        between = torch.where(part == 0.5, _middle(low, high), low * (1 - part) + high * part)
-        return torch.where(self.count > 0, torch.where(low == high, low, between), torch.nan)
+    def values(self) -> Tensor:
+        """The values (Q, C) of the ranks in float64, exact; NaN for a column that has none."""
+        return torch.where(self.count > 0, value_of(self.low), torch.nan)
 
 
 def _digit_counts(key: Tensor, known: Tensor, low: Tensor, shift: int) -> Tensor:
@@ -132,9 +134,3 @@ def _digit_counts(key: Tensor, known: Tensor, low: Tensor, shift: int) -> Tensor
     inside = known & (digit >= 0) & (digit < BINS)
     column = BINS * torch.arange(len(low), device=key.device)
     return torch.bincount((column + digit)[inside], minlength=BINS * len(low)).view(-1, BINS)
-
-
-def _middle(low: Tensor, high: Tensor) -> Tensor:
-    """(low + high)/2, rounded once, without overflow."""
-    total = low + high
-    return torch.where(total.isfinite(), total / 2, low / 2 + high / 2)

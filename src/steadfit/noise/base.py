@@ -35,11 +35,12 @@ import torch
 from torch import Tensor
 
 from steadfit import _checks
-from steadfit.core.counting import Search
+from steadfit.core.counting import Search, middle_ranks
 from steadfit.core.penalties import Absolute, Penalty, Squared
-from steadfit.core.scale import MAD_TO_SIGMA, mad, nanmedian
+from steadfit.core.scale import MAD_TO_SIGMA, mad, middle, nanmedian
+from steadfit.core.sums import Sums
 from steadfit.distributions import Elliptical
-from steadfit.noise.sums import Chunk, Sums
+from steadfit.noise.sums import Chunk
 
 State = dict[str, Tensor]
 WARM_UPS = {"l1": Absolute(), "l2": Squared()}
@@ -301,14 +302,14 @@ class PenaltyNoise(NoiseModel):
         return Sums({"counts": Search.of(state).counts(distance), "distance": distance.double().nansum(dim=0)})
 
     def update(self, sums: Sums, state: State) -> State:
-        search = Search.of(state).narrowed(sums.added["counts"])
+        search = Search.of(state).narrowed(sums.added["counts"], middle_ranks)
         if not search.done:
-            return state | vars(search)
-        median = search.quantiles().view_as(state["scale"])
+            return state | search.named()
+        median = middle(*search.values()).view_as(state["scale"])
         if "center" not in state:
             return state | {"center": median} | self._search(median)
         mean = (sums.added["distance"] / search.count).view_as(median)
-        return state | vars(search) | {"scale": with_floor(spread_from(MAD_TO_SIGMA * median, mean))}
+        return state | search.named() | {"scale": with_floor(spread_from(MAD_TO_SIGMA * median, mean))}
 
     def settled(self, state: State) -> bool:
         return "center" in state and Search.of(state).done
@@ -316,7 +317,7 @@ class PenaltyNoise(NoiseModel):
     @staticmethod
     def _search(scale: Tensor) -> State:
         """The start of a search for the median of every coordinate."""
-        return vars(Search.start([0.5], columns=scale.numel(), device=scale.device))
+        return Search.start(2, columns=scale.numel(), device=scale.device).named()
 
     @torch.no_grad()
     def observe(self, output: Tensor, target: Tensor, state: State) -> State:

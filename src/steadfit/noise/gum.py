@@ -11,8 +11,9 @@ from torch import Tensor
 from steadfit import _checks
 from steadfit.core.mixture import GaussianUniform, GaussianUniformResult
 from steadfit.core.penalties import Absolute, Penalty, Squared
+from steadfit.core.sums import Sums
 from steadfit.noise.base import NoiseModel, State, masked_sum, penalized, residual_of, trust_of_labels
-from steadfit.noise.sums import Chunk, Sums
+from steadfit.noise.sums import Chunk
 
 FAR = 1e150
 """A residual whose square is finite; an infinite one counts as this."""

@@ -13,10 +13,11 @@ from steadfit import _checks
 from steadfit.core import predicted
 from steadfit.core.elliptical import LOCATIONS, norm
 from steadfit.core.penalties import Absolute, Charbonnier, Huber, Penalty, Squared
+from steadfit.core.sums import Sums, largest
 from steadfit.distributions import Elliptical
 from steadfit.losses.elliptical import negative_log_likelihood
 from steadfit.noise.base import NoiseModel, State, trust_of_labels
-from steadfit.noise.sums import Chunk, Sums, largest
+from steadfit.noise.sums import Chunk
 
 EM_ROUNDS = 201
 """Rounds of a refit of the mixture: one for the box, and at most 200 of EM."""

@@ -12,8 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from steadfit.core.sums import Sums
 from steadfit.errors import ProcessLostError
-from steadfit.noise.sums import Sums
 
 T = TypeVar("T")
 

@@ -8,9 +8,8 @@ special case that needs no adding.
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from steadfit.core.sums import Sums
 from steadfit.errors import ConvergenceWarning
 
 if TYPE_CHECKING:
@@ -52,35 +52,6 @@ class Chunk:
         if key not in self._found:
             self._found[key] = make()
         return self._found[key]
-
-
-@dataclass(frozen=True)
-class Sums:
-    """What a chunk says, in tensors that combine over chunks and processes.
-
-    Args:
-        added: tensors by name that are added up, float64 or int64.
-        largest: tensors by name of which the largest value counts, element by element; a minimum is the largest
-            negative. A chunk without samples gives -inf, see :func:`largest`.
-    """
-
-    added: Mapping[str, Tensor] = field(default_factory=dict)
-    largest: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def __add__(self, other: Sums) -> Sums:
-        for mine, theirs in ((self.added, other.added), (self.largest, other.largest)):
-            if mine.keys() != theirs.keys():
-                raise ValueError(f"Sums: expected the same names, got {sorted(mine)} and {sorted(theirs)}.")
-        return Sums(
-            added={name: value + other.added[name] for name, value in self.added.items()},
-            largest={name: torch.maximum(value, other.largest[name]) for name, value in self.largest.items()},
-        )
-
-
-def largest(value: Tensor) -> Tensor:
-    """The largest value (…) over the samples of ``value`` (n, …), NaN left out; -inf where there is none."""
-    known = torch.where(value.isnan(), -math.inf, value)
-    return torch.cat([known, known.new_full((1, *value.shape[1:]), -math.inf)]).amax(dim=0)
 
 
 class Processes(Protocol):

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from steadfit import _checks
+from steadfit.core.sums import Sums
 from steadfit.noise.base import NoiseModel, State, at_least_single
-from steadfit.noise.sums import ALONE, Chunk, Processes, Sums, refit
+from steadfit.noise.sums import ALONE, Chunk, Processes, refit
 
 
 class LabelNoise(nn.Module):
