@@ -70,8 +70,9 @@ def option(
     high: float | None = None,
     above: float | None = None,
     command_line: bool = True,
+    kw_only: bool = True,
 ) -> Any:
-    """A keyword-only dataclass field that users may choose; see :class:`Option` for the arguments.
+    """A dataclass field that users may choose; see :class:`Option` for what is known of it.
 
     Args:
         default: the value without a choice; None is always allowed where it is the default.
@@ -81,9 +82,10 @@ def option(
         high: the largest number allowed.
         above: a number that the value must exceed.
         command_line: whether the command line offers the option.
+        kw_only: whether the field is keyword-only.
     """
     known = Option(help, tuple(choices), low, high, above, command_line)
-    return dataclasses.field(default=default, kw_only=True, metadata={KEY: known})
+    return dataclasses.field(default=default, kw_only=kw_only, metadata={KEY: known})
 
 
 def options_of(model: Any) -> Mapping[str, tuple[dataclasses.Field[Any], Option]]:

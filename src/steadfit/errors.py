@@ -23,6 +23,10 @@ class RunError(SteadfitError, RuntimeError):
     """A run folder is missing, incomplete, or does not fit what is asked of it."""
 
 
+class ProcessLostError(SteadfitError, RuntimeError):
+    """A process of a distributed training has ended, or does not answer any more."""
+
+
 class ConvergenceWarning(UserWarning):
     """An iteration stopped before it converged; the message names remedies."""
 

@@ -16,7 +16,7 @@ from two_processes import forked, says_the_same
 
 from steadfit.lightning import LabelNoise, RefitNoise
 from steadfit.noise import L1, L2, GaussianUniformNoise, HuberNoise, NoiseModel, TukeyNoise
-from steadfit.training.refit import _plain_loader, in_order, outputs_of
+from steadfit.training.refit import _training_loader, outputs_of
 
 N, K, D = 64, 2, 2
 pytestmark = [  # notices of Lightning and its dependencies about the trainers that these tests make themselves
@@ -207,19 +207,25 @@ def test_options_are_checked(options: dict[str, Any], message: str) -> None:
 
 
 def test_the_index_must_fit_the_tracker() -> None:
-    with pytest.raises(ValueError, match="expected sample indices below 40, got 63"):
+    with pytest.raises(ValueError, match=r"expected sample indices in \[0, 40\), got 40"):
         train(Mine(n=40), RefitNoise(), data=loader(make_data()[0], shuffle=False, batch_size=64), epochs=1)
 
 
-def test_outputs_in_the_order_of_the_index() -> None:
-    parts = [
-        (torch.tensor([2, 0]), torch.tensor([[2.0], [0.0]]), torch.tensor([[[2.0]], [[0.0]]])),
-        (torch.tensor([3]), torch.tensor([[3.0]]), torch.tensor([[[3.0]]])),
-    ]
-    output, target = in_order(parts, 4)
-    assert output.flatten().tolist() == [0.0, 0.0, 2.0, 3.0]
-    assert target.flatten()[[0, 2, 3]].tolist() == [0.0, 2.0, 3.0]
-    assert target[1].isnan().all()  # not seen: takes no part
+def test_samples_come_in_any_order_and_count_once() -> None:
+    """The last one counts of a sample that comes twice; one that does not come takes no part and keeps its weight."""
+    y = make_data()[0].tensors[1]
+    output = torch.zeros(N, K * D)
+    wanted, found = (LabelNoise(GaussianUniformNoise(), n_samples=N, points=K, dims=D) for _ in range(2))
+    seen = torch.arange(N) != 7
+    wanted.refit(output, torch.where(seen[:, None, None], y, torch.nan))
+    order = torch.randperm(N, generator=torch.Generator().manual_seed(0))
+    order = order[order != 7]
+    index = torch.cat([torch.tensor([3, 3, 9]), order])
+    target = torch.cat([torch.full((3, K, D), 1e3), y[order]])
+    found.refit(output[index], target, index)
+    for name, value in wanted.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value), name
+    assert (found.label_weight[7] == 1).all()
 
 
 def test_other_loaders() -> None:
@@ -241,7 +247,7 @@ def test_other_loaders() -> None:
     with pytest.raises(TypeError, match=r"expected a DataLoader with a batch size, got a batch sampler. Pass loader="):
         train(Mine(), RefitNoise(), data=batched)
     with pytest.raises(TypeError, match=r"expected one DataLoader, got list. Pass loader="):
-        _plain_loader(SimpleNamespace(train_dataloader=[own]))  # type: ignore[arg-type]
+        _training_loader(SimpleNamespace(train_dataloader=[own]))  # type: ignore[arg-type]
 
 
 def test_the_noise_models_state_is_in_the_checkpoint(tmp_path: Path) -> None:

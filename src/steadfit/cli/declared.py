@@ -73,6 +73,8 @@ class Source:
             return node.value
         if isinstance(node, ast.Name):
             return self.constant(node.id)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            return self._module(node.value.id).constant(node.attr)
         if isinstance(node, ast.Tuple | ast.List):
             return tuple(item for element in node.elts for item in self._items(element))
         if isinstance(node, ast.Dict):
@@ -82,6 +84,13 @@ class Source:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tuple":
             return tuple(self.value(node.args[0]))
         return None
+
+    def _module(self, name: str) -> Source:
+        """The module that is imported under this name."""
+        for node in self.tree.body:
+            if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
+                return Source.of(f"{node.module}.{name}".removeprefix("steadfit."))
+        raise KeyError(name)
 
     def _items(self, node: ast.expr) -> tuple[Any, ...]:
         return tuple(self.value(node.value)) if isinstance(node, ast.Starred) else (self.value(node),)
@@ -132,6 +141,7 @@ def _declared(field: ast.AnnAssign, source: Source) -> Declared:
     assert isinstance(field.target, ast.Name)
     default, help = (source.value(argument) for argument in call.args)
     given = {keyword.arg: source.value(keyword.value) for keyword in call.keywords if keyword.arg}
+    given.pop("kw_only", None)
     return Declared(field.target.id, ast.unparse(field.annotation), default, Option(help, **given))
 
 

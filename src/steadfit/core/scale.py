@@ -21,9 +21,13 @@ def nanmedian(value: Tensor, dim: int = 0) -> Tensor:
     count = (~value.isnan()).sum(dim=dim, keepdim=True)
     low = ordered.gather(dim, ((count - 1) // 2).clamp(min=0))
     high = ordered.gather(dim, (count // 2).clamp(max=max(value.shape[dim] - 1, 0)))
+    return torch.where(count > 0, middle(low, high), torch.nan).squeeze(dim)
+
+
+def middle(low: Tensor, high: Tensor) -> Tensor:
+    """(low + high)/2, rounded once, without overflow."""
     total = low + high
-    middle = torch.where(total.isfinite(), total / 2, low / 2 + high / 2)
-    return torch.where(count > 0, middle, torch.nan).squeeze(dim)
+    return torch.where(total.isfinite(), total / 2, low / 2 + high / 2)
 
 
 def mad(residual: Tensor, dim: int = 0) -> Tensor:

@@ -12,7 +12,8 @@ from steadfit import _checks
 from steadfit._options import check_options, chosen, option, options_of
 from steadfit.errors import ConfigError
 from steadfit.networks import HEADS, HEATMAP_NETWORKS, first_step
-from steadfit.noise import NOISE_MODELS, NoiseModel
+from steadfit.noise import NOISE_MODELS, NoiseModel, PredictedNoise
+from steadfit.noise.predicted import FAMILIES
 from steadfit.outputs import Classes, Heatmaps, Output, OwnLoss
 from steadfit.training.plans import OPTIMIZERS, PLANS, STEADY, Plan
 
@@ -155,8 +156,8 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, for ``config.yaml``; :meth:`from_dict` reads them back."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values["noise"] = {"name": self.noise_model().name} | chosen(self.noise_model())
-        values["output"] = None if self.output is None else {"name": self.output.name} | chosen(self.output)
+        values["noise"] = _described(self.noise_model())
+        values["output"] = None if self.output is None else _described(self.output)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
@@ -215,6 +216,21 @@ def check_pair(output: Output, noise: NoiseModel, plan: Plan) -> None:
             else f"{output.name}: the scale serves the labels' trust only, which needs the refits"
         )
         raise ConfigError(f"Settings: expected scale 'epoch', got {scale!r} with {why}.")
+
+
+def _described(model: NoiseModel | Output) -> dict[str, Any]:
+    """The name of a noise model or an output, and those of its fields that are numbers and words."""
+    fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}
+    return {"name": _listed_name(model)} | {
+        name: value for name, value in fields.items() if value is None or isinstance(value, str | int | float)
+    }
+
+
+def _listed_name(model: NoiseModel | Output) -> str:
+    """The name under which the command line knows a model."""
+    if isinstance(model, PredictedNoise):
+        return next((f"predicted-{name}" for name, one in FAMILIES.items() if one == model.penalty), model.name)
+    return model.name
 
 
 def _named(what: str, known: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
