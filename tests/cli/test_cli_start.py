@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import typer
+from steadfit.training.heatmaps import HEATMAP_LOSSES
+from steadfit.training.inference import VIEWS
 from typer.testing import CliRunner
 
 from steadfit import cli, cli_training, cli_words
@@ -30,8 +32,6 @@ from steadfit.training import PLANS, Settings, classification
 from steadfit.training.cascade.placing import PLACINGS
 from steadfit.training.classification import ClassifierSettings
 from steadfit.training.classification.run import TASK
-from steadfit.training.heatmaps import HEATMAP_LOSSES
-from steadfit.training.inference import VIEWS
 from steadfit.training.settings import OPTIMIZERS
 
 HEAVY = ("torch", "lightning", "pandas", "cv2", "matplotlib", "scipy", "numpy", "steadfit.recipes")

@@ -15,6 +15,7 @@ from matplotlib.text import Text
 from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.data.synthetic import write_dataset
 from steadfit.errors import ConfigError
+from steadfit.outputs import Heatmaps
 from steadfit.recipes import variants
 from steadfit.recipes.poses import SHOWN, comparison_figures, run_figures, sticks
 from steadfit.reports.style import save
@@ -152,7 +153,7 @@ def test_the_runs_of_a_comparison() -> None:
         "bce+l2": ("bce", "l2"), "bce+gum": ("bce", "gum"),
     }  # fmt: skip
     assert all(name == run.method for name, run in both.items())
-    given = variants(["l2", "gum"], [], dataclasses.replace(POSE, loss="ohkm"))
+    given = variants(["l2", "gum"], [], dataclasses.replace(POSE, output=Heatmaps(loss="ohkm")))
     assert [run.loss for run in given.values()] == ["ohkm", "ohkm"]
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from steadfit.data import Schema, load_annotations
-from steadfit.training import TrainingModule, Settings, fit
+from steadfit.training import Settings, TrainingModule, fit
 
 
 def network(dropout: bool) -> torch.nn.Module | None:

@@ -23,8 +23,8 @@ from steadfit.training import Settings, fit
 from steadfit.training.cascade import CoarseToFine, combined, default_regions, fit_cascade, load_cascade
 from steadfit.training.cascade import fit as fitting
 from steadfit.training.cascade.placing import estimates, fold_rows, observed_errors
-from steadfit.training.inference import Located
 from steadfit.training.opening import load_predictor
+from steadfit.training.predictor import Located
 
 TINY = Settings(noise="gum", epochs=2, batch_size=8, size=16, seed=1)
 FINE = dataclasses.replace(TINY, size=20, noise="tukey", epochs=3)

@@ -22,7 +22,7 @@ from training_tables import table_schema, write_table
 from steadfit.core.penalties import Cauchy, Penalty
 from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.errors import ConfigError, RunError
-from steadfit.noise import NOISE_MODELS, PenaltyNoise
+from steadfit.noise import NOISE_MODELS, GaussianUniformNoise, PenaltyNoise
 from steadfit.training import PLANS, Settings, fit, load
 from steadfit.training.fit import Splits, build_module, train
 
@@ -152,7 +152,9 @@ def test_a_scalar_target(tmp_path: Path) -> None:
     """Age: K = 1, D = 1."""
     data = load_annotations(write_table(tmp_path / "t.csv", targets=1, wrong=0.0), table_schema(1))
     for unit in ("sample", "point", "coordinate"):
-        prediction = go(data, tmp_path / unit, dataclasses.replace(SMALL, unit=unit)).predict(data)
+        prediction = go(
+            data, tmp_path / unit, dataclasses.replace(SMALL, noise=GaussianUniformNoise(unit=unit))
+        ).predict(data)
         assert prediction.mean.shape == (90, 1, 1)
     prediction = go(
         data, tmp_path / "longer", Settings(noise="l2", protocol="paper", lr=1e-2, epochs=16, batch_size=8)

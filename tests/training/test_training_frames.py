@@ -16,8 +16,9 @@ from steadfit.errors import RunError
 from steadfit.networks import ConvNet
 from steadfit.training import Run, Settings, fit, load
 from steadfit.training.fit import Splits, build_module
-from steadfit.training.inference import in_frame, scale_frame, views_of
+from steadfit.training.predictor import in_frame
 from steadfit.training.run import fingerprint
+from steadfit.training.views import scale_frame, views_of
 
 TALL = Settings(epochs=1, batch_size=8, size=(24, 16), noise="l2")
 CONVNET = Settings(
@@ -68,7 +69,7 @@ def test_precisions_follow_each_axis(boxed: Annotations, tmp_path: Path) -> None
     """In the user's units the precision is S P S, where S are the scales of x and y."""
     run = fit(boxed, dataclasses.replace(TALL, noise="predicted-gauss"), tmp_path / "run", device="cpu")
     data = run.dataset(boxed)
-    seen = in_frame(run.regressor, run.noise, run.regressor(data.__getitems__(range(34))["input"]).detach())
+    seen = in_frame(run.regressor, run.regressor(data.__getitems__(range(34))["input"]).detach())
     assert seen.root is not None
     scale = torch.diag_embed(data.frame.scale)[:, None]  # (N, 1, 2, 2)
     assert float((scale[..., 0, 0] / scale[..., 1, 1] - 1).abs().min()) > 0.05

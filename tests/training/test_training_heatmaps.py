@@ -16,14 +16,16 @@ from steadfit.core.heatmaps import render
 from steadfit.data import Annotations
 from steadfit.errors import ConfigError
 from steadfit.losses import HeatmapAnchorLoss
-from steadfit.networks import HeatmapReader, LightHourglass
+from steadfit.networks import LightHourglass
 from steadfit.noise import L2, GaussianUniformNoise, LabelNoise, TukeyNoise
+from steadfit.outputs import HEATMAP_LOSSES, HeatmapReader, Heatmaps
+from steadfit.outputs.heatmaps import HeatmapObjective, objective
 from steadfit.training import Settings, fit
 from steadfit.training.excess import Excess
 from steadfit.training.fit import Splits, build_module
-from steadfit.training.heatmaps import HEATMAP_LOSSES, HeatmapObjective, objective
-from steadfit.training.inference import SCALES, scale_frame, score_maps, views_of
-from steadfit.training.module import alternating
+from steadfit.training.predictor import Predictor
+from steadfit.training.schedules import Alternating
+from steadfit.training.views import SCALES, scale_frame, views_of
 
 POSE = Settings(network="hourglass-light", noise="l2", size=32, epochs=2, batch_size=8, lr=4e-3)
 
@@ -69,10 +71,11 @@ def test_the_mirrored_view_averages_heatmaps_with_left_and_right_exchanged(faces
     module = build_module(Splits.of(faces, settings).train, settings).eval()
     inputs = torch.randint(0, 256, (3, 1, 32, 32), dtype=torch.uint8)
     permutation = faces.schema.permutation
-    found = score_maps(module.regressor, inputs, views=views_of(["mirror"], 32), permutation=permutation)
-    reader = module.regressor.reader
-    plain = reader.scores(module.regressor.logits(inputs))
-    flipped = reader.scores(module.regressor.logits(inputs.flip(-1))).flip(-1)[:, list(permutation)]
+    found = Predictor(module.regressor, views_of(["mirror"], 32), permutation).score_maps(inputs)
+    reader = module.regressor.network
+    assert isinstance(reader, HeatmapReader)
+    plain = reader.scores(module.regressor.raw(inputs))
+    flipped = reader.scores(module.regressor.raw(inputs.flip(-1))).flip(-1)[:, list(permutation)]
     torch.testing.assert_close(found, (plain + flipped) / 2, atol=1e-5, rtol=0)
 
 
@@ -200,8 +203,10 @@ def test_the_watch_sees_the_modulator_of_the_validation_images(faces: Annotation
     seen = Excess.load(tmp_path / "run")
     assert seen is not None
     assert sorted(seen.modulator) == [1, 2]
-    logits = run.regressor.logits(torch.from_numpy(seen.frames))[:, -1]
-    target = run.regressor.reader.targets(torch.from_numpy(seen.points), (8, 8))
+    logits = run.regressor.raw(torch.from_numpy(seen.frames))[:, -1]
+    reader = run.regressor.network
+    assert isinstance(reader, HeatmapReader)
+    target = reader.targets(torch.from_numpy(seen.points), (8, 8))
     q = logits.sigmoid()
     anchor = torch.where(target > 0.5, q, 0.0).flatten(2).amax(2)[..., None, None]
     wanted = torch.where(target == 0, (1 + q - anchor).square(), 1.0)
@@ -211,10 +216,10 @@ def test_the_watch_sees_the_modulator_of_the_validation_images(faces: Annotation
 def test_what_makes_no_sense_is_said(faces: Annotations, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="heatmaps predict no covariance"):
         dataclasses.replace(POSE, noise="predicted-huber")
-    with pytest.raises(ConfigError, match="gamma >= 0, got -1"):
-        dataclasses.replace(POSE, gamma=-1.0)
+    with pytest.raises(ValueError, match=r"Heatmaps: expected gamma in \[0, 5\], got -1"):
+        Heatmaps(gamma=-1.0)
     with pytest.raises(ValueError, match="loss"):
-        dataclasses.replace(POSE, loss="ce")
+        Heatmaps(loss="ce")
     scalar = dataclasses.replace(
         faces, schema=steadfit.data.Schema(targets=("age",)), target=np.random.default_rng(0).random((len(faces), 1, 1))
     )
@@ -224,7 +229,7 @@ def test_what_makes_no_sense_is_said(faces: Annotations, tmp_path: Path) -> None
 
 def test_the_alternating_schedule_of_paper_4() -> None:
     """200 epochs: 1e-3 for 100, then times .5 and .2 in turn every 20."""
-    factors = [alternating((epoch + 0.5) / 200) for epoch in range(200)]
+    factors = [Alternating().factor((epoch + 0.5) / 200) for epoch in range(200)]
     wanted = [1.0] * 100 + [0.5] * 20 + [0.1] * 20 + [0.05] * 20 + [0.01] * 20 + [0.005] * 20
     assert factors == pytest.approx(wanted)
 
@@ -237,8 +242,8 @@ def test_squared_errors_are_of_the_raw_outputs() -> None:
 
 
 def test_the_step_of_a_loss_is_that_of_the_default_protocol_alone() -> None:
-    mse = Settings(network="hourglass-light", loss="mse")
-    assert mse.plan.lr == 4 * Settings(network="hourglass-light", loss="bce").plan.lr
+    mse = Settings(network="hourglass-light", output=Heatmaps(loss="mse"))
+    assert mse.plan.lr == 4 * Settings(network="hourglass-light").plan.lr
     assert dataclasses.replace(mse, lr=1e-3).plan.lr == 1e-3
     assert dataclasses.replace(mse, protocol="hourglass").plan.lr == 1e-3
     assert Settings().plan.lr == 8e-3
@@ -247,7 +252,7 @@ def test_the_step_of_a_loss_is_that_of_the_default_protocol_alone() -> None:
 def test_a_heatmap_network_of_ones_own_is_trained_as_one(faces: Annotations, tmp_path: Path) -> None:
     torch.manual_seed(0)
     own = HeatmapReader(LightHourglass(1, len(faces.schema.points), size=(32, 32), features=16))
-    settings = dataclasses.replace(POSE, network="mine", loss="bce")
+    settings = dataclasses.replace(POSE, network="mine")
     run = fit(faces, settings, tmp_path / "run", network=own, device="cpu")
     assert (tmp_path / "run" / "excess.safetensors").exists()
     assert run.judge(faces).peaks is not None

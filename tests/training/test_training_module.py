@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from steadfit.data import Annotations, mirror
-from steadfit.training import TrainingModule, Settings
+from steadfit.training import Settings, TrainingModule
 from steadfit.training.fit import Splits, build_module
 from steadfit.training.module import _mix
 from steadfit.training.regressor import InputScaling
@@ -79,7 +79,8 @@ def test_predictions_come_from_the_averaged_weights(faces: Annotations, module: 
             parameter.zero_()
     image = torch.zeros(1, 1, 16, 16, dtype=torch.uint8)
     assert not torch.equal(module(image), module.regressor(image))
-    paper = build_module(Splits.of(faces, FACES).train, dataclasses.replace(FACES, protocol="paper"))
+    rounds = dataclasses.replace(FACES, protocol="paper")
+    paper = build_module(Splits.of(faces, rounds).train, rounds)
     assert paper.averaged is None
     assert paper.predictor() is paper.regressor
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from steadfit.data import Annotations, Standardizer, load_annotations
+from steadfit.data import Annotations, Frame, Standardizer, load_annotations
 from steadfit.data.synthetic import write_dataset
 from steadfit.distributions import Elliptical
 from steadfit.errors import ConfigError, RunError
@@ -20,7 +20,8 @@ from steadfit.penalties import Huber, Squared
 from steadfit.recipes import calibrate_run
 from steadfit.training import Run, Settings, fit, load
 from steadfit.training.fit import Splits, build_module, train
-from steadfit.training.inference import change, locate, views_of
+from steadfit.training.predictor import Predictor, change
+from steadfit.training.views import views_of
 
 PREDICTED = Settings(noise="predicted-huber", epochs=2, batch_size=8, size=16)
 
@@ -86,10 +87,8 @@ def test_the_mirrored_view_is_mapped_back(faces: Annotations, tmp_path: Path, no
     dataset = Splits.of(faces, settings).val
     batch = dataset.__getitems__([0, 1])["input"]
     frame = dataclasses.replace(dataset.frame, scale=dataset.frame.scale[:2], shift=dataset.frame.shift[:2])
-    plain = locate(regressor, module.label_noise.noise, batch, frame)
-    both = locate(
-        regressor, module.label_noise.noise, batch, frame, views=views_of(["mirror"], 16), permutation=permutation
-    )
+    plain = Predictor(regressor).locate(batch, frame)
+    both = Predictor(regressor, views_of(["mirror"], 16), permutation).locate(batch, frame)
     mirrored = plain.mean[:, permutation] * torch.tensor([-1.0, 1.0]) + torch.tensor([23.0, 0.0])
     if noise == "gum":
         torch.testing.assert_close(both.mean, (plain.mean + mirrored) / 2, rtol=0, atol=1e-4)
@@ -121,9 +120,8 @@ def test_every_distribution_starts_as_the_training_labels(faces: Annotations) ->
         settings = dataclasses.replace(PREDICTED, noise=noise)
         splits = Splits.of(faces, settings)
         module = build_module(splits.train, settings).eval()
-        found = locate(module.predictor(), module.label_noise.noise, torch.zeros(1, 1, 16, 16).byte(),
-                       dataclasses.replace(splits.train.frame, scale=splits.train.frame.scale[:1] * 0 + 1,
-                                           shift=splits.train.frame.shift[:1] * 0))  # fmt: skip
+        frame = Frame(splits.train.frame.scale[:1] * 0 + 1, splits.train.frame.shift[:1] * 0)
+        found = Predictor(module.predictor()).locate(torch.zeros(1, 1, 16, 16).byte(), frame)
         white = Standardizer.whiten(splits.train.target)
         torch.testing.assert_close(found.mean[0], white.center, rtol=0, atol=1e-5)
         assert found.root is not None

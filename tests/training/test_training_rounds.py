@@ -17,7 +17,7 @@ import torch
 
 from steadfit.data import Annotations
 from steadfit.noise import GaussianUniformNoise
-from steadfit.training import Algorithm1, TrainingModule, Settings, fit
+from steadfit.training import Algorithm1, Settings, TrainingModule, fit
 from steadfit.training.fit import Splits, build_module
 from steadfit.training.stopping import EarlyStop
 

@@ -17,11 +17,12 @@ from two_processes import forked, says_the_same
 from steadfit.data import Annotations
 from steadfit.errors import ConfigError
 from steadfit.lightning import LabelNoise, RefitNoise
-from steadfit.noise import L1, NOISE_MODELS, GaussianUniformNoise, HuberNoise, NoiseModel, PenaltyNoise, TukeyNoise
+from steadfit.noise import L1, GaussianUniformNoise, HuberNoise, NoiseModel, TukeyNoise
 from steadfit.noise.base import robust_scale
+from steadfit.outputs import Classes
 from steadfit.training import Settings, fit
+from steadfit.training.plans import PAPER, STEADY
 from steadfit.training.run import MODEL
-from steadfit.training.settings import SCALED, WARMED
 
 pytestmark = [  # notices of Lightning and its dependencies about the trainers that these tests make themselves
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -96,7 +97,7 @@ def test_labels_weighted_by_trust_are_refitted_though_the_loss_needs_none() -> N
 
 @pytest.mark.parametrize(("noise", "scale"), [("tukey", "running"), ("huber", "batch")])
 def test_a_run_with_scales_of_batches(table: Annotations, tmp_path: Path, noise: str, scale: str) -> None:
-    settings = Settings(noise=noise, scale=scale, epochs=4, batch_size=16)
+    settings = Settings(noise=STEADY.noise_model(noise, {"scale": scale}), epochs=4, batch_size=16)
     run = fit(table, settings, tmp_path / "run")
     assert run.settings == settings
     judged = run.judge(table)
@@ -126,7 +127,7 @@ def test_a_killed_run_continues_with_the_same_scale(
     table: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: str
 ) -> None:
     module = sys.modules["steadfit.training.fit"]  # the package's attribute of that name is the function
-    settings = Settings(noise="tukey", scale=scale, epochs=5, batch_size=16)
+    settings = Settings(noise=TukeyNoise(scale=scale), epochs=5, batch_size=16)
     fit(table, settings, tmp_path / "whole")
     make = module.make_trainer
     with monkeypatch.context() as patch:
@@ -147,53 +148,54 @@ def test_a_killed_run_continues_with_the_same_scale(
 
 def test_the_settings_noise_models() -> None:
     assert Settings(noise="tukey").noise_model() == TukeyNoise()
-    assert Settings(noise="tukey", scale="batch", warmup="wide").noise_model() == TukeyNoise(
-        scale="batch", warmup="wide"
-    )
-    assert Settings(noise="huber", scale="running").noise_model() == HuberNoise(scale="running")
-    assert Settings(noise="gum", warmup="l2").noise_model() == GaussianUniformNoise(warmup="l2")
-    assert Settings(noise="l1", warmup="l2").noise_model() == L1(warmup="l2")
+    wide = TukeyNoise(scale="batch", warmup="wide")
+    assert STEADY.noise_model("tukey", {"scale": "batch", "warmup": "wide"}) == wide
+    assert STEADY.noise_model("huber", {"scale": "running"}) == HuberNoise(scale="running")
+    assert STEADY.noise_model("gum", {"warmup": "l2"}) == GaussianUniformNoise(warmup="l2")
+    assert STEADY.noise_model("l1", {"warmup": "l2"}) == L1(warmup="l2")
     assert Settings(noise="tukey", protocol="paper").noise_model().warmup == "l2"
-    assert Settings(noise="tukey", protocol="paper", warmup="wide").noise_model().warmup == "wide"
-    settings = Settings(noise="tukey", scale="running", warmup="l2")
+    assert PAPER.noise_model("tukey", {"warmup": "wide"}).warmup == "wide"
+    settings = Settings(noise=TukeyNoise(scale="running", warmup="l2"))
     assert Settings.from_dict(settings.to_dict()) == settings
-    old = {name: value for name, value in Settings().to_dict().items() if name not in ("scale", "warmup")}
-    assert Settings.from_dict(old) == Settings()  # runs from before these settings
+
+
+@pytest.mark.parametrize(
+    ("noise", "given", "message"),
+    [
+        ("tukey", {"scale": "set"}, "expected scale to be one of 'epoch', 'batch', 'running', got 'set'"),
+        ("tukey", {"warmup": "l3"}, "expected warmup to be one of 'l1', 'l2', 'wide', got 'l3'"),
+        *(
+            (noise, {"scale": "batch"}, f"noise '{noise}': expected no scale, got 'batch'. Only huber, tukey can have")
+            for noise in ("l2", "l1", "gum", "predicted-huber", "predicted-mixture")
+        ),
+        *(
+            (noise, {"warmup": "l1"}, f"noise '{noise}': expected no warmup, got 'l1'. Only l1, huber, tukey, gum can")
+            for noise in ("l2", "predicted-gauss", "predicted-mixture")
+        ),
+        ("gum", {"warmup": "wide"}, "expected warmup to be one of 'l1', 'l2', got 'wide'"),
+        ("tukey", {"unit": "sample"}, "noise 'tukey': expected no unit, got 'sample'. Only gum can have one"),
+        ("tukey", {"colour": 3}, "expected no colour, got 3. Only no noise model can have one"),
+    ],
+)
+def test_options_that_have_no_meaning_are_refused(noise: str, given: dict[str, Any], message: str) -> None:
+    with pytest.raises((ConfigError, ValueError), match=message):
+        STEADY.noise_model(noise, given)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scale": "set", "noise": "tukey"}, "expected scale to be one of 'epoch', 'batch', 'running', got 'set'"),
-        ({"warmup": "l3"}, "expected warmup to be one of None, 'l1', 'l2', 'wide', got 'l3'"),
-        *(
-            ({"scale": "batch", "noise": noise},
-             f"expected scale 'epoch' with noise '{noise}', got 'batch': only huber and tukey have a scale")
-            for noise in ("l2", "l1", "gum", "predicted-huber", "predicted-mixture")
-        ),
-        ({"scale": "batch", "noise": "tukey", "protocol": "paper"},
-         "expected scale 'epoch' with protocol 'paper', got 'batch': it takes the scale of the whole training set"),
-        ({"scale": "running", "noise": "tukey", "network": "hourglass-light"},
-         "expected scale 'epoch' with network 'hourglass-light', got 'running': the scale serves the labels' trust"),
-        *(({"warmup": "l1", "noise": noise}, f"expected no warmup with noise '{noise}', which has no warm-up loss")
-          for noise in ("l2", "predicted-gauss", "predicted-mixture")),
-        ({"warmup": "l1", "noise": "gum", "network": "hourglass-light"},
-         "expected no warmup with network 'hourglass-light', which has no warm-up loss"),
-        ({"warmup": "wide", "noise": "gum"}, "expected warmup 'l1' or 'l2' with noise 'gum', got 'wide': only huber"),
-        ({"warmup": "wide", "noise": "l1"}, "expected warmup 'l1' or 'l2' with noise 'l1', got 'wide': only huber"),
+        ({"noise": TukeyNoise(scale="batch"), "protocol": "paper"},
+         "expected scale 'epoch', got 'batch' with protocol 'paper': it takes the scale of the whole training set"),
+        ({"noise": TukeyNoise(scale="running"), "network": "hourglass-light"},
+         "expected scale 'epoch', got 'running' with heatmaps: the scale serves the labels' trust"),
+        ({"noise": "predicted-huber", "network": "hourglass-light"}, "heatmaps predict no covariance"),
+        ({"noise": "gum", "output": Classes()}, "expected noise 'l2', .*, with classes, got 'gum'"),
     ],
 )  # fmt: skip
-def test_settings_that_have_no_meaning_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises((ConfigError, ValueError), match=message):
+def test_parts_that_do_not_go_together_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         Settings(**options)
-
-
-def test_the_names_of_models_with_a_scale_and_with_a_warm_up() -> None:
-    models = {name: make() for name, make in NOISE_MODELS.items()}
-    scaled = [name for name, model in models.items() if isinstance(model, PenaltyNoise) and not isinstance(model, L1)]
-    assert list(SCALED) == scaled
-    warmed = [name for name, model in models.items() if model.needs_refit and not model.predicts_covariance]
-    assert list(WARMED) == warmed
 
 
 DDP = """

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import yaml
 
 from steadfit.data import Warp
 from steadfit.errors import ConfigError
-from steadfit.noise import GaussianUniformNoise, TukeyNoise
+from steadfit.noise import GaussianUniformNoise, HuberNoise, NoiseModel, PredictedNoise, TukeyNoise
+from steadfit.outputs import Classes, Heatmaps
+from steadfit.penalties import Huber
 from steadfit.training import PLANS, Settings
+from steadfit.training.schedules import Constant
 
 
 @pytest.mark.parametrize(
@@ -38,11 +42,37 @@ def test_settings_are_checked(options: dict[str, object], message: str) -> None:
         Settings(**options)  # type: ignore[arg-type]
 
 
-def test_there_and_back() -> None:
-    settings = Settings(noise="tukey", lr=1e-4, patience=3, seed=5)
-    assert Settings.from_dict(settings.to_dict()) == settings
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(noise=TukeyNoise(scale="batch"), lr=1e-4, patience=3, seed=5),
+        Settings(noise=PredictedNoise(Huber(1.0), "diagonal", "mu")),
+        Settings(network="hourglass-light", output=Heatmaps(loss="anchor", gamma=1.0, sigma=1.5)),
+        Settings(output=Classes(loss="ohem", keep=0.5), size=None),
+    ],
+    ids=["scale", "predicted", "heatmaps", "classes"],
+)
+def test_there_and_back(settings: Settings) -> None:
+    written = yaml.safe_load(yaml.safe_dump(settings.to_dict()))
+    again = Settings.from_dict(written)
+    assert again == settings
+    assert again.noise_model() == settings.noise_model()
+
+
+def test_a_protocols_noise_model_there_and_back() -> None:
+    settings = Settings(protocol="paper")
+    again = Settings.from_dict(yaml.safe_load(yaml.safe_dump(settings.to_dict())))
+    assert again.noise_model() == settings.noise_model()
+    assert again.to_dict() == settings.to_dict()
+
+
+def test_what_is_not_known_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected known keys, got epoch, nois"):
         Settings.from_dict({"nois": "gum", "epoch": 3})
+    with pytest.raises(ConfigError, match="expected noise of l2, .*, got 'best'"):
+        Settings.from_dict({"noise": {"name": "best"}})
+    with pytest.raises(ConfigError, match="expected options of output 'heatmaps', got .*'warm'"):
+        Settings.from_dict({"output": {"name": "heatmaps", "warm": 1}})
 
 
 def test_the_protocols_noise_models() -> None:
@@ -76,32 +106,29 @@ def test_sizes_that_are_none(size: object) -> None:
 
 def test_the_protocol_of_the_convnet() -> None:
     plan = Settings(protocol="convnet", network="convnet", size=(120, 80)).plan
-    assert (plan.optimizer, plan.schedule, plan.weight_decay, plan.averaging) == ("sgd", "constant", 5e-4, 0.0)
+    assert (plan.optimizer, plan.schedule, plan.weight_decay, plan.averaging) == ("sgd", Constant(), 5e-4, 0.0)
     assert plan.warp == Warp(rotation=20, scale=1, anisotropy=1, perspective=0, shift=0.05)
     assert Settings().plan.weight_decay == 1e-2
     assert Settings(protocol="convnet", weight_decay=0.0).plan.weight_decay == 0.0
 
 
 @pytest.mark.parametrize(
-    ("options", "noise", "wanted"),
+    ("before", "name", "after"),
     [
-        ({"noise": "tukey", "scale": "batch", "warmup": "wide"}, "huber", ("batch", "wide")),
-        ({"noise": "tukey", "scale": "batch", "warmup": "wide"}, "gum", ("epoch", None)),
-        ({"noise": "tukey", "scale": "running", "warmup": "l2"}, "gum", ("epoch", "l2")),
-        ({"noise": "huber", "scale": "batch", "warmup": "l1"}, "predicted-huber", ("epoch", None)),
-        ({"noise": "gum", "warmup": "l2"}, "tukey", ("epoch", "l2")),
-        ({"noise": "l2"}, "tukey", ("epoch", None)),
+        (TukeyNoise(scale="batch", warmup="wide"), "huber", HuberNoise(scale="batch", warmup="wide")),
+        (TukeyNoise(scale="batch", warmup="wide"), "gum", GaussianUniformNoise()),
+        (TukeyNoise(scale="running", warmup="l2"), "gum", GaussianUniformNoise(warmup="l2")),
+        (HuberNoise(scale="batch"), "predicted-huber", PredictedNoise(Huber(1.0))),
+        (GaussianUniformNoise(warmup="l2"), "tukey", TukeyNoise(warmup="l2")),
+        (GaussianUniformNoise(unit="sample"), "tukey", TukeyNoise()),
+        ("l2", "tukey", TukeyNoise()),
     ],
 )
-def test_another_noise_model_keeps_what_it_can_have(
-    options: dict[str, str], noise: str, wanted: tuple[str, str | None]
-) -> None:
-    settings = Settings(**options, epochs=7, size=(40, 32))  # type: ignore[arg-type]
-    other = settings.with_noise(noise)
-    assert (other.noise, other.scale, other.warmup) == (noise, *wanted)
-    assert {**other.to_dict(), "noise": settings.noise, "scale": settings.scale, "warmup": settings.warmup} == (
-        settings.to_dict()
-    )
+def test_another_noise_model_keeps_what_it_can_have(before: Any, name: str, after: NoiseModel) -> None:
+    settings = Settings(noise=before, epochs=7, size=(40, 32))
+    other = settings.with_noise(name)
+    assert other.noise_model() == after
+    assert {**other.to_dict(), "noise": None} == {**settings.to_dict(), "noise": None}
 
 
 def test_overrides() -> None:

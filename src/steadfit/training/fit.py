@@ -147,6 +147,13 @@ class Parts:
         )
 
 
+def build_module(
+    train: LabelledDataset, settings: Settings, network: nn.Module | None = None, noise: NoiseModel | None = None
+) -> TrainingModule:
+    """The module for a training set, with the scalings measured on it; arguments and errors as :func:`fit`."""
+    return Parts.of(train.annotations, settings, network, noise).module(train, settings)
+
+
 def train(
     splits: Splits,
     settings: Settings,

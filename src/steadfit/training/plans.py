@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from steadfit._options import options_of
 from steadfit.data import Warp
+from steadfit.errors import ConfigError
 from steadfit.noise import NOISE_MODELS, NoiseModel
 from steadfit.training.schedules import Alternating, Constant, Drops, OneCycle, Schedule, Staged
 
@@ -65,9 +67,24 @@ class Plan:
         Args:
             name: a key of :data:`steadfit.noise.NOISE_MODELS`.
             given: options that go before the plan's.
+
+        Raises:
+            ConfigError: an option that this model does not have.
         """
+        given = given or {}
         own: dict[str, Any] = {} if self.warmup is None else {"warmup": self.warmup}
-        return NOISE_MODELS[name](**{**own, **self.noise.get(name, {}), **(given or {})})
+        if strange := [key for key in given if key not in offered(name)]:
+            owners = [other for other in NOISE_MODELS if strange[0] in offered(other)]
+            raise ConfigError(
+                f"noise {name!r}: expected no {strange[0]}, got {given[strange[0]]!r}. "
+                f"Only {', '.join(owners) or 'no noise model'} can have one."
+            )
+        return NOISE_MODELS[name](**{**own, **self.noise.get(name, {}), **given})
+
+
+def offered(noise: str) -> tuple[str, ...]:
+    """The options of the noise model of that name that the command line offers."""
+    return tuple(name for name, (_, known) in options_of(NOISE_MODELS[noise]()).items() if known.command_line)
 
 
 STEADY = Plan(name="steady")

@@ -27,7 +27,8 @@ class Settings:
 
     Args:
         noise: what is believed about the labels: a key of :data:`steadfit.noise.NOISE_MODELS`, which the protocol may
-            adapt, or such a model, which stays as it is; None for the output's usual one.
+            adapt, or such a model, which stays as it is (one that the protocol gives anyway is kept by its name); None
+            for the output's usual one.
         output: what the network's numbers mean, where the noise model does not say it:
             :class:`~steadfit.outputs.Heatmaps` or :class:`~steadfit.outputs.Classes`; None for heatmaps where
             ``network`` names a heatmap network, else for what the noise model wants, positions or distributions.
@@ -97,6 +98,14 @@ class Settings:
         for name, value in usual.items():
             if getattr(self, name) in (None, "auto", "default"):
                 object.__setattr__(self, name, value)
+        if isinstance(self.noise, NoiseModel) and (name := self._name_of(self.noise)):
+            object.__setattr__(self, "noise", name)
+
+    def _name_of(self, noise: NoiseModel) -> str | None:
+        """The name by which the protocol gives this very model; None where it gives another one."""
+        name = _listed_name(noise)
+        known = name in NOISE_MODELS and self.protocol in PLANS
+        return name if known and PLANS[self.protocol].noise_model(name) == noise else None
 
     def _check_plan(self) -> None:
         plan = PLANS[self.protocol]
