@@ -36,7 +36,7 @@ from steadfit.training.classification.fit import build_module
 from steadfit.training.classification.module import start_rare
 from steadfit.training.classification.outcome import confusion, hardest_images, prediction_table, scores
 from steadfit.training.classification.run import log_probability, probability_of
-from steadfit.training.module import InputScaling
+from steadfit.training.regressor import InputScaling
 
 COLOURS = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200]])
 SETTINGS = ClassifierSettings(network="resnet8", epochs=3, batch_size=16, lr=0.05)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from steadfit import load
 from steadfit.data import Annotations, Schema, Standardizer, load_annotations
+from steadfit.outputs import Positions
 from steadfit.training import Settings, fit
 from steadfit.training.fit import Splits, build_module
 from steadfit.training.regressor import InputScaling, Regressor
@@ -29,7 +30,7 @@ def regressor(offset: float = EPOCH) -> Regressor:
     nn.init.zeros_(network.bias)
     inputs = InputScaling(torch.tensor([1000 * offset], dtype=torch.float64), torch.tensor([3e5]), images=False)
     targets = Standardizer(torch.tensor([[offset]], dtype=torch.float64), torch.tensor([[300.0]], dtype=torch.float64))
-    return Regressor(network, inputs, targets)
+    return Regressor(network, inputs, targets, Positions())
 
 
 CASTS: dict[str, Callable[[Regressor], Regressor]] = {

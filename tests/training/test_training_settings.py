@@ -21,7 +21,9 @@ from steadfit.training.schedules import Constant
     ("options", "message"),
     [
         ({"noise": "l3"}, "expected noise to be one of .*, got 'l3'"),
-        ({"protocol": "best"}, "expected protocol to be one of 'steady', 'paper', 'staged', .*'convnet', got 'best'"),
+        ({"protocol": "best"}, "expected protocol to be one of 'steady', 'paper', 'staged', .*'imagenet', got 'best'"),
+        ({"protocol": "cifar"}, "expected protocol of steady, .*, convnet with positions, got 'cifar'"),
+        ({"protocol": "paper", "output": Classes()}, "expected protocol of one-cycle, .* with classes, got 'paper'"),
         ({"residuals": "none"}, "expected residuals to be one of 'pass', 'epoch', got 'none'"),
         ({"head": "best"}, "expected head to be one of 'auto', .*, got 'best'"),
         ({"cache": "yes"}, "expected cache to be one of 'auto', 'on', 'off', got 'yes'"),

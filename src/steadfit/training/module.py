@@ -246,9 +246,9 @@ class TrainingModule(L.LightningModule):
             optimizer = torch.optim.SGD(self._groups(), lr=plan.lr, momentum=plan.momentum, nesterov=plan.nesterov)
         else:
             optimizer = torch.optim.AdamW(self._groups(), lr=plan.lr, fused=True)
-        scheduler = plan.schedule.scheduler(optimizer, plan.lr, max(int(self.trainer.estimated_stepping_batches), 2))
-        if scheduler is None:
+        if not plan.schedule.changes:
             return optimizer
+        scheduler = plan.schedule.scheduler(optimizer, plan.lr, max(int(self.trainer.estimated_stepping_batches), 2))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 

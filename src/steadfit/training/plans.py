@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,6 +42,7 @@ class Plan:
         warmup: the warm-up loss of noise models that have one; None keeps the model's own.
         noise: options of noise models that the plan sets, by the models' names.
         warp: the random warps of training images, where the settings want any; its mirror is the settings'.
+        classes: whether it is made for classes, or else for points and numbers.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Plan:
     warmup: str | None = None
     noise: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     warp: Warp = field(default_factory=Warp)
+    classes: bool = False
 
     def noise_model(self, name: str, given: Mapping[str, Any] | None = None) -> NoiseModel:
         """The noise model of that name as this plan uses it.
@@ -73,8 +76,8 @@ class Plan:
         """
         given = given or {}
         own: dict[str, Any] = {} if self.warmup is None else {"warmup": self.warmup}
-        if strange := [key for key in given if key not in offered(name)]:
-            owners = [other for other in NOISE_MODELS if strange[0] in offered(other)]
+        if strange := [key for key in given if key not in fields_of(name)]:
+            owners = [other for other in NOISE_MODELS if strange[0] in fields_of(other)]
             raise ConfigError(
                 f"noise {name!r}: expected no {strange[0]}, got {given[strange[0]]!r}. "
                 f"Only {', '.join(owners) or 'no noise model'} can have one."
@@ -82,9 +85,11 @@ class Plan:
         return NOISE_MODELS[name](**{**own, **self.noise.get(name, {}), **given})
 
 
-def offered(noise: str) -> tuple[str, ...]:
-    """The options of the noise model of that name that the command line offers."""
-    return tuple(name for name, (_, known) in options_of(NOISE_MODELS[noise]()).items() if known.command_line)
+def fields_of(noise: str) -> tuple[str, ...]:
+    """What can be chosen of the noise model of that name; an option that has no effect there cannot."""
+    model = NOISE_MODELS[noise]()
+    hidden = {name for name, (_, known) in options_of(model).items() if not known.command_line}
+    return tuple(field.name for field in dataclasses.fields(model) if field.init and field.name not in hidden)
 
 
 STEADY = Plan(name="steady")
@@ -125,6 +130,7 @@ AdamW and 3e-4 get off the ConvNet's first plateau sooner."""
 
 ONE_CYCLE = Plan(
     name="one-cycle",
+    classes=True,
     optimizer="sgd",
     nesterov=True,
     schedule=Drops(rise=0.15),
@@ -135,12 +141,20 @@ ONE_CYCLE = Plan(
 """The default for classes, for short runs: a linear rise, then a cosine to zero."""
 
 CIFAR = Plan(
-    name="cifar", epochs=200, optimizer="sgd", schedule=Drops((0.8, 0.9)), averaging=0.0, lr=0.1, weight_decay=1e-4
+    name="cifar",
+    classes=True,
+    epochs=200,
+    optimizer="sgd",
+    schedule=Drops((0.8, 0.9)),
+    averaging=0.0,
+    lr=0.1,
+    weight_decay=1e-4,
 )
 """Ryou et al. on CIFAR: .1, .01 from epoch 160, .001 from 180 of 200; batches of 128 (He et al., CVPR 2016)."""
 
 IMAGENET = Plan(
     name="imagenet",
+    classes=True,
     epochs=90,
     optimizer="sgd",
     schedule=Drops((1 / 3, 2 / 3), rise=5 / 90),

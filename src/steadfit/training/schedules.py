@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,12 +15,14 @@ import torch
 class Schedule(ABC):
     """Base of all schedules, immutable descriptions."""
 
+    changes: ClassVar[bool] = True
+
     @abstractmethod
     def factor(self, share: float) -> float:
         """The factor on the step size at a share of all steps, in [0, 1]."""
 
-    def scheduler(self, optimizer: torch.optim.Optimizer, lr: float, steps: int) -> Any | None:
-        """A scheduler that is stepped once per step; None where nothing changes.
+    def scheduler(self, optimizer: torch.optim.Optimizer, lr: float, steps: int) -> Any:
+        """A scheduler that is stepped once per step.
 
         Args:
             optimizer: whose step size it changes.
@@ -34,11 +36,10 @@ class Schedule(ABC):
 class Constant(Schedule):
     """The same step from the first to the last."""
 
+    changes: ClassVar[bool] = False
+
     def factor(self, share: float) -> float:
         return 1.0
-
-    def scheduler(self, optimizer: torch.optim.Optimizer, lr: float, steps: int) -> None:
-        return None
 
 
 @dataclass(frozen=True)

@@ -217,6 +217,9 @@ def check_pair(output: Output, noise: NoiseModel, plan: Plan) -> None:
             f"Settings: expected noise 'l2', which counts every label in full, with classes, got {noise.name!r}: a "
             "class has no residual to judge it by."
         )
+    if plan.classes != isinstance(output, Classes):
+        fitting = ", ".join(name for name, one in PLANS.items() if one.classes != plan.classes)
+        raise ConfigError(f"Settings: expected protocol of {fitting} with {output.name}, got {plan.name!r}.")
     scale = getattr(noise, "scale", "epoch")
     if scale != "epoch" and (plan.rounds or output.weighs_by_trust):
         why = (
