@@ -155,6 +155,10 @@ class OwnLoss(Output):
     own_units: ClassVar[bool] = True
     loss: str = ""
 
+    @abstractmethod
+    def takes(self, name: str) -> bool:
+        """Whether an option of this output has an effect with its loss."""
+
 
 @dataclass(frozen=True)
 class Coordinates(Output):

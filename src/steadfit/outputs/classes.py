@@ -27,6 +27,7 @@ class ClassLossChoice:
         output: what the network's numbers are logits of: ``"softmax"``, probabilities that sum to 1, or ``"sigmoid"``,
             one probability a class, each on its own.
         build: makes the loss from the options of :class:`Classes`.
+        takes: the names of the options that it looks at.
         gamma: the exponent where the user gives none.
         warmed: whether cross entropy comes first where the user says nothing.
     """
@@ -34,6 +35,7 @@ class ClassLossChoice:
     title: str
     output: str
     build: Callable[[Classes], nn.Module]
+    takes: tuple[str, ...] = ()
     gamma: float = 0.5
     warmed: bool = False
 
@@ -41,22 +43,34 @@ class ClassLossChoice:
 CLASS_LOSSES: dict[str, ClassLossChoice] = {
     "ce": ClassLossChoice("softmax cross entropy", "softmax", lambda _: CrossEntropyLoss()),
     "bce": ClassLossChoice("binary cross entropy", "sigmoid", lambda _: AnchorLoss(0.0), gamma=0.0),
-    "ohem": ClassLossChoice("cross entropy of the hardest samples", "softmax", lambda c: OHEMLoss(c.keep)),
-    "focal": ClassLossChoice("focal loss", "sigmoid", lambda c: FocalLoss(c.exponent)),
-    "anchor": ClassLossChoice("anchor loss", "sigmoid", lambda c: AnchorLoss(c.exponent, c.margin)),
+    "ohem": ClassLossChoice("cross entropy of the hardest samples", "softmax", lambda c: OHEMLoss(c.keep), ("keep",)),
+    "focal": ClassLossChoice("focal loss", "sigmoid", lambda c: FocalLoss(c.exponent), ("gamma",)),
+    "anchor": ClassLossChoice(
+        "anchor loss", "sigmoid", lambda c: AnchorLoss(c.exponent, c.margin), ("gamma", "margin")
+    ),
     "anchor-target": ClassLossChoice(
-        "anchor loss, target modulated", "sigmoid", lambda c: AnchorLoss(c.exponent, c.margin, "target")
+        "anchor loss, target modulated",
+        "sigmoid",
+        lambda c: AnchorLoss(c.exponent, c.margin, "target"),
+        ("gamma", "margin"),
     ),
     "anchor-both": ClassLossChoice(
-        "anchor loss, both modulated", "sigmoid", lambda c: AnchorLoss(c.exponent, c.margin, "both")
+        "anchor loss, both modulated",
+        "sigmoid",
+        lambda c: AnchorLoss(c.exponent, c.margin, "both"),
+        ("gamma", "margin"),
     ),
     "anchor-static": ClassLossChoice(
-        "anchor loss, static anchor", "sigmoid", lambda c: AnchorLoss(c.exponent, 0.0, c.static)
+        "anchor loss, static anchor",
+        "sigmoid",
+        lambda c: AnchorLoss(c.exponent, 0.0, c.static),
+        ("gamma", "static"),
     ),
     "anchor-warmup": ClassLossChoice(
         "anchor loss after cross entropy",
         "sigmoid",
         lambda c: AnchorLoss(c.exponent, c.margin),
+        ("gamma", "margin"),
         gamma=2.0,
         warmed=True,
     ),
@@ -110,6 +124,9 @@ class Classes(OwnLoss):
     def exponent(self) -> float:
         """gamma, or the loss's own."""
         return self.choice.gamma if self.gamma is None else self.gamma
+
+    def takes(self, name: str) -> bool:
+        return name not in ("gamma", "margin", "keep", "static") or name in self.choice.takes
 
     def n_outputs(self, points: int, dims: int) -> int:
         return self.n_classes

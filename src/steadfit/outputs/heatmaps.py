@@ -175,6 +175,9 @@ class Heatmaps(OwnLoss):
         """What is known of the loss."""
         return HEATMAP_LOSSES[self.loss]
 
+    def takes(self, name: str) -> bool:
+        return name not in ("gamma", "margin") or name in self.choice.takes
+
     def raw(self, network: nn.Module, value: Tensor) -> Tensor:
         return _reader(network).logits(value)
 

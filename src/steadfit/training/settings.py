@@ -98,8 +98,8 @@ class Settings:
         for name, value in usual.items():
             if getattr(self, name) in (None, "auto", "default"):
                 object.__setattr__(self, name, value)
-        if isinstance(self.noise, NoiseModel) and (name := self._name_of(self.noise)):
-            object.__setattr__(self, "noise", name)
+        if isinstance(self.noise, NoiseModel) and (known := self._name_of(self.noise)):
+            object.__setattr__(self, "noise", known)
 
     def _name_of(self, noise: NoiseModel) -> str | None:
         """The name by which the protocol gives this very model; None where it gives another one."""
