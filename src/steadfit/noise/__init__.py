@@ -15,9 +15,16 @@ from steadfit.noise.sums import Chunk, Processes, refit
 from steadfit.noise.tracker import LabelNoise
 
 NOISE_MODELS: dict[str, Callable[..., NoiseModel]] = {
-    **{model.name: model for model in (L2, L1, HuberNoise, TukeyNoise, GaussianUniformNoise)},
-    **{f"predicted-{family}": partial(PredictedNoise, penalty) for family, penalty in FAMILIES.items()},
-    PredictedMixtureNoise.name: PredictedMixtureNoise,
+    "l2": L2,
+    "l1": L1,
+    "huber": HuberNoise,
+    "tukey": TukeyNoise,
+    "gum": GaussianUniformNoise,
+    "predicted-gauss": partial(PredictedNoise, FAMILIES["gauss"]),
+    "predicted-laplace": partial(PredictedNoise, FAMILIES["laplace"]),
+    "predicted-huber": partial(PredictedNoise, FAMILIES["huber"]),
+    "predicted-charbonnier": partial(PredictedNoise, FAMILIES["charbonnier"]),
+    "predicted-mixture": PredictedMixtureNoise,
 }
 """The names on the command line, and what makes the model: keyword arguments are its fields."""
 

@@ -1,0 +1,252 @@
+"""The options of training, made from what settings, noise models and outputs declare."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+from typer import Option
+
+from steadfit.cli.declared import Declared, Source, models, options
+from steadfit.errors import ConfigError
+
+NAME: dict[str, Any] = {"metavar": "NAME"}  # where the words would fill the column; the help text has them
+PANELS = {
+    "settings": "Training",
+    "noise": "Network and noise model",
+    "outputs": "Loss of heatmap networks and of classification",
+    "stages": "Coarse to fine",
+}
+NUMBERS: dict[str, type] = {"int": int, "float": float}
+
+NOISES: tuple[str, ...] = tuple(Source.of("noise").constant("NOISE_MODELS"))
+NETWORKS: tuple[str, ...] = tuple(Source.of("networks.choice").constant("NETWORKS"))
+HEATMAP_NETWORKS: tuple[str, ...] = tuple(Source.of("networks.hourglass").constant("HEATMAP_NETWORKS"))
+HEATMAP_LOSSES: tuple[str, ...] = tuple(Source.of("outputs.heatmaps").constant("HEATMAP_LOSSES"))
+CLASS_LOSSES: tuple[str, ...] = tuple(Source.of("outputs.classes").constant("CLASS_LOSSES"))
+
+Noise = StrEnum("Noise", list(NOISES))  # type: ignore[misc]
+Network = StrEnum("Network", ["default", *NETWORKS, *HEATMAP_NETWORKS])  # type: ignore[misc]
+Placing = StrEnum("Placing", ["jitter", "folds"])
+
+Training: TypeAlias = dict[str, Any]
+Staging: TypeAlias = dict[str, Any]
+
+
+def of_settings() -> dict[str, dict[str, Declared]]:
+    """The options of :class:`steadfit.training.Settings`."""
+    source = Source.of("training.settings")
+    return {"settings": options("Settings", {name: (node, source) for name, node in source.classes().items()})}
+
+
+def of_noise() -> dict[str, dict[str, Declared]]:
+    """The options of every noise model, by its name."""
+    return {name: found for name, found in models("noise").items() if found}
+
+
+def of_outputs() -> dict[str, dict[str, Declared]]:
+    """The options of every output, by its name."""
+    return {name: found for name, found in models("outputs").items() if found}
+
+
+def names_of(owners: Mapping[str, Mapping[str, Declared]]) -> tuple[str, ...]:
+    """The options that the command line offers of several models, each name once."""
+    found = (name for own in owners.values() for name, one in own.items() if one.option.command_line)
+    return tuple(dict.fromkeys(found))
+
+
+def parameters(owners: Mapping[str, Mapping[str, Declared]], panel: str) -> list[inspect.Parameter]:
+    """One option of the command line for every name that the models have, unset unless it is given.
+
+    Args:
+        owners: the options of several models, by their names.
+        panel: a key of :data:`PANELS`.
+    """
+    return [_parameter(name, _having(owners, name), panel) for name in names_of(owners)]
+
+
+def _having(owners: Mapping[str, Mapping[str, Declared]], name: str) -> dict[str, Declared]:
+    return {owner: own[name] for owner, own in owners.items() if name in own and own[name].option.command_line}
+
+
+def _parameter(name: str, owners: Mapping[str, Declared], panel: str) -> inspect.Parameter:
+    first = next(iter(owners.values()))
+    choices = tuple(dict.fromkeys(choice for one in owners.values() for choice in one.option.choices))
+    kind = first.type.removesuffix(" | None")
+    more: dict[str, Any] = {"rich_help_panel": PANELS[panel], "show_default": _shown_default(owners)}
+    value: Any = NUMBERS.get(kind, bool if kind == "bool" else str)
+    if choices:
+        value = StrEnum(name, list(choices))
+        more |= NAME
+    elif kind in NUMBERS:
+        more |= {"min": _least(owners), "max": _most(owners), "metavar": "N" if kind == "int" else "X"}
+    annotation = Annotated[value | None, Option(help=_help(owners), **more)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _help(owners: Mapping[str, Declared]) -> str:
+    """The sentence of the option, after the models that have it; with the words that it takes."""
+    sentences: dict[str, list[str]] = {}
+    for owner, one in owners.items():
+        words = f": {', '.join(one.option.choices)}" if one.option.choices else ""
+        sentences.setdefault(f"{one.option.help}{words}", []).append(owner)
+    parts = [
+        sentence[0].upper() + sentence[1:] if names == ["settings"] else f"{', '.join(names)}: {sentence}"
+        for sentence, names in sentences.items()
+    ]
+    return ". ".join(parts) + "."
+
+
+def _shown_default(owners: Mapping[str, Declared]) -> str | bool:
+    defaults = {owner: one.default for owner, one in owners.items() if one.default not in (None, False)}
+    if not defaults:
+        return False
+    if len(set(defaults.values())) == 1:
+        value = next(iter(defaults.values()))
+        return "on" if value is True else f"{value}"
+    return "; ".join(f"{owner}: {value}" for owner, value in defaults.items())
+
+
+def _least(owners: Mapping[str, Declared]) -> float | None:
+    found = [one.option.low if one.option.above is None else one.option.above for one in owners.values()]
+    return None if None in found else min(value for value in found if value is not None)
+
+
+def _most(owners: Mapping[str, Declared]) -> float | None:
+    found = [one.option.high for one in owners.values()]
+    return None if None in found else max(value for value in found if value is not None)
+
+
+def group(made: list[inspect.Parameter]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Puts options before a function's own; it gets those that are given as ``given``, a dict."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        own = [one for one in inspect.signature(function, eval_str=True).parameters.values() if one.name != "given"]
+        names = [one.name for one in made]
+
+        def call(**values: Any) -> Any:
+            given = {name: plain(value) for name in names if (value := values.pop(name, None)) is not None}
+            return function(given=given, **values)
+
+        call.__signature__ = inspect.Signature([*made, *own])  # type: ignore[attr-defined]
+        call.__doc__ = function.__doc__
+        return call
+
+    return decorate
+
+
+def plain(value: Any) -> Any:
+    """The word that a choice stands for; other values as they are."""
+    return value.value if isinstance(value, StrEnum) else value
+
+
+@group([*parameters(of_settings(), "settings"), *parameters(of_noise(), "noise"), *parameters(of_outputs(), "outputs")])
+def training(
+    *,
+    given: dict[str, Any],
+    size: Annotated[
+        str | None,
+        Option(
+            help="Side of the network's input in px, or height x width: 120x80.",
+            metavar="N",
+            show_default="48; classification: the images' own",
+            rich_help_panel=PANELS["settings"],
+        ),
+    ] = None,
+    color: Annotated[
+        bool | None,
+        Option(
+            "--color/--grey",
+            help="Whether the network sees colours.",
+            show_default="grey; classification: colour",
+            rich_help_panel=PANELS["settings"],
+        ),
+    ] = None,
+    network: Annotated[
+        Network,
+        Option(
+            help=f"{', '.join(NETWORKS)}; for heatmaps of points {', '.join(HEATMAP_NETWORKS)}. default: compact for "
+            "images, an MLP for features, resnet20 for classification.",
+            rich_help_panel=PANELS["noise"],
+            **NAME,
+        ),
+    ] = Network("default"),
+) -> Training:
+    """What all commands that train have in common; options that were not given are left out."""
+    given |= {"network": network.value}
+    given |= {} if color is None else {"channels": 3 if color else 1}
+    return given if size is None else given | {"size": frame_size(size)}
+
+
+def frame_size(text: str, option: str = "--size") -> int | tuple[int, int]:
+    """``"48"``, or ``"120x80"``: height x width."""
+    sides = text.lower().split("x")
+    numbers = [int(side) for side in sides if side.isdecimal() and int(side) >= 16]
+    if len(numbers) != len(sides) or len(sides) > 2:
+        raise ConfigError(
+            f"{option}: expected a side >= 16 such as 48, or height x width such as 120x80, got {text!r}."
+        )
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
+STAGES: dict[str, Any] = {"rich_help_panel": PANELS["stages"]}
+
+
+def staging(
+    *,
+    cascade: Annotated[
+        bool,
+        Option("--cascade", help="Two stages: a network for all points, then a closer look at each region.", **STAGES),
+    ] = False,
+    regions: Annotated[
+        Path | None,
+        Option(
+            help="YAML file of regions: a name, and its points. Without it bodies of 14 joints have head-shoulders, "
+            "torso-hips, knees-ankles; faces, recognised by their points' names or number (5, 68, 98), have eyes, "
+            "nose, mouth.",
+            show_default=False,
+            **STAGES,
+        ),
+    ] = None,
+    fine_network: Annotated[
+        Network | None,
+        Option(
+            help="Network of the second stage.",
+            show_default="that of --network",
+            **NAME,
+            **STAGES,
+        ),
+    ] = None,
+    fine_noise: Annotated[
+        Noise | None,
+        Option(help="Its noise model.", show_default="that of --noise", **NAME, **STAGES),
+    ] = None,
+    fine_size: Annotated[
+        str | None,
+        Option(help="Its input in px: a side, or HxW.", show_default="that of --size", metavar="N", **STAGES),
+    ] = None,
+    fine_epochs: Annotated[
+        int | None,
+        Option(
+            help="Its passes over the training set.", show_default="those of --epochs", min=1, metavar="N", **STAGES
+        ),
+    ] = None,
+    placing: Annotated[
+        Placing,
+        Option(
+            help="Where its training crops lie. jitter: misplaced as the first stage misplaces them on validation "
+            "images. folds: by networks that have not seen the image (five more trainings of the first stage).",
+            **NAME,
+            **STAGES,
+        ),
+    ] = Placing("jitter"),
+) -> Staging:
+    """The options of a cascade; the second stage's settings by the names that they have in the first."""
+    fine = {"network": fine_network, "noise": fine_noise, "epochs": fine_epochs}
+    given = {name: plain(value) for name, value in fine.items() if value is not None}
+    if fine_size is not None:
+        given["size"] = frame_size(fine_size, "--fine-size")
+    return {"cascade": cascade, "regions": regions, "placing": placing.value, "fine": given}
