@@ -1,4 +1,4 @@
-"""Is one classifier better than another on the same images? An exact paired test, for any number of seeds."""
+"""Accuracy of classifiers: top-k, and an exact paired test of two methods for any number of seeds."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+from torch import Tensor
 
 from steadfit.metrics.significance import holm, stars
 
-__all__ = ["AccuracyComparison", "compare_accuracy", "sign_flip"]
+__all__ = ["AccuracyComparison", "compare_accuracy", "sign_flip", "top_k"]
 
 Counts = NDArray[np.int64]
 
@@ -34,6 +36,35 @@ class AccuracyComparison:
     stars: str
     images: int
     discordant: int
+
+
+def top_k(logits: Tensor, target: Tensor, *, k: int = 1) -> Tensor:
+    """Images whose class is among the k greatest logits; the mean is the top-k accuracy.
+
+    right = [ y in the k greatest of z ].
+
+    Args:
+        logits: ``(N, C)``, any monotone score of the classes.
+        target: ``(N,)`` classes, whole numbers from 0 to C - 1.
+        k: >= 1; from C on every image is right.
+
+    Returns:
+        ``(N,)`` in the default dtype: 1 right, 0 wrong. Of equal greatest logits the first counts for k = 1.
+
+    Raises:
+        ValueError: shapes that do not fit, k below 1.
+
+    >>> top_k(torch.tensor([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]]), torch.tensor([2, 0])).tolist()
+    [0.0, 1.0]
+    """
+    if logits.ndim != 2 or target.shape != logits.shape[:1]:
+        raise ValueError(
+            f"top_k: expected logits (N, C) and targets (N,), got {tuple(logits.shape)} and {tuple(target.shape)}."
+        )
+    if k < 1:
+        raise ValueError(f"top_k: expected k >= 1, got {k}.")
+    best = logits.argmax(1, keepdim=True) if k == 1 else logits.topk(min(k, logits.shape[1]), dim=1).indices
+    return (best == target.unsqueeze(1)).any(1).to(torch.get_default_dtype())
 
 
 def compare_accuracy(right: Mapping[str, ArrayLike], *, reference: str | None = None) -> list[AccuracyComparison]:
