@@ -74,9 +74,11 @@ def compare_accuracy(right: Mapping[str, ArrayLike], *, reference: str | None = 
         right: method to (S, N) or (N,) flags: whether the network of seed s is right about image n.
         reference: the method that the others are compared with; None for the most accurate one, the first of several.
 
-    Returns: one comparison for each other method, in the mapping's order.
+    Returns:
+        One comparison for each other method, in the mapping's order.
 
-    Raises: ValueError for no method, a reference that is not among them, shapes that differ, entries but 0 and 1.
+    Raises:
+        ValueError: no method, a reference that is not among them, shapes that differ, entries other than 0 and 1.
 
     >>> import numpy as np
     >>> flags = np.arange(20) < 15
@@ -112,21 +114,26 @@ def sign_flip(difference: ArrayLike) -> float:
 
     p = P(\\|sum_n e_n d_n\\| >= \\|sum_n d_n\\|), e_n = +-1 with equal chances
 
-    With one network a method, d in {-1, 0, 1}, this is the exact McNemar test. With S networks a method d is the
+    With one network per method, d in {-1, 0, 1}, this is the exact McNemar test. With S networks per method d is the
     difference of how many are right about an image: images stay the units, however many seeds there are. It asks
-    whether *these* networks differ on other images like these; how much another seed changes is told by the spread.
+    whether *these* networks differ on other images like these; how much another seed changes is seen in the spread.
 
     Args:
         difference: (N,) whole numbers.
 
-    Returns: p in (0, 1]; 1 where all are 0.
+    Returns:
+        p in (0, 1]; 1 where all are 0.
 
-    Raises: ValueError for another shape, or numbers that are not whole.
+    Raises:
+        ValueError: another shape, or numbers that are not whole.
 
-    Numerics: the distribution is exact up to rounding: the n_k differences of size k sum to k (2 B - n_k) with B
-    binomial, and the sizes' distributions are convolved.
+    Numerics:
+        The distribution is exact up to rounding: the n_k differences of size k sum to k (2 B - n_k) with B binomial,
+        and the sizes' distributions are convolved.
 
-    References: McNemar, Psychometrika 12 (1947) 153-157. Fisher, The Design of Experiments, 1935, section 21.
+    References:
+        McNemar, Psychometrika 12 (1947) 153-157.
+        Fisher, The Design of Experiments, 1935, section 21.
 
     >>> round(sign_flip([1, 1, 1, 1, 1, -1, 0]), 9)  # 2 P(B <= 1), B ~ Binomial(6, 1/2)
     0.21875

@@ -35,7 +35,7 @@ def swaps(prediction: Tensor, target: Tensor, length: float | Tensor, pairs: Pai
         ``(N, K)``: 1 swapped, 0 not, NaN where the point or its partner is not annotated, or it has no partner.
 
     Raises:
-        TypeError: no floating tensors, an alpha that is not a number.
+        TypeError: tensors that are not floating, an alpha that is not a number.
         ValueError: different shapes, not three axes, infinite targets, alpha or a length not above zero, pairs of
             points that do not exist or are in two pairs.
 

@@ -27,19 +27,19 @@ class OutlierScores:
 def outlier_scores(
     flagged: ArrayLike, wrong: ArrayLike, trust: ArrayLike | None = None, gross: ArrayLike | None = None
 ) -> OutlierScores:
-    """Compare the labels that were called wrong with those that are.
+    """Precision and recall of the labels that were called wrong against the truth.
 
     precision = TP/flagged, recall = TP/wrong, F1 = 2·TP/(flagged + wrong),
     average precision = sum_n (R_n - R_{n-1})·P_n over the distinct values of 1 - trust.
 
-    Recall over all wrong labels has a ceiling below 1: some moved so little that nothing can tell. Hence ``gross``.
+    Recall over all wrong labels has a ceiling below 1, as some moved so little that nothing can find them: ``gross``.
 
     Args:
         flagged: boolean, any shape: called wrong.
         wrong: boolean, the same shape: truly wrong.
         trust: the same shape, any real order (less is more suspect); NaN marks a label that is not annotated, which
             is left out everywhere. None: no average precision.
-        gross: boolean, the same shape, a part of ``wrong``: those that can be told. None: no gross recall.
+        gross: boolean, the same shape, a part of ``wrong``: those that can be found. None: no gross recall.
 
     Returns:
         :class:`OutlierScores`. With nothing flagged, precision is NaN; with nothing wrong, recall and average
@@ -49,8 +49,9 @@ def outlier_scores(
         TypeError: masks that are not boolean.
         ValueError: different shapes, a flagged or wrong label without trust, a gross label that is not wrong.
 
-    Numerics: equal trusts are one threshold, so the order of rows never matters. Trust itself is ranked, not
-    1 - trust, in which all trusts below 1e-16 would be equal.
+    Numerics:
+        Equal trusts are one threshold, so the order of rows never matters. Trust itself is ranked, not 1 - trust, in
+        which all trusts below 1e-16 would be equal.
 
     >>> outlier_scores([True, True, False], [True, False, True], trust=[0.1, 0.3, 0.6]).average_precision
     0.8333333333333333

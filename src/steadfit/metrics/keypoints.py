@@ -34,7 +34,7 @@ def torso_length(target: Tensor, shoulder: int, hip: int) -> Tensor:
         ``(N,)`` in the user's units, >= 0; NaN where one of the two is missing.
 
     Raises:
-        TypeError: no floating tensor.
+        TypeError: a tensor that is not floating.
         ValueError: not three axes, infinite targets, or a point that does not exist.
 
     References:
@@ -65,7 +65,7 @@ def head_length(target: Tensor, top: int, neck: int, *, factor: float = 1.0) -> 
         ``(N,)`` in the user's units, >= 0; NaN where one of the two is missing.
 
     Raises:
-        TypeError: no floating tensor, a factor that is not a number.
+        TypeError: a tensor that is not floating, a factor that is not a number.
         ValueError: not three axes, infinite targets, a point that does not exist, factor not above zero.
 
     References:
@@ -92,7 +92,7 @@ def normalised_error(prediction: Tensor, target: Tensor, length: float | Tensor)
         ``(N, K)`` without unit, >= 0. NaN: not judged. Infinite: annotated, but the prediction is NaN.
 
     Raises:
-        TypeError: no floating tensors.
+        TypeError: tensors that are not floating.
         ValueError: different shapes, not three axes, infinite targets, a length that is not above zero.
 
     >>> normalised_error(torch.zeros(1, 2, 2), torch.tensor([[[3.0, 4.0], [torch.nan, 1.0]]]), 20.0).tolist()
@@ -119,7 +119,7 @@ def pck(prediction: Tensor, target: Tensor, length: float | Tensor, *, alpha: fl
         ``(N, K)``: 1 right, 0 wrong or not predicted, NaN not judged.
 
     Raises:
-        TypeError: no floating tensors, an alpha that is not a number.
+        TypeError: tensors that are not floating, an alpha that is not a number.
         ValueError: different shapes, not three axes, infinite targets, alpha or a length not above zero.
 
     Numerics:
@@ -156,7 +156,7 @@ def pck_area(prediction: Tensor, target: Tensor, length: float | Tensor, *, alph
         ``(N, K)`` in [0, 1]: 1 for an error of zero, 0 from alpha on and where not predicted, NaN not judged.
 
     Raises:
-        TypeError: no floating tensors, an alpha that is not a number.
+        TypeError: tensors that are not floating, an alpha that is not a number.
         ValueError: different shapes, not three axes, infinite targets, alpha or a length not above zero.
 
     >>> pck_area(torch.zeros(1, 2, 2), torch.tensor([[[3.0, 4.0], [30.0, 40.0]]]), 20.0).tolist()  # 1 - .25/.5, 0
@@ -181,7 +181,7 @@ def failure(prediction: Tensor, target: Tensor, length: float | Tensor, *, thres
         ``(N, K)``: 1 failed or not predicted, 0 not, NaN not judged.
 
     Raises:
-        TypeError: no floating tensors, a threshold that is not a number.
+        TypeError: tensors that are not floating, a threshold that is not a number.
         ValueError: different shapes, not three axes, infinite targets, threshold or a length not above zero.
 
     References:
@@ -208,7 +208,7 @@ def pck_curve(error: Tensor, alphas: Sequence[float] | Tensor, *, per_point: boo
         ``(A,)``, or ``(A, K)``, in [0, 1]; NaN where nothing was judged.
 
     Raises:
-        TypeError: no floating tensor.
+        TypeError: a tensor that is not floating.
         ValueError: not two axes, no threshold, or one that is not a finite number >= 0.
 
     >>> pck_curve(torch.tensor([[0.1, 0.3, torch.nan]]), [0.0, 0.1, 0.5]).tolist()

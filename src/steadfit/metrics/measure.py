@@ -29,14 +29,8 @@ class Measure(Metric):
         columns: length of the values' last axis, >= 1; ``compute`` then gives one mean for each entry. None: one mean.
         finish: function of the mean, such as ``torch.sqrt`` for the root of a mean square. None: the mean itself.
 
-    Args of ``update``: those of the formula.
-
-    Returns of ``compute``: a scalar, or ``(columns,)``, in the formula's unit; NaN where nothing was judged, without a
-    warning.
-
     Raises:
-        ValueError: columns below 1, or another last axis than ``columns``.
-        Exception: whatever the formula raises.
+        ValueError: columns below 1.
 
     Numerics:
         Sums have the default dtype at construction, as everywhere in torchmetrics; counts are integers. In a
@@ -69,7 +63,15 @@ class Measure(Metric):
         self.add_state("count", torch.zeros(shape, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, *batch: Any, **named: Any) -> None:
-        """Take in a batch."""
+        """Take in a batch.
+
+        Args:
+            *batch: the formula's arguments.
+            **named: the same by name.
+
+        Raises:
+            ValueError: the values' last axis is not ``columns``; and all that the formula raises.
+        """
         value = self.formula(*batch, **named).detach()
         if self.columns is not None:
             if not value.ndim or value.shape[-1] != self.columns:
@@ -83,7 +85,11 @@ class Measure(Metric):
         self.count += (~value.isnan()).sum(axes)
 
     def compute(self) -> Tensor:
-        """The measure of everything seen."""
+        """The measure of everything seen.
+
+        Returns:
+            A scalar, or ``(columns,)``, in the formula's unit; NaN where nothing was judged, without a warning.
+        """
         mean = self.total / self.count
         return mean if self.finish is None else self.finish(mean)
 

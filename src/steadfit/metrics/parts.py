@@ -175,12 +175,13 @@ def part_errors(prediction: Tensor, target: Tensor, parts: Sequence[Part], *, st
         annotated, but the prediction of an end is NaN.
 
     Raises:
-        TypeError: no floating tensors.
+        TypeError: tensors that are not floating.
         ValueError: different shapes, not three axes, infinite targets, no parts, two of one name, or parts of points
             that do not exist.
 
-    Numerics: the error is divided by the length, so that 29 of 100 px is within .29. A part whose length overflows
-    (float32: 1e19) counts as one without.
+    Numerics:
+        The error is divided by the length, so that 29 of 100 px is within .29. A part whose length overflows (float32:
+        1e19) counts as one without.
 
     References:
         Ferrari, Marin-Jimenez and Zisserman, CVPR 2008.
@@ -214,7 +215,7 @@ def pcp(
         ``(N, P)``: 1 right, 0 wrong or not predicted, NaN not judged. ``nanmean(0)`` is one share per part.
 
     Raises:
-        TypeError: no floating tensors, an alpha that is not a number.
+        TypeError: tensors that are not floating, an alpha that is not a number.
         ValueError: as `part_errors`; an alpha not above zero.
 
     References:

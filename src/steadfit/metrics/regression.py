@@ -27,7 +27,7 @@ def absolute_error(prediction: Tensor, target: Tensor) -> Tensor:
         ``(N, K, D)`` in the user's units, >= 0; NaN where not annotated, infinite where the prediction is NaN.
 
     Raises:
-        TypeError: no floating tensors.
+        TypeError: tensors that are not floating.
         ValueError: different shapes, not three axes, or infinite targets.
 
     >>> absolute_error(torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[4.0, torch.nan]]])).tolist()
@@ -51,7 +51,7 @@ def square_error(prediction: Tensor, target: Tensor) -> Tensor:
         ``(N, K, D)`` in the user's units squared, >= 0; NaN where not annotated, infinite where the prediction is NaN.
 
     Raises:
-        TypeError: no floating tensors.
+        TypeError: tensors that are not floating.
         ValueError: different shapes, not three axes, or infinite targets.
 
     >>> square_error(torch.zeros(1, 1, 2), torch.tensor([[[1.0, 7.0]]])).nanmean().sqrt().item()
@@ -73,7 +73,7 @@ def point_error(prediction: Tensor, target: Tensor) -> Tensor:
         ``(N, K)`` in the user's units, >= 0; NaN where not annotated, infinite where the prediction is NaN.
 
     Raises:
-        TypeError: no floating tensors.
+        TypeError: tensors that are not floating.
         ValueError: different shapes, not three axes, or infinite targets.
 
     References:
@@ -99,7 +99,7 @@ def per_image_error(prediction: Tensor, target: Tensor) -> Tensor:
         predicted.
 
     Raises:
-        TypeError: no floating tensors.
+        TypeError: tensors that are not floating.
         ValueError: different shapes, not three axes, or infinite targets.
 
     >>> per_image_error(torch.zeros(1, 2, 2), torch.tensor([[[3.0, 4.0], [0.0, 1.0]]])).tolist()

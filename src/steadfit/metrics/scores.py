@@ -38,11 +38,14 @@ def negative_log_likelihood(mean: Tensor, root: Tensor, target: Tensor, penalty:
         ``(N, K)`` in nats a label, in the target's dtype; NaN where the label is missing.
 
     Raises:
-        TypeError, ValueError: as :func:`~steadfit.metrics.mahalanobis`; ValueError for an improper penalty.
+        TypeError: as :func:`~steadfit.metrics.mahalanobis`.
+        ValueError: as :func:`~steadfit.metrics.mahalanobis`; an improper penalty.
 
-    Numerics: float64 inside.
+    Numerics:
+        float64 inside.
 
-    References: Mohlin et al., BMVC 2021, eqs 2-3.
+    References:
+        Mohlin et al., BMVC 2021, eqs 2-3.
 
     >>> from steadfit.penalties import Squared
     >>> one = torch.eye(2, dtype=torch.float64).expand(1, 1, 2, 2)

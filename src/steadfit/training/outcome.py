@@ -59,8 +59,8 @@ def trust_of(noise: NoiseModel, state: State, output: Tensor, target: Tensor) ->
 
 
 def errors(predicted: Floats, annotations: Annotations, threshold: float = FAILURE) -> dict[str, float]:
-    """MAE, RMSE and mean point error in the user's units and, with a normalising length, the failure rate
-    over the rows that have one."""
+    """MAE, RMSE and mean point error in the user's units; with a normalising length the failure rate, over the rows
+    that have one."""
     prediction, target = torch.from_numpy(predicted).double(), torch.from_numpy(annotations.target)
     found = {"mae": _mean(absolute_error(prediction, target))}
     found["rmse"] = math.sqrt(_mean(square_error(prediction, target)))
@@ -78,12 +78,15 @@ def keypoints(
     """PCK, the area under its curve, left/right swaps and double counts of points with a normalising length.
 
     Args:
-        predicted: (N, K, 2) in the user's units. peaks: (N, K), how many peaks each heatmap has.
+        predicted: (N, K, 2) in the user's units.
+        annotations: the labels.
         alpha: the part of the length within which a point is right.
+        peaks: (N, K), how many peaks each heatmap has.
 
-    Returns: ``pck``, ``pck_area`` (from 0 to alpha), ``pck_by_point``; with pairs ``swaps``; with peaks ``double``, the
+    Returns:
+        ``pck``, ``pck_area`` (from 0 to alpha), ``pck_by_point``; with pairs ``swaps``; with peaks ``double``, the
         share of points with several, and ``double_right``, the right ones among these. Shares are in [0, 1]. Empty for
-        targets that are no points or have no length.
+        targets that are not points or have no length.
     """
     if annotations.length is None or annotations.schema.dims != 2:
         return {}
@@ -106,10 +109,12 @@ def poses(predicted: Floats, annotations: Annotations, *, alpha: float = PCP_ALP
 
     Args:
         predicted: (N, K, 2) in the user's units.
+        annotations: the labels.
         alpha: the share of a part's own length that its ends may be off.
 
-    Returns: ``pcp`` (strict), ``pcp_loose``, ``pcp_alpha``, ``pcp_by_part`` (strict), ``point_error_by_point`` in the
-        user's units. Empty for points that are no body, see :func:`steadfit.metrics.body_parts`.
+    Returns:
+        ``pcp`` (strict), ``pcp_loose``, ``pcp_alpha``, ``pcp_by_part`` (strict), ``point_error_by_point`` in the user's
+        units. Empty for points that are not a body's, see :func:`steadfit.metrics.body_parts`.
     """
     names, parts = annotations.schema.points, body_parts(annotations.schema.points)
     if not parts:
