@@ -183,7 +183,7 @@ def test_half_precision_predictions_are_summed_in_the_default_dtype():
         (
             lambda: Measure(partial(point_error), columns=3).update(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2)),
             ValueError,
-            r"Measure of point_error: expected 3 columns, got values of shape \(1, 2\). Set columns.",
+            r"Measure of point_error: expected 3 columns, got shape \(1, 2\). Set columns.",
         ),
         (
             lambda: failure(torch.zeros(1, 1, 2), torch.zeros(1, 1, 2), 1.0, threshold=0.0),

@@ -73,22 +73,19 @@ class Measure(Metric):
             ValueError: the values' last axis is not ``columns``; and all that the formula raises.
         """
         value = self.formula(*batch, **named).detach()
-        if self.columns is not None:
-            if not value.ndim or value.shape[-1] != self.columns:
-                raise ValueError(
-                    f"{self._who()}: expected {self.columns} columns, got values of shape {tuple(value.shape)}. "
-                    "Set columns."
-                )
-            value = value.reshape(-1, self.columns)
-        axes = None if self.columns is None else 0
-        self.total += value.to(self.total.dtype).nansum(axes)
-        self.count += (~value.isnan()).sum(axes)
+        if self.columns is not None and value.shape[-1:] != (self.columns,):
+            raise ValueError(
+                f"{self._who()}: expected {self.columns} columns, got shape {tuple(value.shape)}. Set columns."
+            )
+        rows = value.reshape(-1, *self.total.shape)
+        self.total += rows.to(self.total.dtype).nansum(0)
+        self.count += (~rows.isnan()).sum(0)
 
     def compute(self) -> Tensor:
         """The measure of everything seen.
 
         Returns:
-            A scalar, or ``(columns,)``, in the formula's unit; NaN where nothing was judged, without a warning.
+            A scalar, or ``(columns,)``, in the formula's unit; NaN where nothing was judged.
         """
         mean = self.total / self.count
         return mean if self.finish is None else self.finish(mean)
