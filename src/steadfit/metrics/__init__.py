@@ -13,7 +13,6 @@ from steadfit.metrics.calibration import (
 )
 from steadfit.metrics.conformal import ConformalRadius
 from steadfit.metrics.confusions import double_counts, swaps
-from steadfit.metrics.contamination import RightLabels, right_labels
 from steadfit.metrics.detection import OutlierScores, outlier_scores
 from steadfit.metrics.elliptical import expected_error, mahalanobis
 from steadfit.metrics.keypoints import (
@@ -25,6 +24,7 @@ from steadfit.metrics.keypoints import (
     pck_curve,
     torso_length,
 )
+from steadfit.metrics.label_posterior import RightLabels, right_labels
 from steadfit.metrics.measure import Measure
 from steadfit.metrics.parts import (
     Part,
