@@ -10,11 +10,11 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from rich.console import Console
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy
 
 from steadfit.data.class_dataset import Batch
 from steadfit.errors import RunError
 from steadfit.losses import WarmUpLoss
+from steadfit.metrics import top_k
 from steadfit.networks import output_layer
 from steadfit.training.classification.settings import ClassifierProtocol
 from steadfit.training.module import InputScaling
@@ -145,8 +145,4 @@ class AnnounceClassifier(Announcer):
 
 def accuracy(logits: Tensor, target: Tensor, *, top: int = 1) -> float:
     """The share of images whose class is among the ``top`` greatest of its logits (N, C); NaN without images."""
-    if not len(target):
-        return math.nan
-    count = logits.shape[1]
-    metric = MulticlassAccuracy(count, top_k=min(top, count), average="micro").to(logits.device)
-    return round(float(metric(logits, target)) * len(target)) / len(target)  # the metric divides in float32
+    return float(top_k(logits, target, k=top).cpu().double().mean())
