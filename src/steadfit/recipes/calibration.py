@@ -14,7 +14,7 @@ from torch import Tensor
 from steadfit import _checks
 from steadfit.core.penalties import Penalty
 from steadfit.data import Annotations, load_annotations
-from steadfit.data.files import atomic_path
+from steadfit.data.files import write_csv
 from steadfit.errors import ConfigError, DataError
 from steadfit.metrics import calibration, calibration_table, mahalanobis, right_labels
 from steadfit.noise.predicted import PredictedMixtureNoise
@@ -135,8 +135,7 @@ def _write(
         mean, root, target, penalty, points=run.schema.target_names, temperature=found.temperature,
         conformal=found.conformal, per_point=found.per_point, weight=weight,
     )  # fmt: skip
-    with atomic_path(run.folder / "calibration.csv") as path:
-        frame.to_csv(path, index=False, float_format="%.6g")
+    write_csv(frame, run.folder / "calibration.csv")
     levels = torch.linspace(0.05, 0.95, 19).tolist()
     inside = found.conformal.coverage(mahalanobis(mean, root, target), levels, weight=weight)
     results = {

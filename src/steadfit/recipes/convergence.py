@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from steadfit.data import Annotations
-from steadfit.data.files import atomic_path, write_json
+from steadfit.data.files import atomic_path, write_csv, write_json
 from steadfit.errors import ConfigError, DataError, RunError
 from steadfit.metrics import compare_errors, per_image_error
 from steadfit.metrics.convergence import MEASURES, Convergence, Race, middle, summarise
@@ -202,8 +202,7 @@ def _write_numbers(out: Path, found: Convergence, test: Mapping[str, Result] | N
     runs = found.runs
     if test is not None:
         runs = runs.assign(test_error=[error for method in found.methods for error in test[method]["test_error"]])
-    with atomic_path(out / "convergence.csv") as path:
-        runs.to_csv(path, index=False, float_format="%.6g")
+    write_csv(runs, out / "convergence.csv")
     write_json(result, out / "convergence.json")
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from steadfit.data import Annotations, Schema, load_annotations, scan
-from steadfit.data.files import atomic_path, write_json
+from steadfit.data.files import write_csv, write_json
 from steadfit.data.images import read_image
 from steadfit.errors import ConfigError, DataError, DataWarning
 from steadfit.recipes.poses import sticks
@@ -63,8 +63,7 @@ def predict_to(
         prediction, names, paths = _predict_images(run, inputs, skip_bad, views, coverage)
     frame = prediction.to_frame()
     frame.insert(0, "image" if run.takes_images else "line", names)
-    with atomic_path(out / "predictions.csv") as path:
-        frame.to_csv(path, index=False, float_format="%.6g")
+    write_csv(frame, out / "predictions.csv")
     if paths and run.schema.dims == 2:
         _draw(run, paths if overlays < 0 else paths[:overlays], prediction, out / "overlays", console)
     return out / "predictions.csv"

@@ -65,12 +65,12 @@ def errors(predicted: Floats, annotations: Annotations, threshold: float = FAILU
     if annotations.schema.dims > 1:
         measures["point_error"] = PointError()
     for measure in measures.values():
-        measure.update(prediction, target)
+        measure.set_dtype(torch.float64).update(prediction, target)
     found = {name: float(measure.compute()) for name, measure in measures.items()}
     if annotations.length is not None:
         failure, length = FailureRate(threshold), torch.from_numpy(annotations.length)
         known = ~length.isnan()  # the two points whose distance it is may be missing
-        failure.update(prediction[known], target[known], length[known])
+        failure.set_dtype(torch.float64).update(prediction[known], target[known], length[known])
         found["failure_rate"] = float(failure.compute())
     return found
 
@@ -96,7 +96,7 @@ def keypoints(
     each, area = PCK(alpha, points=len(names)), PCKArea(alpha)
     whole, swaps = PCK(alpha), SwapRate(pairs, alpha) if pairs else None
     for measure in (each, area, whole, *([] if swaps is None else [swaps])):
-        measure.update(prediction, target, length)
+        measure.set_dtype(torch.float64).update(prediction, target, length)
     found: dict[str, Any] = {"alpha": alpha, "pck": float(whole.compute()), "pck_area": float(area.compute())}
     if swaps is not None:
         found["swaps"] = float(swaps.compute())
@@ -121,6 +121,7 @@ def poses(predicted: Floats, annotations: Annotations, *, alpha: float = PCP_ALP
     strict, loose, each = PCP(parts, alpha), PCP(parts, alpha, strict=False), PCP(parts, alpha, per_part=True)
     error = PointError(points=len(names))
     for measure in (strict, loose, each, error):
+        measure.set_dtype(torch.float64)
         measure.update(torch.from_numpy(predicted).double(), torch.from_numpy(annotations.target))
     by_part = dict(zip((part.name for part in parts), each.compute().tolist(), strict=True))
     by_point = dict(zip(names, error.compute().tolist(), strict=True))
@@ -130,7 +131,7 @@ def poses(predicted: Floats, annotations: Annotations, *, alpha: float = PCP_ALP
 
 def _double_counts(peaks: Tensor, error: Tensor, alpha: float) -> dict[str, float]:
     counted = DoubleCounts()
-    counted.update(peaks, error <= alpha, ~error.isnan())
+    counted.set_dtype(torch.float64).update(peaks, error <= alpha, ~error.isnan())
     return {name: float(value) for name, value in counted.compute().items()}
 
 
