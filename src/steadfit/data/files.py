@@ -52,6 +52,18 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def shown_path(path: str | os.PathLike[str]) -> str:
+    """A path for people: relative to the working directory.
+
+    >>> shown_path(Path.cwd() / "data" / "table.csv"), shown_path(Path.cwd().parent / "table.csv")
+    ('data/table.csv', '../table.csv')
+    """
+    try:
+        return os.path.relpath(path)
+    except ValueError:  # another drive
+        return str(path)
+
+
 def write_bytes(content: bytes, path: str | os.PathLike[str]) -> Path:
     """Write bytes atomically; returns the path."""
     with atomic_path(path) as temporary:

@@ -30,12 +30,14 @@ class RawTable:
         path: the file.
         cells: by column, the text of N cells, or N numbers where the file itself stores numbers (Parquet).
         line: (N,) line in the file where each row starts; for Parquet the number of the row, from 1.
+        row: (N,) number of each row among the rows of data, from 0: pandas' ``iloc``.
         problems: rows that have more or fewer cells than the header; they are not among the N.
     """
 
     path: Path
     cells: Mapping[str, Sequence[str] | npt.NDArray[np.float64]]
     line: npt.NDArray[np.int64]
+    row: npt.NDArray[np.int64]
     problems: tuple[Problem, ...] = ()
 
     def text(self, column: str) -> list[str]:
@@ -123,7 +125,7 @@ def _shape_csv(path: Path, rows: list[list[str]], lines: list[int]) -> RawTable:
     columns = list(zip(*(row for row, good in zip(rows[1:], whole, strict=True) if good), strict=True))
     line = np.array([line for line, good in zip(lines[1:], whole, strict=True) if good], dtype=np.int64)
     cells = dict(zip(header, columns or [()] * len(header), strict=True))
-    return RawTable(path=path, cells=cells, line=line, problems=tuple(problems))
+    return RawTable(path=path, cells=cells, line=line, row=np.flatnonzero(whole), problems=tuple(problems))
 
 
 def _check_header(path: Path, header: list[str], line: int) -> None:
@@ -156,7 +158,8 @@ def _read_parquet(path: Path) -> RawTable:
         raise DataError(f"{path}: expected a Parquet file, got {error}.") from None
     names = [str(name) for name in frame.columns]
     cells = {name: _parquet_column(frame[column]) for name, column in zip(names, frame.columns, strict=True)}
-    return RawTable(path=path, cells=cells, line=np.arange(1, len(frame) + 1, dtype=np.int64))
+    row = np.arange(len(frame), dtype=np.int64)
+    return RawTable(path=path, cells=cells, line=row + 1, row=row)
 
 
 def _parquet_column(column: pd.Series) -> list[str] | npt.NDArray[np.float64]:

@@ -22,6 +22,7 @@ from steadfit.reports.calibration import calibration_figure
 from steadfit.reports.style import save
 from steadfit.training import Run, load
 from steadfit.training.calibrated import Calibrated
+from steadfit.training.known import as_in_run, warn_trained
 from steadfit.training.run import fingerprint, read_config
 
 WEIGHTS = ("auto", "estimate", "none")
@@ -66,7 +67,10 @@ def calibrate_run(
             "Train with --noise predicted-huber or predicted-mixture."
         )
     annotations = _open(run, table)
+    annotations, before = as_in_run(annotations, run.folder)
     fitted_on = _rows(annotations, split, own=table is None)
+    if split != "train":
+        warn_trained("calibrate", fitted_on, before if split == "all" else before[annotations.rows(split)])
     run.calibrated = None  # measured from what the network says
     names = run.schema.target_names
     mean, root, target, penalty = _predict(run, fitted_on, views)
@@ -114,7 +118,8 @@ def _rows(annotations: Annotations, split: str, *, own: bool) -> Annotations:
         raise ConfigError("calibrate: expected rows that were not trained on, got the training rows. Use --split val.")
     part = annotations if split == "all" else annotations.take(annotations.rows(split))
     if not len(part) or np.isnan(part.target).all():
-        raise DataError(f"{annotations.path}: expected labels in the split {split!r}, got none.")
+        remedy = "" if own else " Rows that the run does not know are test rows: use --split test or all."
+        raise DataError(f"{annotations.path}: expected labels in the split {split!r}, got none.{remedy}")
     return part
 
 

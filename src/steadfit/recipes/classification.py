@@ -15,7 +15,7 @@ from rich.console import Console
 from torch import Tensor
 
 from steadfit.data.class_images import ClassImages
-from steadfit.data.files import atomic_path, write_csv, write_json
+from steadfit.data.files import atomic_path, shown_path, write_csv, write_json
 from steadfit.data.images import read_image
 from steadfit.data.splits import SPLITS
 from steadfit.errors import ConfigError, DataError
@@ -170,7 +170,7 @@ def _write_report(run: ClassifierRun, classes: ClassImages, logits: Tensor, hard
     shown = "test" if len(classes.rows("test")) else "val"
     report_classifier(
         run.folder,
-        config={name: value for name, value in config.items() if name != "names"},
+        config={name: v for name, v in config.items() if name != "names"} | {"data": shown_path(config["data"])},
         metrics=json.loads((run.folder / "metrics.json").read_text(encoding="utf-8")),
         history=pd.read_csv(run.folder / "history.csv"),
         confusion=confusion(classes, logits, shown),

@@ -16,12 +16,14 @@ from steadfit.data import Annotations, Schema, load_annotations, scan
 from steadfit.data.files import write_csv, write_json
 from steadfit.data.images import read_image
 from steadfit.errors import ConfigError, DataError, DataWarning
+from steadfit.recipes.fitting import row_of
 from steadfit.recipes.poses import sticks
 from steadfit.reports.overlays import draw_points, write_image
 from steadfit.reports.parts import body_table
 from steadfit.reports.values import percent, short
 from steadfit.training import Prediction
 from steadfit.training.images import SUFFIXES, as_images
+from steadfit.training.known import as_in_run, warn_trained
 from steadfit.training.opening import Predictor, load_predictor
 from steadfit.training.outcome import FAILURE, PCK_ALPHA, PCP_ALPHA, errors, keypoints, poses
 
@@ -50,7 +52,8 @@ def predict_to(
         views, coverage: as :meth:`steadfit.training.Run.predict`.
         skip_bad: leave out rows and images that cannot be read, with a warning.
 
-    Returns: the path of the CSV: ``image`` (or the row's ``line``), then one column a coordinate, in the run's units.
+    Returns: the path of the CSV: ``image`` (of features ``row``, from 0, and ``line``), then one column a coordinate,
+        in the run's units.
 
     Raises: RunError without a finished run; DataError for inputs that cannot be read or are not what the run takes.
     """
@@ -58,11 +61,12 @@ def predict_to(
     if not inputs.exists():
         raise DataError(f"{inputs}: no such image, folder or table.")
     if is_table(inputs):
-        prediction, names, paths = _predict_table(run, inputs, skip_bad, views, coverage)
+        prediction, columns, paths = _predict_table(run, inputs, skip_bad, views, coverage)
     else:
-        prediction, names, paths = _predict_images(run, inputs, skip_bad, views, coverage)
+        prediction, columns, paths = _predict_images(run, inputs, skip_bad, views, coverage)
     frame = prediction.to_frame()
-    frame.insert(0, "image" if run.takes_images else "line", names)
+    for place, (name, column) in enumerate(columns.items()):
+        frame.insert(place, name, column)
     write_csv(frame, out / "predictions.csv")
     if paths and run.schema.dims == 2:
         _draw(run, paths if overlays < 0 else paths[:overlays], prediction, out / "overlays", console)
@@ -76,23 +80,24 @@ def is_table(inputs: Path) -> bool:
 
 def _predict_table(
     run: Predictor, table: Path, skip_bad: bool, views: Sequence[str], coverage: float | None
-) -> tuple[Prediction, list[str], list[Path]]:
+) -> tuple[Prediction, dict[str, Sequence[Any]], list[Path]]:
     schema = dataclasses.replace(run.schema, normalizer=None)  # a length is not needed, so its column need not be there
     annotations = _open(run, table, schema, skip_bad)
-    names = [str(line) for line in annotations.line] if annotations.images is None else list(annotations.images)
-    paths = [] if annotations.images is None else [annotations.root / name for name in names]
-    return run.predict(annotations, views=views, coverage=coverage), names, paths
+    prediction = run.predict(annotations, views=views, coverage=coverage)
+    if annotations.images is None:
+        return prediction, {"row": row_of(annotations).tolist(), "line": annotations.line.tolist()}, []
+    return prediction, {"image": annotations.images}, [annotations.root / name for name in annotations.images]
 
 
 def _predict_images(
     run: Predictor, inputs: Path, skip_bad: bool, views: Sequence[str], coverage: float | None
-) -> tuple[Prediction, list[str], list[Path]]:
+) -> tuple[Prediction, dict[str, Sequence[Any]], list[Path]]:
     if not run.takes_images:
         raise DataError(
             f"{inputs}: expected a CSV or Parquet table, which this run was trained on, got something else."
         )
     paths = image_paths(inputs, skip_bad=skip_bad, other=" or annotations.csv")
-    return run.predict(paths, views=views, coverage=coverage), [str(path) for path in paths], paths
+    return run.predict(paths, views=views, coverage=coverage), {"image": [str(path) for path in paths]}, paths
 
 
 def image_paths(inputs: str | Path, *, skip_bad: bool = False, other: str = "") -> list[Path]:
@@ -147,7 +152,8 @@ def evaluate_run(
     PCP of a body's parts.
 
     The run's schema says what the columns mean. The normalising length is the option's, else the run's, else that of
-    the ``dataset.yaml`` beside the table. A table without a split column is split as the run's was.
+    the ``dataset.yaml`` beside the table. In a table without a split column the rows that the run knows are in its own
+    splits, and all others are test rows. Rows that were trained on are reported in a warning.
 
     Args:
         threshold: a failure is an error above this share of the normalising length.
@@ -161,8 +167,12 @@ def evaluate_run(
         if not (np.isfinite(value) and value > 0):
             raise ConfigError(f"evaluate: expected {name} > 0, got {value}.")
     run = load_predictor(run_folder)
-    annotations = _open(run, Path(table), _with_length(run.schema, Path(table), normalizer), skip_bad)
-    part = annotations if split == "all" else annotations.take(annotations.rows(split))
+    opened = _open(run, Path(table), _with_length(run.schema, Path(table), normalizer), skip_bad)
+    annotations, before = as_in_run(opened, run.folder)
+    rows = np.arange(len(annotations)) if split == "all" else annotations.rows(split)
+    part = annotations.take(rows)
+    if split != "train":
+        warn_trained("evaluate", part, before[rows])
     if not len(part):
         raise ConfigError(f"evaluate: expected rows in the split {split!r} of {table}, got none. Use --split all.")
     if np.isnan(part.target).all():

@@ -1,8 +1,8 @@
 """The run folder: what a training run leaves behind, and how it is opened again.
 
 config.yaml (settings, schema, data), model.safetensors (network, scaling, noise state), metrics.json, history.csv,
-trust.parquet (every label), suspects.csv (the doubtful ones, worst first), checkpoints/last.ckpt (to resume). No file
-holds pickled objects.
+rows.parquet (the rows that it knows, with their splits), trust.parquet (every label), suspects.csv (the doubtful ones,
+worst first), checkpoints/last.ckpt (to resume). No file holds pickled objects.
 """
 
 from __future__ import annotations
@@ -314,7 +314,7 @@ def describe(annotations: Annotations, settings: Settings, noise: NoiseModel | N
     content = {
         "steadfit": steadfit.__version__,
         "torch": str(torch.__version__),
-        "data": str(annotations.path),
+        "data": os.path.abspath(annotations.path),
         "images": annotations.images is not None,
         "settings": settings.to_dict(),
         "schema": annotations.schema.to_dict(),
