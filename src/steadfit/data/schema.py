@@ -33,7 +33,8 @@ class Schema:
         pairs: left and right points that mirroring swaps, as indices; without pairs nothing is mirrored.
         limbs: points to join by a line in pictures, as indices.
         normalizer: the normalising length: a number in the units, a column, or the two points whose distance it is.
-        units: what the targets are measured in; px means pixels of the stored image.
+        units: what the targets are measured in; px means pixels of the stored image. Empty for no unit, which for
+            points in images becomes px when a table is read.
         visibility: what v = 0 with coordinates given means, ``"occluded"`` (annotated) or ``"missing"``.
         sides: ``"person"``, left and right as annotated; ``"observer"``, exchanged where a person's first sides lie
             farther right in the image than the second ones (:func:`~steadfit.data.sides.observer_centric`), so that
@@ -61,7 +62,7 @@ class Schema:
     pairs: tuple[tuple[int, int], ...] = ()
     limbs: tuple[tuple[int, int], ...] = ()
     normalizer: float | str | tuple[int, int] | None = None
-    units: str = "px"
+    units: str = ""
     visibility: str = "occluded"
     sides: str = "person"
     image: str = "image"

@@ -157,12 +157,13 @@ def _tell(
 ) -> None:
     row = frame.iloc[0]
     right = "" if weight is None else f", {100 * float(weight.sum()) / labels:.1f} % of them taken for right"
+    units = f", {run.schema.units}" if run.schema.units else ""
     lines = [
         f"Temperature {row['tau']:.3f}: the factor on the standard deviations, from {labels} labels{right}.",
         f"On {measured_on} ({int(row['labels'])}):",
         f"  NLL {row['nll']:.3f} before, {row['nll_after']:.3f} after, nats a label",
         f"  mean error {row['mean_error']:.3f}, expected {row['expected_error']:.3f} before, "
-        f"{row['expected_error_after']:.3f} after, {run.schema.units}",
+        f"{row['expected_error_after']:.3f} after{units}",
         *(
             f"  {level} % ellipses hold {100 * row[f'cover_{level}']:.1f} % before, "
             f"{100 * row[f'cover_{level}_after']:.1f} % after"

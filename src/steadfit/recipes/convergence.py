@@ -23,7 +23,7 @@ from steadfit.recipes.fitting import check_start, fit_and_judge, left_out
 from steadfit.reports.convergence import report_convergence
 from steadfit.reports.methods import marks
 from steadfit.reports.races import convergence_table, verdicts
-from steadfit.reports.values import short
+from steadfit.reports.values import behind, short
 from steadfit.training import Judgement, Settings, fit
 
 Floats = npt.NDArray[np.float64]
@@ -214,7 +214,9 @@ def _tell_brief(
     best = "no validation error"
     if np.isfinite(error).any():
         at = int(np.nanargmin(error))
-        best = f"best {measure} validation error {short(float(error[at]))} {unit} at epoch {at + 1} of {len(error)}"
+        best = (
+            f"best {measure} validation error {short(float(error[at]))}{behind(unit)} at epoch {at + 1} of {len(error)}"
+        )
     lines = [f"{settings.method}, seed {settings.seed}: {best}"]
     if judgement.fallen_back:
         lines.append("The mixture took every label for an outlier: the result is the network of the warm-up.")

@@ -20,7 +20,7 @@ from steadfit.recipes.fitting import row_of
 from steadfit.recipes.poses import sticks
 from steadfit.reports.overlays import draw_points, write_image
 from steadfit.reports.parts import body_table
-from steadfit.reports.values import percent, short
+from steadfit.reports.values import behind, percent, short
 from steadfit.training import Prediction
 from steadfit.training.images import SUFFIXES, as_images
 from steadfit.training.known import as_in_run, warn_trained
@@ -193,7 +193,7 @@ IN_UNITS = ("mae", "rmse", "point_error")
 def _show(found: dict[str, Any], units: str, console: Console) -> None:
     numbers = {name: value for name, value in found.items() if not isinstance(value, dict)}
     for name, value in numbers.items():
-        unit = f" {units}" if name in IN_UNITS else ""
+        unit = behind(units) if name in IN_UNITS else ""
         console.print(
             f"{name:>12}  {value if name == 'rows' else short(value, 5)}{unit}", highlight=False, markup=False
         )
@@ -211,7 +211,7 @@ def _with_length(schema: Schema, table: Path, normalizer: str | None) -> Schema:
     found = Schema.discover(table)
     for key, here in (("units", found.units), ("points", found.points), ("targets", found.targets)):
         there = getattr(schema, key)
-        if here not in (there, (), "px"):
+        if here not in (there, (), ""):
             warnings.warn(f"{table}: its dataset.yaml has {key} {here}, the run {there}.", DataWarning, stacklevel=3)
     try:
         return schema.with_options(normalizer=normalizer or (found.normalizer if schema.normalizer is None else None))
