@@ -158,6 +158,23 @@ class Schema:
         points = names_of("points", given["points"]) if "points" in given else self.points
         return dataclasses.replace(self, **{key: coerce(key, value, points) for key, value in given.items()})
 
+    def renumbered(self, points: Sequence[str]) -> Schema:
+        """The same schema for a table whose points have the same names in another order."""
+        place = [list(points).index(name) for name in self.points]
+
+        def moved(pairs: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+            return tuple((place[first], place[second]) for first, second in pairs)
+
+        normalizer = moved([self.normalizer])[0] if isinstance(self.normalizer, tuple) else self.normalizer
+        return dataclasses.replace(
+            self, points=tuple(points), pairs=moved(self.pairs), limbs=moved(self.limbs), normalizer=normalizer
+        )
+
+    @property
+    def has_names(self) -> bool:
+        """Whether its points have names, and not only the numbers of their columns."""
+        return bool(self.points) and self.points != tuple(str(k) for k in range(len(self.points)))
+
     def with_discovered_points(self, columns: Collection[str]) -> Schema:
         """Columns ``x0, y0, x1, ...`` are the points where neither points nor targets are named."""
         if self.n_targets:

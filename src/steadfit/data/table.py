@@ -91,6 +91,13 @@ class Annotations:
         images = None if self.images is None else tuple(self.images[row] for row in index)
         return dataclasses.replace(self, images=images, **kept)
 
+    def renumbered(self, points: Sequence[str]) -> Annotations:
+        """The same rows with their points, which are known by name, in another order."""
+        order = [self.schema.points.index(name) for name in points]
+        visible = None if self.visible is None else self.visible[:, order]
+        schema = self.schema.renumbered(points)
+        return dataclasses.replace(self, schema=schema, target=self.target[:, order], visible=visible)
+
     def with_target(self, target: npt.ArrayLike) -> Annotations:
         """The same rows with other labels (N, K, D); normalising length and boxes stay those of the old labels."""
         value = np.array(target, dtype=np.float64)

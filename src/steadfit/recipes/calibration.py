@@ -13,11 +13,12 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit.core.penalties import Penalty
-from steadfit.data import Annotations, load_annotations
+from steadfit.data import Annotations
 from steadfit.data.files import write_csv
 from steadfit.errors import ConfigError, DataError
 from steadfit.metrics import calibration, calibration_table, mahalanobis, right_labels
 from steadfit.noise.predicted import PredictedMixtureNoise
+from steadfit.recipes.prediction import load_by_name
 from steadfit.reports.calibration import calibration_figure
 from steadfit.reports.style import save
 from steadfit.training import Run, load
@@ -104,7 +105,7 @@ def _open(run: Run, table: str | Path | None) -> Annotations:
     path = Path(config["data"]) if table is None else Path(table)
     if not path.exists():
         raise DataError(f"{path}: the run's table is no longer there. Name a table with rows that were not trained on.")
-    annotations = load_annotations(path, run.schema, need_splits=(), seed=run.settings.seed)
+    annotations = load_by_name(path, run.schema, seed=run.settings.seed)
     if table is None and fingerprint(annotations) != config["fingerprint"]:
         raise DataError(
             f"{path}: the table has changed since the run was trained, so that its splits may be others. Name a table "

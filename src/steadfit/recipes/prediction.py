@@ -97,6 +97,8 @@ def _predict_images(
             f"{inputs}: expected a CSV or Parquet table, which this run was trained on, got something else."
         )
     paths = image_paths(inputs, skip_bad=skip_bad, other=" or annotations.csv")
+    if run.schema.box is not None:
+        _warn_whole(inputs, len(paths), "images have")
     return run.predict(paths, views=views, coverage=coverage), {"image": [str(path) for path in paths]}, paths
 
 
@@ -209,19 +211,53 @@ def _show(found: dict[str, Any], units: str, console: Console) -> None:
 def _with_length(schema: Schema, table: Path, normalizer: str | None) -> Schema:
     """The run's schema with a normalising length, and a warning where the table's own file means something else."""
     found = Schema.discover(table)
-    for key, here in (("units", found.units), ("points", found.points), ("targets", found.targets)):
+    for key, here in (("units", found.units), ("targets", found.targets)):
         there = getattr(schema, key)
         if here not in (there, (), ""):
             warnings.warn(f"{table}: its dataset.yaml has {key} {here}, the run {there}.", DataWarning, stacklevel=3)
+    length = found.normalizer
+    if isinstance(length, tuple) and schema.has_names and set(found.points) == set(schema.points):
+        length = found.renumbered(schema.points).normalizer  # in the run's numbers
     try:
-        return schema.with_options(normalizer=normalizer or (found.normalizer if schema.normalizer is None else None))
+        return schema.with_options(normalizer=normalizer or (length if schema.normalizer is None else None))
     except DataError as error:
         raise ConfigError(f"--normalizer: {str(error).removeprefix('Schema: ')}") from None
 
 
+def _warn_whole(inputs: Path, count: int, which: str) -> None:
+    warnings.warn(
+        f"{inputs}: {count} {which} no box. The run was trained on boxes and now sees these images whole.",
+        DataWarning,
+        stacklevel=4,
+    )
+
+
+def load_by_name(table: Path, schema: Schema, *, seed: int, skip_bad: bool = False) -> Annotations:
+    """A table with the points of a run's schema in their order, which are found by name.
+
+    The names are those of the ``dataset.yaml`` beside the table; where it, or the run, has none, number k is point k.
+
+    Raises:
+        DataError: the table has points of other names.
+    """
+    names = Schema.discover(table).points
+    if not (schema.has_names and names):
+        return load_annotations(table, schema, need_splits=(), skip_bad=skip_bad, seed=seed)
+    if odd := sorted(set(names) ^ set(schema.points)):
+        raise DataError(
+            f"{table}: expected the points of the run, {', '.join(schema.points)}, got {', '.join(names)} in its "
+            f"dataset.yaml; {odd[0]!r} differs."
+        )
+    here = schema.renumbered(names)
+    found = load_annotations(table, here, need_splits=(), skip_bad=skip_bad, seed=seed)
+    return found.renumbered(schema.points)
+
+
 def _open(run: Predictor, table: Path, schema: Schema, skip_bad: bool) -> Annotations:
     """A table for a trained run, split with the run's seed; only what predicting needs has to be there."""
-    annotations = load_annotations(table, schema, need_splits=(), skip_bad=skip_bad, seed=run.settings.seed)
+    annotations = load_by_name(table, schema, skip_bad=skip_bad, seed=run.settings.seed)
+    if schema.box == "points" and (bare := int(np.isnan(annotations.target).all(axis=(1, 2)).sum())):
+        _warn_whole(table, bare, "rows have no points and so")
     if (annotations.images is not None) != run.takes_images:
         wanted, got = ("images", "features") if annotations.images is None else ("features", "images")
         raise DataError(f"{table}: expected {wanted}, which the run was trained on, got a table of {got}.")
