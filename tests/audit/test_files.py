@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from steadfit.data.files import atomic_path, write_bytes, write_json, write_text
+from steadfit.data.files import atomic_path, write_bytes, write_csv, write_json, write_text
 
 
 def test_replaces_and_leaves_nothing_beside(tmp_path: Path) -> None:
@@ -69,3 +70,31 @@ def test_json_that_fails_keeps_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_json({"a": object()}, path)
     assert json.loads(path.read_text()) == {"a": 1}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_numbers_read_back_as_they_were(tmp_path: Path, suffix: str) -> None:
+    rng = np.random.default_rng(0)
+    value = np.concatenate([rng.lognormal(0, 30, 500) * rng.choice([-1, 1], 500), [0.1 + 0.2, 1_234_567.89, 1e-320]])
+    if suffix == "csv":
+        path = write_csv(pd.DataFrame({"a": value}), tmp_path / "a.csv")
+        found = [float(line) for line in path.read_text().splitlines()[1:]]
+    else:
+        found = json.loads(write_json(value, tmp_path / "a.json").read_text())
+    assert found == value.tolist()
+
+
+def test_float32_numbers_have_no_digits_that_they_do_not_know(tmp_path: Path) -> None:
+    value = np.array([0.255, 1 / 3, np.nan, 1e-30], dtype=np.float32)
+    table = pd.DataFrame({"a": value, "b": [1, 2, 3, 4]})
+    assert write_csv(table, tmp_path / "a.csv").read_text() == "a,b\n0.255,1\n0.33333334,2\n,3\n1e-30,4\n"
+    assert table["a"].dtype == np.float32  # the caller's table is as it was
+    assert json.loads(write_json([value, value[0]], tmp_path / "a.json").read_text()) == [
+        [0.255, 0.33333334, None, 1e-30],
+        0.255,
+    ]
+
+
+def test_the_index_is_written_under_its_name(tmp_path: Path) -> None:
+    table = pd.DataFrame({"a": [0.5]}, index=["gum"])
+    assert write_csv(table, tmp_path / "a.csv", index_label="method").read_text() == "method,a\ngum,0.5\n"

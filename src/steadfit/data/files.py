@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 
 @contextmanager
@@ -51,6 +52,18 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def shown_path(path: str | os.PathLike[str]) -> str:
+    """A path for people: relative to the working directory.
+
+    >>> shown_path(Path.cwd() / "data" / "table.csv"), shown_path(Path.cwd().parent / "table.csv")
+    ('data/table.csv', '../table.csv')
+    """
+    try:
+        return os.path.relpath(path)
+    except ValueError:  # another drive
+        return str(path)
+
+
 def write_bytes(content: bytes, path: str | os.PathLike[str]) -> Path:
     """Write bytes atomically; returns the path."""
     with atomic_path(path) as temporary:
@@ -72,16 +85,42 @@ def write_json(value: Any, path: str | os.PathLike[str]) -> Path:
     return write_text(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
 
 
+def write_csv(table: pd.DataFrame, path: str | os.PathLike[str], *, index_label: str | None = None) -> Path:
+    """Write a table as CSV for machines, atomically; returns the path.
+
+    Numbers are the shortest text that reads back as the same number, NaN an empty cell.
+
+    Args:
+        table: what is written.
+        path: where.
+        index_label: the name under which the index is the first column; None leaves the index out.
+    """
+    single = table.select_dtypes(np.float32).columns
+    exact = table.assign(**{name: _shortest(table[name].to_numpy()) for name in single})
+    with atomic_path(path) as temporary:
+        exact.to_csv(temporary, index=index_label is not None, index_label=index_label, lineterminator="\n")
+    return Path(path)
+
+
+def _shortest(value: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The float64 numbers whose text is the shortest that gives these float32 numbers: .255, not .2549999952316284."""
+    return value.astype(str).astype(np.float64)
+
+
 def plain(value: Any) -> Any:
-    """The same value from JSON's types only.
+    """The same value from JSON's types only; a float32 number has no digits that it does not know.
 
     >>> plain({"share": np.float32(0.5), "error": float("nan"), 3: (np.int64(1), Path("a"))})
     {'share': 0.5, 'error': None, '3': [1, 'a']}
+    >>> plain([np.float32(0.255), np.array([0.1], dtype=np.float32)])
+    [0.255, [0.1]]
     """
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic) and value.dtype == np.float32:
+        return plain(_shortest(np.asarray(value)).tolist())
     if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):

@@ -17,7 +17,7 @@ from steadfit.data.regions import Region, read_regions
 from steadfit.recipes.fitting import Flags, check_rows, check_start, tell, trained, write_labels, write_report
 from steadfit.recipes.poses import pose_figures, shown_rows
 from steadfit.reports.cascade import crop_figure
-from steadfit.reports.values import short
+from steadfit.reports.values import behind, short
 from steadfit.training import Judgement, Settings
 from steadfit.training.cascade import CoarseToFine, default_regions, fit_cascade
 from steadfit.training.cascade.fit import check_table
@@ -111,5 +111,5 @@ def _figures(
 def _gain(metrics: Mapping[str, Any], unit: str) -> str:
     """One line on what the second stage brought."""
     split = next(name for name in ("test", "val", "train") if name in metrics)
-    alone, both = (f"{short(found[split]['point_error'])} {unit}" for found in (metrics[COARSE], metrics))
+    alone, both = (f"{short(found[split]['point_error'])}{behind(unit)}" for found in (metrics[COARSE], metrics))
     return f"Mean error on {split} labels: {alone} with the first stage alone, {both} with both."

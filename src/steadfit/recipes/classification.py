@@ -15,7 +15,7 @@ from rich.console import Console
 from torch import Tensor
 
 from steadfit.data.class_images import ClassImages
-from steadfit.data.files import atomic_path, write_json
+from steadfit.data.files import atomic_path, shown_path, write_csv, write_json
 from steadfit.data.images import read_image
 from steadfit.data.splits import SPLITS
 from steadfit.errors import ConfigError, DataError
@@ -154,8 +154,7 @@ def _fit_and_judge(
     with atomic_path(run.folder / "predictions.parquet") as path:
         table.to_parquet(path, index=False)
     hardest = hardest_images(table)
-    with atomic_path(run.folder / "hardest.csv") as path:
-        hardest.to_csv(path, index=False, float_format="%.6g")
+    write_csv(hardest, run.folder / "hardest.csv")
     metrics = {split: scores(classes, logits, split) for split in SPLITS if len(classes.rows(split))}
     write_json(metrics, run.folder / "metrics.json")
     if classes.skipped:
@@ -171,7 +170,7 @@ def _write_report(run: ClassifierRun, classes: ClassImages, logits: Tensor, hard
     shown = "test" if len(classes.rows("test")) else "val"
     report_classifier(
         run.folder,
-        config={name: value for name, value in config.items() if name != "names"},
+        config={name: v for name, v in config.items() if name != "names"} | {"data": shown_path(config["data"])},
         metrics=json.loads((run.folder / "metrics.json").read_text(encoding="utf-8")),
         history=pd.read_csv(run.folder / "history.csv"),
         confusion=confusion(classes, logits, shown),
@@ -226,8 +225,7 @@ def _write_numbers(
         pd.DataFrame(images | flags).to_parquet(path, index=False)
     names = marks(results)
     numbers = {loss: {"name": names[loss].label} | result for loss, result in results.items()}
-    with atomic_path(out / "comparison.csv") as path:
-        pd.DataFrame.from_dict(numbers, orient="index").to_csv(path, index_label="loss", float_format="%.6g")
+    write_csv(pd.DataFrame.from_dict(numbers, orient="index"), out / "comparison.csv", index_label="loss")
     write_json(numbers, out / "comparison.json")
 
 

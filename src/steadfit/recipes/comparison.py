@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from steadfit.data import Annotations
-from steadfit.data.files import atomic_path, write_json
+from steadfit.data.files import atomic_path, write_csv, write_json
 from steadfit.errors import ConfigError
 from steadfit.metrics import best_stars, body_parts, compare_errors, per_image_error
 from steadfit.networks import HEATMAP_NETWORKS
@@ -163,8 +163,7 @@ def _write_numbers(out: Path, results: dict[str, Result]) -> None:
     names = marks(results)
     lists = ("error", *BY_NAME)
     numbers = {m: {"name": names[m].label} | {k: v for k, v in r.items() if k not in lists} for m, r in results.items()}
-    with atomic_path(out / "comparison.csv") as path:
-        pd.DataFrame.from_dict(numbers, orient="index").to_csv(path, index_label="method", float_format="%.6g")
+    write_csv(pd.DataFrame.from_dict(numbers, orient="index"), out / "comparison.csv", index_label="method")
     write_json(numbers, out / "comparison.json")
 
 

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from steadfit.data import Annotations
-from steadfit.data.files import atomic_path, write_json
+from steadfit.data.files import atomic_path, write_csv, write_json
 from steadfit.errors import ConfigError, DataError, RunError
 from steadfit.metrics import compare_errors, per_image_error
 from steadfit.metrics.convergence import MEASURES, Convergence, Race, middle, summarise
@@ -23,7 +23,7 @@ from steadfit.recipes.fitting import check_start, fit_and_judge, left_out
 from steadfit.reports.convergence import report_convergence
 from steadfit.reports.methods import marks
 from steadfit.reports.races import convergence_table, verdicts
-from steadfit.reports.values import short
+from steadfit.reports.values import behind, short
 from steadfit.training import Judgement, Settings, fit
 
 Floats = npt.NDArray[np.float64]
@@ -202,8 +202,7 @@ def _write_numbers(out: Path, found: Convergence, test: Mapping[str, Result] | N
     runs = found.runs
     if test is not None:
         runs = runs.assign(test_error=[error for method in found.methods for error in test[method]["test_error"]])
-    with atomic_path(out / "convergence.csv") as path:
-        runs.to_csv(path, index=False, float_format="%.6g")
+    write_csv(runs, out / "convergence.csv")
     write_json(result, out / "convergence.json")
 
 
@@ -215,7 +214,9 @@ def _tell_brief(
     best = "no validation error"
     if np.isfinite(error).any():
         at = int(np.nanargmin(error))
-        best = f"best {measure} validation error {short(float(error[at]))} {unit} at epoch {at + 1} of {len(error)}"
+        best = (
+            f"best {measure} validation error {short(float(error[at]))}{behind(unit)} at epoch {at + 1} of {len(error)}"
+        )
     lines = [f"{settings.method}, seed {settings.seed}: {best}"]
     if judgement.fallen_back:
         lines.append("The mixture took every label for an outlier: the result is the network of the warm-up.")

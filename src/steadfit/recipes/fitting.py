@@ -18,7 +18,7 @@ from rich.progress import Progress
 
 from steadfit.audit import label_table, write_suspects
 from steadfit.data import Annotations, Schema, load_annotations
-from steadfit.data.files import atomic_path
+from steadfit.data.files import atomic_path, shown_path
 from steadfit.data.images import read_image
 from steadfit.errors import ConfigError, DataError
 from steadfit.recipes.poses import run_figures
@@ -194,7 +194,7 @@ def write_labels(
 def labels_of(annotations: Annotations, judgement: Judgement, truth: Flags | None = None) -> pd.DataFrame:
     """One row a label: what was given, what is predicted, the trust."""
     return label_table(
-        image=annotations.images if annotations.images is not None else annotations.line,
+        image=annotations.images if annotations.images is not None else row_of(annotations),
         line=annotations.line,
         split=annotations.split,
         names=annotations.schema.target_names,
@@ -204,6 +204,11 @@ def labels_of(annotations: Annotations, judgement: Judgement, truth: Flags | Non
         suspect=judgement.suspect,
         wrong=truth,
     )
+
+
+def row_of(annotations: Annotations) -> npt.NDArray[np.int64]:
+    """(N,) the number of each row in its table, from 0; of annotations made by hand, their own order."""
+    return np.arange(len(annotations)) if annotations.row is None else annotations.row
 
 
 def image_loader(annotations: Annotations) -> Callable[[str], Any] | None:
@@ -224,7 +229,7 @@ def write_report(
     _, config = read_config(run.folder)
     report_run(
         run.folder,
-        config=config,
+        config=config | {"data": shown_path(config["data"])},
         metrics=json.loads((run.folder / "metrics.json").read_text(encoding="utf-8")),
         histories=histories,
         table=table,

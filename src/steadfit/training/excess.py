@@ -74,11 +74,12 @@ class WatchExcess(L.Callback):
     @torch.no_grad()
     def _look(self, module: RegressionModule, epoch: int) -> None:
         batch = self.val.__getitems__(list(range(self.images)))
+        points = batch["target"].float()
         regressor = module.predictor()
         with evaluating(regressor):
             logits = regressor.logits(batch["input"].to(module.device))[:, -1].float().cpu()
-        target = regressor.reader.targets(batch["target"], (logits.shape[2], logits.shape[3]))
+        target = regressor.reader.targets(points, (logits.shape[2], logits.shape[3]))
         seen = heatmap_modulator(logits, target, self.gamma, self.margin).numpy()
         before = Excess.load(self.folder)
         earlier = {} if before is None else {past: maps for past, maps in before.modulator.items() if past < epoch}
-        Excess(batch["input"].numpy(), batch["target"].numpy(), {**earlier, epoch: seen}).save(self.folder)
+        Excess(batch["input"].numpy(), points.numpy(), {**earlier, epoch: seen}).save(self.folder)

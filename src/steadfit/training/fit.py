@@ -31,6 +31,7 @@ from steadfit.noise import NoiseModel
 from steadfit.training.excess import WatchExcess
 from steadfit.training.heatmaps import objective
 from steadfit.training.history import History
+from steadfit.training.known import write_rows
 from steadfit.training.module import InputScaling, RegressionModule, Regressor, named_network, start_output
 from steadfit.training.progress import Announce
 from steadfit.training.refit import RefitNoise
@@ -108,6 +109,7 @@ def fit(
             return load(out, network=network, noise=noise)
     splits = Splits.of(annotations, settings, augment)
     write_config(out, config)
+    write_rows(annotations, out)
     return train(splits, settings, out, network=network, noise=noise, device=device, console=console)
 
 

@@ -70,5 +70,5 @@ class Announce(Announcer):
             return ""
         row = self.history.rows[-1]
         text = f"epoch {row['epoch']}/{trainer.max_epochs} {row['phase']}, "
-        text += f"median validation error {row['val_error']:.3g} {self.units}"
+        text += f"median validation error {row['val_error']:.3g}{f' {self.units}' if self.units else ''}"
         return text if row["phase"] == "warm-up" else f"{text}, {row['suspects']:.1%} of its labels suspect"

@@ -1,8 +1,8 @@
 """The run folder: what a training run leaves behind, and how it is opened again.
 
 config.yaml (settings, schema, data), model.safetensors (network, scaling, noise state), metrics.json, history.csv,
-trust.parquet (every label), suspects.csv (the doubtful ones, worst first), checkpoints/last.ckpt (to resume). No file
-holds pickled objects.
+rows.parquet (the rows that it knows, with their splits), trust.parquet (every label), suspects.csv (the doubtful ones,
+worst first), checkpoints/last.ckpt (to resume). No file holds pickled objects.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ class Run:
             if missing := [name for name in self.schema.features if name not in inputs]:
                 raise DataError(f"predict: expected the feature columns of the run, got none named {missing[0]!r}.")
             inputs = inputs[list(self.schema.features)].to_numpy()
-        value = torch.as_tensor(np.asarray(inputs, dtype=np.float32))
+        value = torch.from_numpy(np.array(inputs, dtype=np.float64))
         if value.dim() != 2 or value.shape[1] != len(self.schema.features):
             raise DataError(
                 f"predict: expected {len(self.schema.features)} features a row, got an array of {tuple(value.shape)}."
@@ -223,7 +223,7 @@ class Run:
         if isinstance(self.regressor.network, HeatmapReader):
             found = self._joined(read_heatmaps(self.regressor, batch) for batch in batches)
             counts = None if found.peaks is None else found.peaks.numpy()
-            return self.regressor.standardize(found.mean.float()).flatten(1), counts
+            return self.regressor.standardize(found.mean).flatten(1), counts
         parts = [self.regressor(batch) for batch in batches]
         empty = torch.zeros(0, self.noise.n_outputs(*self.regressor.center.shape))
         return torch.cat(parts) if parts else empty, None
@@ -314,7 +314,7 @@ def describe(annotations: Annotations, settings: Settings, noise: NoiseModel | N
     content = {
         "steadfit": steadfit.__version__,
         "torch": str(torch.__version__),
-        "data": str(annotations.path),
+        "data": os.path.abspath(annotations.path),
         "images": annotations.images is not None,
         "settings": settings.to_dict(),
         "schema": annotations.schema.to_dict(),

@@ -22,6 +22,7 @@ from steadfit.noise import NoiseModel
 from steadfit.training.cascade.placing import PLACINGS, estimates, fold_rows, observed_errors
 from steadfit.training.cascade.run import COARSE, FINE, TASK, CoarseToFine, check_points, check_regions
 from steadfit.training.fit import check_network, fit
+from steadfit.training.known import write_rows
 from steadfit.training.outcome import Judgement
 from steadfit.training.run import Run, describe, read_config, write_config
 from steadfit.training.settings import Settings
@@ -71,6 +72,7 @@ def fit_cascade(
     if (out / "config.yaml").exists():
         _check_folder(out, content, resume)
     write_config(out, content)
+    write_rows(annotations, out)
     stages = _Stages(out, networks, noises, resume, device, console)
     first = stages.train(COARSE, annotations, coarse, COARSE)
     refit = partial(_out_of_fold, stages, annotations, coarse, folds) if placing == "folds" else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,7 +194,7 @@ def describe_classifier(classes: ClassImages, settings: ClassifierSettings) -> d
         "steadfit": steadfit.__version__,
         "torch": str(torch.__version__),
         "task": TASK,
-        "data": str(classes.path),
+        "data": os.path.abspath(classes.path),
         "names": list(classes.names),
         "size": list(size),
         "settings": settings.to_dict(),
