@@ -10,11 +10,11 @@ import lightning as L
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from steadfit.core.anchor import heatmap_modulator
 from steadfit.data import LabelledDataset
-from steadfit.data.files import atomic_path
+from steadfit.data.files import write_bytes
 from steadfit.training.module import RegressionModule
 from steadfit.training.refit import evaluating
 
@@ -48,8 +48,8 @@ class Excess:
     def save(self, folder: Path) -> None:
         arrays = {"frames": self.frames, "points": self.points}
         arrays |= {f"epoch_{epoch}": value for epoch, value in self.modulator.items()}
-        with atomic_path(folder / FILE) as path:  # safetensors writes the memory as it lies
-            save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, path)
+        # safetensors writes the memory as it lies
+        write_bytes(save({name: np.ascontiguousarray(value) for name, value in arrays.items()}), folder / FILE)
 
 
 class WatchExcess(L.Callback):

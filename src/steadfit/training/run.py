@@ -19,14 +19,14 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 import steadfit
 from steadfit.data import Annotations, Frame, LabelledDataset, Schema, Standardizer, frame_map, sample
 from steadfit.data.boxes import whole_image
 from steadfit.data.cache import to_tensor
-from steadfit.data.files import atomic_path, write_json, write_text
+from steadfit.data.files import write_bytes, write_json, write_text
 from steadfit.data.images import letterbox, read_image
 from steadfit.errors import ConfigError, DataError, RunError
 from steadfit.metrics import negative_log_likelihood
@@ -357,8 +357,7 @@ def save_model(out: Path, module: RegressionModule, settings: Settings, schema: 
     tensors = {name: value.contiguous().clone() for name, value in regressor.state_dict().items()}
     state = {name: value.contiguous().clone() for name, value in tracker.state.items()}
     state["fallen_back"] = tracker.fallen_back.clone()
-    with atomic_path(out / MODEL) as path:
-        save_file(tensors | {f"noise.{name}": value for name, value in state.items()}, path)
+    write_bytes(save(tensors | {f"noise.{name}": value for name, value in state.items()}), out / MODEL)
     return Run(out, settings, schema, regressor, tracker.noise, state)
 
 

@@ -98,8 +98,8 @@ class _AtomicCheckpoints(TorchCheckpointIO):
     """Checkpoints are written beside their place: a kill leaves the old one or the new one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with atomic_path(path) as temporary:
-            torch.save(checkpoint, temporary)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:  # of a path, torch loses the system's error
+            torch.save(checkpoint, file)
 
 
 def epochs_done(checkpoint: Path) -> int:

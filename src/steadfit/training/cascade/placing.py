@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from steadfit.core.scale import mad
 from steadfit.data import Annotations
-from steadfit.data.files import atomic_path
+from steadfit.data.files import write_bytes
 from steadfit.data.misplacing import crop_errors
 from steadfit.data.regions import Region
 from steadfit.training.outcome import Judgement
@@ -43,8 +43,7 @@ def estimates(
             for fold in range(folds):
                 rows = fold_rows(annotations, fold, folds, coarse.settings.seed)
                 found[rows] = refit(fold).predicted[rows]
-        with atomic_path(path) as temporary:
-            save_file({"estimate": found, "trusted": ~judged.suspect}, temporary)
+        write_bytes(save({"estimate": found, "trusted": ~judged.suspect}), path)
     tensors = load_file(path)
     return tensors["estimate"], tensors["trusted"].astype(bool)
 

@@ -18,14 +18,14 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 import steadfit
 from steadfit.data.cache import to_tensor
 from steadfit.data.class_dataset import ClassDataset, fitted, with_channels
 from steadfit.data.class_images import ClassImages
-from steadfit.data.files import atomic_path
+from steadfit.data.files import write_bytes
 from steadfit.data.images import Image, read_image
 from steadfit.errors import DataError, RunError
 from steadfit.networks import NETWORKS, build_network
@@ -230,8 +230,7 @@ def save_classifier(
     """Write model.safetensors and open it as a run."""
     classifier = module.classifier.cpu()
     tensors = {name: value.contiguous().clone() for name, value in classifier.state_dict().items()}
-    with atomic_path(out / MODEL) as path:
-        save_file(tensors, path)
+    write_bytes(save(tensors), out / MODEL)
     return ClassifierRun(out, settings, train.classes.names, train.size, classifier)
 
 
