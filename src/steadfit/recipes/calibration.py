@@ -12,6 +12,7 @@ from rich.console import Console
 from torch import Tensor
 
 from steadfit import _checks
+from steadfit._console import say
 from steadfit.core.penalties import Penalty
 from steadfit.data import Annotations, load_annotations
 from steadfit.data.files import atomic_path
@@ -170,4 +171,4 @@ def _tell(
         "Predictions of this run use the temperature from now on; 'steadfit predict --coverage 0.9' gives regions.",
     ]
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)

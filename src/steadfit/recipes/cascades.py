@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from steadfit._console import say
 from steadfit.data import Annotations
 from steadfit.data.files import atomic_path, write_json
 from steadfit.data.images import read_image
@@ -68,7 +69,7 @@ def fit_cascade_run(
         figures = _figures(cascade, annotations, first, judgement)
         write_report(cascade, annotations, trained(table), histories, figures)
     if console is not None:
-        console.print(_gain(metrics, annotations.schema.units), highlight=False, markup=False, soft_wrap=True)
+        say(console, _gain(metrics, annotations.schema.units))
         tell(cascade, table, judgement, annotations, console, brief=False)
     return cascade
 

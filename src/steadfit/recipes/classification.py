@@ -14,6 +14,7 @@ import pandas as pd
 from rich.console import Console
 from torch import Tensor
 
+from steadfit._console import say
 from steadfit.data.class_images import ClassImages
 from steadfit.data.files import atomic_path, write_json
 from steadfit.data.images import read_image
@@ -112,8 +113,8 @@ def compare_losses(
         against=best,
     )
     if console is not None:
-        console.print(losses_table(results, title=title or ""))
-        console.print(f"Pictures and tables: {out / 'report.html'}", soft_wrap=True, highlight=False)
+        say(console, losses_table(results, title=title or ""))
+        say(console, f"Pictures and tables: {out / 'report.html'}")
     return results
 
 
@@ -242,11 +243,9 @@ def _tell(run: ClassifierRun, console: Console) -> None:
     if (run.folder / "report.html").exists():
         lines.append(f"Report: {run.folder / 'report.html'}")
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
 
 
 def _tell_brief(run: ClassifierRun, seed: int, console: Console) -> None:
     test = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))["test"]
-    console.print(
-        f"{run.settings.loss}, seed {seed}: {100 * test['top1']:.1f} % of the test images right", highlight=False
-    )
+    say(console, f"{run.settings.loss}, seed {seed}: {100 * test['top1']:.1f} % of the test images right")

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from rich.console import Console
 
+from steadfit._console import say
 from steadfit.data import Annotations
 from steadfit.data.files import atomic_path, write_json
 from steadfit.errors import ConfigError
@@ -77,14 +78,14 @@ def compare(
     _write_report(out, annotations, results, judgements, histories, config, truth, title)
     if console is not None:
         for line in left_out(annotations, out / "runs" / next(iter(results)) / "skipped.csv"):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-        console.print(comparison_table(results, unit=annotations.schema.units, title=title or ""))
+            say(console, line)
+        say(console, comparison_table(results, unit=annotations.schema.units, title=title or ""))
         if settings.heatmaps and annotations.length is not None:
             groups = joint_groups(annotations.schema.points, annotations.schema.pairs)
-            console.print(pck_table(results, groups, measure=MEASURE))
+            say(console, pck_table(results, groups, measure=MEASURE))
         if parts := body_parts(annotations.schema.points):
-            console.print(pcp_table(results, part_groups(parts), measure=PARTS_MEASURE))
-        console.print(f"Pictures and tables: {out / 'report.html'}", soft_wrap=True, highlight=False)
+            say(console, pcp_table(results, part_groups(parts), measure=PARTS_MEASURE))
+        say(console, f"Pictures and tables: {out / 'report.html'}")
     return results
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from rich.console import Console
 
+from steadfit._console import say
 from steadfit.data import Annotations
 from steadfit.data.files import atomic_path, write_json
 from steadfit.errors import ConfigError, DataError, RunError
@@ -220,14 +221,14 @@ def _tell_brief(
     if judgement.fallen_back:
         lines.append("The mixture took every label for an outlier: the result is the network of the warm-up.")
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
 
 
 def _tell(
     out: Path, found: Convergence, test: Mapping[str, Result] | None, annotations: Annotations, console: Console
 ) -> None:
     unit = annotations.schema.units
-    console.print(convergence_table(found, unit=unit, test=test))
+    say(console, convergence_table(found, unit=unit, test=test))
     skipped = left_out(annotations, out / "runs" / f"{found.methods[0]}-{found.runs['seed'].min()}" / "skipped.csv")
     for line in [*verdicts(found, unit=unit, test=test), *skipped, f"Pictures and tables: {out / 'report.html'}"]:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import Progress
 
+from steadfit._console import say
 from steadfit.audit import label_table, write_suspects
 from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.data.files import atomic_path
@@ -255,7 +256,7 @@ def tell(
     if (run.folder / "report.html").exists() and not brief:
         listed.append(f"Report: {run.folder / 'report.html'}")
     for line in listed:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
 
 
 def left_out(annotations: Annotations, path: Path) -> list[str]:

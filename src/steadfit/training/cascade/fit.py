@@ -14,6 +14,7 @@ from rich.console import Console
 from torch import nn
 
 from steadfit import _checks
+from steadfit._console import say
 from steadfit.data import Annotations, Warp
 from steadfit.data.misplacing import Misplacing
 from steadfit.data.regions import Region
@@ -100,8 +101,7 @@ class _Stages:
     def train(
         self, name: str, table: Annotations, settings: Settings, folder: str, augment: Misplacing | None = None
     ) -> Run:
-        if self.console is not None:
-            self.console.print(f"{name}:", style="bold")
+        say(self.console, f"{name}:", style="bold")
         return fit(
             table,
             settings,
