@@ -37,8 +37,8 @@ def test_tables_are_no_markup(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("character", "shown"),
-    [("\x1b", "\\x1b"), ("\x07", "\\x07"), ("\r", "\\r"), ("\u202e", "\\u202e"), ("\udcff", "\\udcff"), ("\u2028", "\\u2028")],
-)  # fmt: skip
+    [("\x1b", "\\x1b"), ("\x07", "\\x07"), ("\r", "\\r"), ("\u202e", "\\u202e"), ("\udcff", "\\udcff")],
+)
 def test_characters_that_act_on_a_terminal_are_shown(character: str, shown: str) -> None:
     assert printed(f"a{character}b") == f"a{shown}b\n"
 

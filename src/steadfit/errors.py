@@ -23,6 +23,20 @@ class RunError(SteadfitError, RuntimeError):
     """A run folder is missing, incomplete, or does not fit what is asked of it."""
 
 
+class DivergedError(RunError):
+    """A training whose loss, outputs or weights are no longer finite.
+
+    Args:
+        message: what is said.
+        epoch: the first such epoch, from 1.
+        batch: the first such batch in it, from 1; None where only the weights show it.
+    """
+
+    def __init__(self, message: str, *, epoch: int = 0, batch: int | None = None) -> None:
+        super().__init__(message)
+        self.epoch, self.batch = epoch, batch
+
+
 class ConvergenceWarning(UserWarning):
     """An iteration stopped before it converged; the message names remedies."""
 

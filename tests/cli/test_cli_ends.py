@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
+import json
 import os
 import signal
 import subprocess
@@ -14,12 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
 from steadfit.cli import app
 from steadfit.cli_signals import Terminated, ended_by_signals
-from steadfit.training import Run
+from steadfit.training import RegressionModule, Run
 from steadfit.training.history import History
 
 Steadfit = Callable[..., Result]
@@ -91,10 +94,8 @@ def test_a_signal_that_a_library_swallows_still_ends_the_training(
     faces: Path, steadfit: Steadfit, fails: Fails, tmp_path: Path
 ) -> None:
     def swallowed(*_: Any) -> None:
-        try:
+        with contextlib.suppress(BaseException):  # as in a destructor
             os.kill(os.getpid(), signal.SIGTERM)
-        except BaseException:
-            pass
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(History, "on_train_batch_start", swallowed)
@@ -194,3 +195,87 @@ def test_a_run_continues_when_there_is_room_again(
     assert steadfit(*options, "--resume").exit_code == 0
     assert (out / "report.html").exists()
     assert len((out / "history.csv").read_text().splitlines()) == 3
+
+
+def diverging(patch: pytest.MonkeyPatch, *noises: str) -> None:
+    """Networks under these noise models diverge in their second epoch."""
+    step = RegressionModule.training_step
+
+    def training_step(self: RegressionModule, batch: Any, index: int) -> Any:
+        found = step(self, batch, index)
+        if self.label_noise.noise.name in noises and self.current_epoch == 1:
+            found["loss"] = found["loss"] * float("nan")
+        return found
+
+    patch.setattr(RegressionModule, "training_step", training_step)
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of single runs take most of the time."""
+    monkeypatch.setattr("steadfit.recipes.fitting.write_report", lambda *_: None)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_comparison_ranks_what_diverges_last(faces: Path, steadfit: Steadfit, tmp_path: Path) -> None:
+    options = ("compare", faces, "--methods", "l2,gum,l1", "-o", tmp_path, *TINY)
+    with pytest.MonkeyPatch.context() as patch:
+        diverging(patch, "l2")
+        result = steadfit(*options)
+    assert result.exit_code == 0, result.output
+    assert "l2: diverged in epoch 2, from batch 1 on" in result.stdout
+    assert "L2: diverged in epoch 2, from batch 1 on." in result.stdout
+    numbers = json.loads((tmp_path / "comparison.json").read_text())
+    assert list(numbers) == ["gum", "l1", "l2"]
+    assert numbers["l2"] == {"name": "L2", "diverged_epoch": 2, "diverged_batch": 1}
+    assert list(pd.read_csv(tmp_path / "comparison.csv")["method"]) == ["gum", "l1", "l2"]
+    assert list(pd.read_parquet(tmp_path / "errors.parquet")) == ["gum", "l1"]
+    assert "diverged in epoch 2" in (tmp_path / "report.html").read_text()
+    before = (tmp_path / "comparison.json").read_bytes()
+    assert steadfit(*options, "--resume").exit_code == 0
+    assert (tmp_path / "comparison.json").read_bytes() == before
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_one_method_that_finishes_is_still_a_ranking(faces: Path, steadfit: Steadfit, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        diverging(patch, "l2")
+        result = steadfit("compare", faces, "--methods", "l2,l1", "-o", tmp_path, *TINY)
+    assert result.exit_code == 0, result.output
+    assert list(json.loads((tmp_path / "comparison.json").read_text())) == ["l1", "l2"]
+
+
+@pytest.mark.parametrize("command", ["compare", "convergence"])
+def test_nothing_to_compare(faces: Path, steadfit: Steadfit, fails: Fails, tmp_path: Path, command: str) -> None:
+    more = () if command == "compare" else ("--seeds", 1)
+    with pytest.MonkeyPatch.context() as patch:
+        diverging(patch, "l2", "l1")
+        result = steadfit(command, faces, "--methods", "l2,l1", "-o", tmp_path, *more, *TINY)
+    fails(result, 4, f"error: {command}: expected a method that comes to a result, got none: l2", "diverged")
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_study_of_convergence_with_a_method_that_diverges(faces: Path, steadfit: Steadfit, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        diverging(patch, "l2")
+        result = steadfit("convergence", faces, "--methods", "l2,l1", "--seeds", 1, "-o", tmp_path, *TINY)
+    assert result.exit_code == 0, result.output
+    assert "l2, seed 0: diverged in epoch 2, from batch 1 on." in result.stdout
+    found = json.loads((tmp_path / "convergence.json").read_text())
+    assert found["format_version"] == 1
+    assert found["diverged"] == {"l2, seed 0": {"epoch": 2, "batch": 1}}
+    assert found["methods"]["l2"]["best"] == [None]
+    assert found["methods"]["l1"]["best"][0] > 0
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_fit_that_diverges(faces: Path, steadfit: Steadfit, fails: Fails, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        diverging(patch, "l2")
+        result = steadfit("fit", faces, "--noise", "l2", "-o", tmp_path, *TINY)
+    error = fails(result, 4, f"error: {tmp_path}: expected a finite training loss, got nan in epoch 2, from batch 1")
+    assert error.count("\n") == 1
+    assert "labels are suspect" not in result.stdout
+    assert not (tmp_path / "model.safetensors").exists()
+    assert steadfit("fit", faces, "--noise", "l2", "-o", tmp_path, *TINY, "--resume").stderr == error

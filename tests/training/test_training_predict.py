@@ -156,7 +156,7 @@ def test_folders_that_hold_no_run(grey: Run, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"the run is not finished, model.safetensors is missing. Continue it"):
         load(half)
     (half / "config.yaml").write_text("- nothing")
-    with pytest.raises(RunError, match="expected settings, schema and images, got something else"):
+    with pytest.raises(RunError, match="config.yaml: expected the configuration of a run, got"):
         load(half)
     config = yaml.safe_load((grey.folder / "config.yaml").read_text())
     config["settings"]["nois"] = "gum"

@@ -24,6 +24,7 @@ from steadfit.training.cascade import CoarseToFine, default_regions, fit_cascade
 from steadfit.training.cascade.fit import check_table
 from steadfit.training.cascade.run import COARSE
 from steadfit.training.outcome import by_split, summarize
+from steadfit.training.run_files import read_history
 
 SHOWN = 4  # images with their crops
 
@@ -90,7 +91,7 @@ def _histories(cascade: CoarseToFine) -> dict[str, pd.DataFrame]:
     stages = {COARSE: cascade.coarse} | {
         region.name: run for region, run in zip(cascade.regions, cascade.fine, strict=True)
     }
-    return {name: pd.read_csv(run.folder / "history.csv") for name, run in stages.items()}
+    return {name: read_history(run.folder) for name, run in stages.items()}
 
 
 def _figures(

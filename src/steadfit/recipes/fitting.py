@@ -28,6 +28,7 @@ from steadfit.reports.tables import fit_summary
 from steadfit.training import Judgement, Run, Settings, fit
 from steadfit.training.opening import Predictor
 from steadfit.training.run import read_config, write_metrics
+from steadfit.training.run_files import read_history
 from steadfit.training.trainer import occupied
 
 Flags = npt.NDArray[np.bool_]
@@ -164,7 +165,7 @@ def fit_and_judge(
     judgement = write_metrics(run, annotations, truth)
     table = write_labels(run.folder, annotations, judgement, truth)
     if report:
-        history = pd.read_csv(run.folder / "history.csv")
+        history = read_history(run.folder)
         figures = run_figures(run, annotations, judgement)
         write_report(run, annotations, trained(table), {run.settings.method: history}, figures)
     if console is not None:
@@ -225,7 +226,7 @@ def write_report(
     _, config = read_config(run.folder)
     report_run(
         run.folder,
-        config=config,
+        config={name: value for name, value in config.items() if name != "format_version"},
         metrics=json.loads((run.folder / "metrics.json").read_text(encoding="utf-8")),
         histories=histories,
         table=table,

@@ -17,6 +17,7 @@ from steadfit.data import LabelledDataset
 from steadfit.data.files import write_bytes
 from steadfit.training.module import RegressionModule
 from steadfit.training.refit import evaluating
+from steadfit.training.run_files import opened
 
 FILE = "excess.safetensors"
 SHARES = (0.0, 0.1, 0.3, 1.0)
@@ -41,9 +42,14 @@ class Excess:
         """What a run has left; None where there is nothing."""
         if not (folder / FILE).is_file():
             return None
-        found = load_file(folder / FILE)
-        epochs = sorted(int(name.removeprefix("epoch_")) for name in found if name.startswith("epoch_"))
-        return cls(found["frames"], found["points"], {epoch: found[f"epoch_{epoch}"] for epoch in epochs})
+        with opened(folder / FILE, "what a heatmap network has left", remedy="Delete it."):
+            found = load_file(folder / FILE)
+            epochs = sorted(int(name.removeprefix("epoch_")) for name in found if name.startswith("epoch_"))
+            frames, points = found["frames"], found["points"]
+            modulator = {epoch: found[f"epoch_{epoch}"] for epoch in epochs}
+            if frames.ndim != 4 or points.ndim != 3 or any(len(maps) != len(frames) for maps in modulator.values()):
+                raise ValueError(f"frames of shape {frames.shape} and points of shape {points.shape}")
+            return cls(frames, points, modulator)
 
     def save(self, folder: Path) -> None:
         arrays = {"frames": self.frames, "points": self.points}

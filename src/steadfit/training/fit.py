@@ -28,6 +28,7 @@ from steadfit.networks import (
     output_layer,
 )
 from steadfit.noise import NoiseModel
+from steadfit.training.diverging import refuse_diverged
 from steadfit.training.excess import WatchExcess
 from steadfit.training.heatmaps import objective
 from steadfit.training.history import History
@@ -35,7 +36,8 @@ from steadfit.training.module import InputScaling, RegressionModule, Regressor, 
 from steadfit.training.progress import Announce
 from steadfit.training.refit import RefitNoise
 from steadfit.training.rounds import Algorithm1
-from steadfit.training.run import MODEL, Run, describe, load, read_config, save_model, write_config
+from steadfit.training.run import Run, describe, load, read_config, save_model, write_config
+from steadfit.training.run_files import MARK, MODEL
 from steadfit.training.settings import Protocol, Settings
 from steadfit.training.stopping import EarlyStop
 from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet
@@ -95,7 +97,9 @@ def fit(
         console: where progress is shown; None for silence.
 
     Raises:
-        RunError: ``out`` holds a run and ``resume`` is False, or holds another run. ConfigError: contradicting options.
+        RunError: ``out`` holds a run and ``resume`` is False, or holds another run, or a damaged one.
+        DivergedError: what is trained is no longer finite, or the run to be continued has ended so.
+        ConfigError: contradicting options.
     """
     out = Path(out)
     check_network(settings, network, images=annotations.images is not None)
@@ -106,6 +110,8 @@ def fit(
         _check_folder(out, config, settings, resume)
         if (out / MODEL).exists():
             return load(out, network=network, noise=noise)
+        refuse_diverged(out)
+    (out / MARK).unlink(missing_ok=True)
     splits = Splits.of(annotations, settings, augment)
     write_config(out, config)
     return train(splits, settings, out, network=network, noise=noise, device=device, console=console)

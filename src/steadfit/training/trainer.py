@@ -16,18 +16,21 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader
 
 from steadfit.data.files import atomic_path
-from steadfit.errors import RunError
+from steadfit.errors import RunError, SteadfitError
+from steadfit.training.diverging import StopDiverged
+from steadfit.training.run_files import RESTART, WHOLE, opened, read_checkpoint
 
 CHECKPOINT = "checkpoints/last.ckpt"
 
 
 def make_trainer(out: Path, *, epochs: int, callbacks: Sequence[L.Callback], device: str) -> L.Trainer:
-    """A trainer that keeps its last epoch's checkpoint in the run folder ``out``."""
+    """A trainer that keeps its last epoch's checkpoint in the run folder ``out``, and ends where training diverges."""
     return L.Trainer(
         accelerator={"cuda": "gpu"}.get(device, device),
         devices=1,
         max_epochs=epochs,
         callbacks=[
+            StopDiverged(out),
             *callbacks,
             ModelCheckpoint(
                 dirpath=out / Path(CHECKPOINT).parent,
@@ -69,18 +72,37 @@ def fit_or_continue(
     seed: int,
     workers: int,
 ) -> None:
-    """Train from the start, or from the checkpoint in the run folder where there is one."""
+    """Train from the start, or from the checkpoint in the run folder where there is one.
+
+    Raises:
+        RunError: the checkpoint is damaged or does not fit. DivergedError: what is trained is no longer finite.
+    """
+    guard = next(one for one in trainer.callbacks if isinstance(one, StopDiverged))  # type: ignore[attr-defined]
     loader = train.loader(batch_size, shuffle_seed=seed, workers=workers, drop_last=lonely_last(len(train), batch_size))
     last = out / CHECKPOINT
     if last.exists():  # workers draw the first indices before the trainer tells the sampler the epoch
         loader.sampler.set_epoch(epochs_done(last))  # type: ignore[attr-defined]
-    trainer.fit(
-        module,
-        loader,
-        val.loader(val_batch_size, workers=workers),
-        ckpt_path=str(last) if last.exists() else None,
-        weights_only=True,
-    )
+    with guard.explaining(trainer, module), _restoring(last, guard):
+        trainer.fit(
+            module,
+            loader,
+            val.loader(val_batch_size, workers=workers),
+            ckpt_path=str(last) if last.exists() else None,
+            weights_only=True,
+        )
+        guard.check(trainer, module)  # a checkpoint after the last epoch is not trained on
+
+
+@contextmanager
+def _restoring(checkpoint: Path, guard: StopDiverged) -> Iterator[None]:
+    """What fails before the training has started is the fault of the checkpoint that is restored, if there is one."""
+    there = checkpoint.exists()
+    try:
+        yield
+    except Exception as error:
+        if not there or guard.started or isinstance(error, SteadfitError):
+            raise
+        raise RunError(f"{checkpoint}: expected {WHOLE}, got one that does not fit it. {RESTART}") from error
 
 
 def occupied(out: Path) -> RunError:
@@ -104,8 +126,9 @@ class _AtomicCheckpoints(TorchCheckpointIO):
 
 def epochs_done(checkpoint: Path) -> int:
     """How many epochs a checkpoint has behind it."""
-    progress = torch.load(checkpoint, map_location="cpu", weights_only=True)["loops"]["fit_loop"]["epoch_progress"]
-    return int(progress["current"]["processed"])
+    content = read_checkpoint(checkpoint)
+    with opened(checkpoint, WHOLE, remedy=RESTART):
+        return int(content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
 
 
 def lonely_last(count: int, batch_size: int) -> bool:

@@ -28,6 +28,9 @@ from steadfit.training.run import Run, describe, read_config, write_config
 from steadfit.training.settings import Settings
 from steadfit.training.trainer import check_same, occupied
 
+LONGEST = 200
+"""Bytes in the name of a region."""
+
 
 def fit_cascade(
     annotations: Annotations,
@@ -152,6 +155,11 @@ def check_table(annotations: Annotations) -> None:
 def _check(annotations: Annotations, regions: Sequence[Region], placing: str, folds: int, stages: set[str]) -> None:
     check_table(annotations)
     check_regions(regions, annotations.schema)
+    for region in regions:
+        if len(region.name.encode()) > LONGEST:  # the name of a folder, and of files in it
+            raise ConfigError(
+                f"cascade: expected names of regions of up to {LONGEST} bytes, got {region.name[:40]!r}…."
+            )
     if reserved := [region.name for region in regions if region.name == COARSE]:
         raise ConfigError(f"cascade: expected another name for region {reserved[0]!r}, which is the first stage's.")
     if unknown := sorted(stages - {COARSE, *(region.name for region in regions)}):

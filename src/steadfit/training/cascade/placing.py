@@ -17,6 +17,7 @@ from steadfit.data.misplacing import crop_errors
 from steadfit.data.regions import Region
 from steadfit.training.outcome import Judgement
 from steadfit.training.run import Run
+from steadfit.training.run_files import opened
 
 Floats = npt.NDArray[np.float64]
 FILE = "estimates.safetensors"
@@ -44,8 +45,12 @@ def estimates(
                 rows = fold_rows(annotations, fold, folds, coarse.settings.seed)
                 found[rows] = refit(fold).predicted[rows]
         write_bytes(save({"estimate": found, "trusted": ~judged.suspect}), path)
-    tensors = load_file(path)
-    return tensors["estimate"], tensors["trusted"].astype(bool)
+    with opened(path, "the first stage's estimates of this table", remedy="Delete it and continue with --resume."):
+        tensors = load_file(path)
+        estimate, trusted = tensors["estimate"], tensors["trusted"].astype(bool)
+        if estimate.shape != annotations.target.shape or trusted.shape != estimate.shape[:2]:
+            raise ValueError(f"those of {len(estimate)} rows, {estimate.shape}")
+        return estimate, trusted
 
 
 def fold_rows(annotations: Annotations, fold: int, folds: int, seed: int) -> npt.NDArray[np.int64]:

@@ -25,7 +25,6 @@ from steadfit.training.classification.module import (
     start_rare,
 )
 from steadfit.training.classification.run import (
-    MODEL,
     ClassifierRun,
     describe_classifier,
     load_classifier,
@@ -33,8 +32,10 @@ from steadfit.training.classification.run import (
     save_classifier,
 )
 from steadfit.training.classification.settings import ClassifierSettings
+from steadfit.training.diverging import refuse_diverged
 from steadfit.training.module import InputScaling
 from steadfit.training.run import write_config
+from steadfit.training.run_files import MARK, MODEL
 from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet
 
 
@@ -87,6 +88,8 @@ def fit(
         _check_folder(out, config, settings, resume)
         if (out / MODEL).exists():
             return load_classifier(out, network=network)
+        refuse_diverged(out)
+    (out / MARK).unlink(missing_ok=True)
     splits = ClassSplits.of(classes, settings)
     write_config(out, config)
     return train(splits, settings, out, network=network, device=device, console=console)
