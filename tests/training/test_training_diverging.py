@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,9 @@ def go(table: Annotations, out: Path, settings: Settings = SMALL, **options: Any
     return fit(table, settings, out, device="cpu", **options)
 
 
-def spoil(patch: pytest.MonkeyPatch, what: str, epoch: int = 1, batch: int = 2, value: float = float("nan")) -> None:
-    """From this epoch and batch (from 0) on, the loss, the output, a weight or a batch norm's statistic is the value."""
+@contextmanager
+def spoiled(what: str, *, epoch: int = 1, batch: int = 2, value: float = float("nan")) -> Iterator[None]:
+    """Loss, output, a weight or a statistic of a batch norm is this value from an epoch and batch (from 0) on."""
     step, end = RegressionModule.training_step, RegressionModule.on_train_batch_end
 
     def due(module: RegressionModule, index: int) -> bool:
@@ -46,22 +49,20 @@ def spoil(patch: pytest.MonkeyPatch, what: str, epoch: int = 1, batch: int = 2, 
     def on_train_batch_end(self: RegressionModule, outputs: Any, one: Any, index: int) -> None:
         end(self, outputs, one, index)
         if due(self, index) and what in ("weight", "statistic"):
-            network = self.regressor
-            tensors = (
-                network.parameters() if what == "weight" else (b for n, b in network.named_buffers() if "var" in n)
-            )
+            named = self.regressor.named_parameters() if what == "weight" else self.regressor.named_buffers()
             with torch.no_grad():
-                next(iter(tensors)).view(-1)[0] = value
+                next(v for n, v in named if what == "weight" or "var" in n).view(-1)[0] = value
 
-    patch.setattr(RegressionModule, "training_step", training_step)
-    patch.setattr(RegressionModule, "on_train_batch_end", on_train_batch_end)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RegressionModule, "training_step", training_step)
+        patch.setattr(RegressionModule, "on_train_batch_end", on_train_batch_end)
+        yield
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("what", ["loss", "output", "weight"])
 def test_it_ends_in_the_first_such_epoch(table: Annotations, tmp_path: Path, what: str, value: float) -> None:
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(DivergedError) as caught:
-        spoil(patch, what, value=value)
+    with spoiled(what, value=value), pytest.raises(DivergedError) as caught:
         go(table, tmp_path)
     error = caught.value
     wanted = 4 if what == "weight" else 3  # what a step leaves shows in the next batch
@@ -77,16 +78,17 @@ def test_it_ends_in_the_first_such_epoch(table: Annotations, tmp_path: Path, wha
 
 def test_what_only_the_weights_show(table: Annotations, tmp_path: Path) -> None:
     """After the last batch nothing else would tell."""
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(DivergedError, match="expected finite weights") as caught:
-        spoil(patch, "weight", epoch=2, batch=3)
+    with spoiled("weight", epoch=2, batch=3), pytest.raises(DivergedError, match="expected finite weights") as caught:
         go(table, tmp_path)
     assert (caught.value.epoch, caught.value.batch) == (3, None)
     assert not (tmp_path / "model.safetensors").exists()
 
 
 def test_statistics_of_batch_norm_are_looked_at(table: Annotations, tmp_path: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(DivergedError, match="others in '.*running_var'"):
-        spoil(patch, "statistic", epoch=2, batch=3, value=float("inf"))
+    with (
+        spoiled("statistic", epoch=2, batch=3, value=float("inf")),
+        pytest.raises(DivergedError, match="others in '.*running_var'"),
+    ):
         go(table, tmp_path)
 
 
@@ -112,30 +114,29 @@ def test_a_step_that_is_far_too_large(table: Annotations, tmp_path: Path, noise:
     assert not (tmp_path / "model.safetensors").exists()
 
 
-def test_a_failure_because_of_such_numbers_is_told_as_that(table: Annotations, tmp_path: Path) -> None:
-    def fails(self: RegressionModule, *_: Any) -> None:
-        raise ValueError("matrix is not positive definite")
+def test_a_failure_because_of_such_numbers_is_told_as_that(
+    table: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: RegressionModule, batch: Any, index: int) -> None:
+        if index == 3:
+            raise ValueError("matrix is not positive definite")
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(DivergedError, match="from batch 3 of 4"):
-        spoil(patch, "loss", epoch=0)
-        patch.setattr(RegressionModule, "on_train_epoch_end", fails, raising=False)
-        patch.setattr("steadfit.training.diverging.StopDiverged.on_validation_start", lambda *_: None)
-        patch.setattr(RegressionModule, "validation_step", fails)
+    monkeypatch.setattr(RegressionModule, "on_train_batch_start", fails)
+    with spoiled("loss", epoch=0), pytest.raises(DivergedError, match="in epoch 1, from batch 3 of 4"):
         go(table, tmp_path)
 
 
-def test_other_failures_stay_what_they_are(table: Annotations, tmp_path: Path) -> None:
+def test_other_failures_stay_what_they_are(table: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(self: RegressionModule, *_: Any) -> None:
         raise ValueError("a mistake")
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(ValueError, match="a mistake"):
-        patch.setattr(RegressionModule, "validation_step", fails)
+    monkeypatch.setattr(RegressionModule, "validation_step", fails)
+    with pytest.raises(ValueError, match="a mistake"):
         go(table, tmp_path)
 
 
 def test_it_is_not_continued(table: Annotations, tmp_path: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(DivergedError) as first:
-        spoil(patch, "loss")
+    with spoiled("loss"), pytest.raises(DivergedError) as first:
         go(table, tmp_path)
     with pytest.raises(DivergedError) as again:
         go(table, tmp_path, resume=True)
@@ -153,8 +154,7 @@ def test_it_is_not_continued(table: Annotations, tmp_path: Path) -> None:
 def test_a_checkpoint_with_such_weights_is_not_continued(table: Annotations, tmp_path: Path, left: int) -> None:
     """As runs of earlier versions may have left it."""
     if left:
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(DivergedError):
-            spoil(patch, "loss", epoch=3 - left)
+        with spoiled("loss", epoch=3 - left), pytest.raises(DivergedError):
             go(table, tmp_path)
         (tmp_path / "diverged.json").unlink()
     else:

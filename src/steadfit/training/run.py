@@ -277,9 +277,14 @@ def load(
     schema = Schema.from_dict(config["schema"])
     with opened(folder / MODEL, "the weights of a run"):
         inputs = InputScaling(tensors["inputs.mean"], tensors["inputs.deviation"], images=config["images"])
+        channels = settings.channels if config["images"] else len(schema.features)
+        if not inputs.mean.shape == inputs.deviation.shape == (channels,):
+            raise ValueError(f"those for {inputs.mean.numel()} channels or features, where {CONFIG} has {channels}")
         targets = Standardizer(tensors["center"], tensors["scale"])
         if targets.center.shape != (schema.n_targets, schema.dims):
-            raise ValueError(f"one for {len(targets.center)} targets, where {CONFIG} has {schema.n_targets}")
+            raise ValueError(f"those for {len(targets.center)} targets, where {CONFIG} has {schema.n_targets}")
+        if targets.scale.shape[:2] != targets.center.shape:
+            raise ValueError(f"a scale of shape {tuple(targets.scale.shape)}")
         state = _noise_state(tensors, noise, schema)
     if network is None:
         if settings.network not in ("default", *NETWORKS, *HEATMAP_NETWORKS):
