@@ -15,6 +15,21 @@ class DataError(SteadfitError, ValueError):
     """A table, a ``dataset.yaml`` or an image cannot be used; the message names file, line and column."""
 
 
+class SchemaError(DataError):
+    """What the columns mean contradicts itself, wherever that was said.
+
+    Args:
+        rule: what was expected and got, without saying who expected it.
+    """
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(f"Schema: {rule}")
+        self.rule = rule
+
+    def __reduce__(self) -> tuple[type[SchemaError], tuple[str]]:
+        return SchemaError, (self.rule,)
+
+
 class ConfigError(SteadfitError, ValueError):
     """Options contradict each other, or a configuration file has a key or value that is not known."""
 

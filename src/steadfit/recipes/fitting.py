@@ -21,7 +21,7 @@ from steadfit.audit import label_table, write_suspects
 from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.data.files import atomic_path
 from steadfit.data.images import read_image
-from steadfit.errors import ConfigError, DataError
+from steadfit.errors import ConfigError, DataError, SchemaError
 from steadfit.recipes.poses import run_figures
 from steadfit.reports.pages import report_run
 from steadfit.reports.tables import fit_summary
@@ -54,13 +54,10 @@ def open_table(
     schema = Schema.discover(path)
     try:
         return _load(path, schema.with_options(**given), console, skip_bad, seed, need_splits)
-    except DataError as error:
-        if not str(error).startswith("Schema: "):
-            raise
-        said = str(error).removeprefix("Schema: ")
+    except SchemaError as error:
         if given:
-            raise ConfigError(f"{', '.join('--' + name.replace('_', '-') for name in given)}: {said}") from None
-        raise DataError(f"{path}: {said}") from None
+            raise ConfigError(f"{', '.join('--' + name.replace('_', '-') for name in given)}: {error.rule}") from None
+        raise DataError(f"{path}: {error.rule}") from None
 
 
 def _load(

@@ -16,7 +16,7 @@ from steadfit._console import say
 from steadfit.data import Annotations, Schema, load_annotations, scan
 from steadfit.data.files import atomic_path, shortened, write_json
 from steadfit.data.images import read_image
-from steadfit.errors import ConfigError, DataError, DataWarning
+from steadfit.errors import ConfigError, DataError, DataWarning, SchemaError
 from steadfit.recipes.poses import sticks
 from steadfit.reports.overlays import draw_points, write_image
 from steadfit.reports.parts import body_table
@@ -205,8 +205,8 @@ def _with_length(schema: Schema, table: Path, normalizer: str | None) -> Schema:
             warnings.warn(f"{table}: its dataset.yaml has {key} {here}, the run {there}.", DataWarning, stacklevel=3)
     try:
         return schema.with_options(normalizer=normalizer or (found.normalizer if schema.normalizer is None else None))
-    except DataError as error:
-        raise ConfigError(f"--normalizer: {str(error).removeprefix('Schema: ')}") from None
+    except SchemaError as error:
+        raise ConfigError(f"--normalizer: {error.rule}") from None
 
 
 def _open(run: Predictor, table: Path, schema: Schema, skip_bad: bool) -> Annotations:
