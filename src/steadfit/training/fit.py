@@ -40,7 +40,7 @@ from steadfit.training.run import Run, describe, load, read_config, save_model, 
 from steadfit.training.run_files import MARK, MODEL
 from steadfit.training.settings import Protocol, Settings
 from steadfit.training.stopping import EarlyStop
-from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet
+from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet, some_rows
 
 
 @dataclass(frozen=True)
@@ -241,10 +241,13 @@ def _loaded_output(network: nn.Module, weights: str | None, n_outputs: int) -> b
 
 
 def input_scaling(train: LabelledDataset, weights: str | None = None, network: str = "default") -> InputScaling:
-    """Mean and deviation per channel or feature, over 2,000 training samples at most; ImageNet's for a network that
-    starts from weights that are not a run's; of networks in ``GREY_LEVELS`` the mean alone."""
-    step = max(len(train) // 2000, 1)
-    sample: Tensor = train.without_augment().__getitems__(list(range(0, len(train), step)))["input"]
+    """Mean and deviation per feature over all training samples, or per channel over :func:`some_rows` of them.
+
+    ImageNet's for a network that starts from weights that are not a run's; of networks in ``GREY_LEVELS`` the mean
+    alone.
+    """
+    rows = list(range(len(train))) if train.annotations.images is None else some_rows(len(train), train.seed)
+    sample: Tensor = train.without_augment().__getitems__(rows)["input"]
     images = sample.dtype == torch.uint8
     if images and weights is not None and not Path(weights).is_dir():
         mean, deviation = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_DEVIATION)

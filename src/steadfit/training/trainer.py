@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -129,6 +130,28 @@ def epochs_done(checkpoint: Path) -> int:
     content = read_checkpoint(checkpoint)
     with opened(checkpoint, WHOLE, remedy=RESTART):
         return int(content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+
+
+def some_rows(count: int, seed: int, most: int = 2000) -> list[int]:
+    """Rows to measure a training set's images by: all, or a random choice, never every n-th.
+
+    A table that is sorted, or has a period, shows every n-th row only one of its hours, persons or cameras.
+
+    Args:
+        count: rows of the training set.
+        seed: of the choice.
+        most: rows that are enough.
+
+    Returns:
+        Different rows, in ascending order.
+
+    >>> some_rows(3, seed=0), len(some_rows(10_000, seed=0))
+    ([0, 1, 2], 2000)
+    """
+    if count <= most:
+        return list(range(count))
+    chosen = np.random.default_rng(seed).choice(count, size=most, replace=False)
+    return sorted(int(row) for row in chosen)
 
 
 def lonely_last(count: int, batch_size: int) -> bool:

@@ -36,7 +36,7 @@ from steadfit.training.diverging import refuse_diverged
 from steadfit.training.module import InputScaling
 from steadfit.training.run import write_config
 from steadfit.training.run_files import MARK, MODEL
-from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet
+from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet, some_rows
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,8 @@ def build_module(
 
 
 def input_scaling(train: ClassDataset) -> InputScaling:
-    """Mean and deviation of each channel, over 2,000 training images at most."""
-    step = max(len(train) // 2000, 1)
-    value = train.frames(torch.arange(0, len(train), step)).double() / 255
+    """Mean and deviation of each channel, over :func:`some_rows` of the training images."""
+    value = train.frames(torch.tensor(some_rows(len(train), train.seed))).double() / 255
     return InputScaling(value.mean((0, 2, 3)), value.std((0, 2, 3)), images=True)
 
 
