@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from steadfit.data.files import atomic_path, write_bytes, write_csv, write_json, write_text
+from steadfit.data.files import atomic_path, shortened, write_bytes, write_csv, write_json, write_text
 
 
 def test_replaces_and_leaves_nothing_beside(tmp_path: Path) -> None:
@@ -52,6 +53,60 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("x")
     written = write_text("x", tmp_path / "atomic")
     assert written.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("name", ["n" * 251 + ".csv", "n." + "s" * 253, "ü" * 127, "n" * 255])
+def test_every_name_that_the_file_system_takes(tmp_path: Path, name: str) -> None:
+    assert write_text("x", tmp_path / name).read_text() == "x"
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_name_that_is_too_long_is_named(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 256)
+    with pytest.raises(OSError, match="File name too long") as caught:
+        write_text("x", path)
+    assert caught.value.filename == str(path)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EDQUOT])
+@pytest.mark.parametrize("wrapped", ["plain", "cause", "context"])
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path, number: int, wrapped: str) -> None:
+    """Whatever the writer makes of the system's error, the path and the reason stay; so does the old file."""
+    path = write_bytes(b"old", tmp_path / "last.ckpt")
+
+    def write() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(b"ne")
+            full = OSError(number, os.strerror(number))
+            if wrapped == "plain":
+                raise full
+            try:
+                raise full
+            except OSError:
+                if wrapped == "cause":
+                    raise RuntimeError("unexpected pos 2 vs 3") from full
+                raise RuntimeError("unexpected pos 2 vs 3")  # noqa: B904 - as torch does it
+
+    with pytest.raises(OSError, match=os.strerror(number)) as caught:
+        write()
+    assert (caught.value.errno, caught.value.filename) == (number, str(path))
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["last.ckpt"]
+
+
+def test_other_errors_of_the_block_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught, atomic_path(tmp_path / "a"):
+        (tmp_path / "other").read_bytes()
+    assert caught.value.filename == str(tmp_path / "other")
+    with pytest.raises(KeyError, match="b"), atomic_path(tmp_path / "a"):
+        raise KeyError("b")
+
+
+def test_shortened_names_are_whole_characters() -> None:
+    assert shortened("a" * 201) == "a" * 200
+    assert shortened("é" * 101, 201) == "é" * 100
+    assert shortened("é" * 100) == "é" * 100
 
 
 def test_json_is_strict(tmp_path: Path) -> None:

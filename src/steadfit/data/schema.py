@@ -153,7 +153,7 @@ class Schema:
         known = [field.name for field in dataclasses.fields(self)]
         for key in overrides:
             if key not in known:
-                raise DataError(f"Schema: expected a known key, got {key!r}.{did_you_mean(key, known)}")
+                raise wrong(f"a known key, got {key!r}", did_you_mean(key, known))
         given = {key: value for key, value in overrides.items() if value is not None}
         points = names_of("points", given["points"]) if "points" in given else self.points
         return dataclasses.replace(self, **{key: coerce(key, value, points) for key, value in given.items()})

@@ -12,6 +12,7 @@ from rich.console import Console
 from torch import Tensor
 
 from steadfit import _checks
+from steadfit._console import say
 from steadfit.core.penalties import Penalty
 from steadfit.data import Annotations
 from steadfit.data.files import write_csv
@@ -176,4 +177,4 @@ def _tell(
         "Predictions of this run use the temperature from now on; 'steadfit predict --coverage 0.9' gives regions.",
     ]
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)

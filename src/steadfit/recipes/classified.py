@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from rich.console import Console
 
+from steadfit._console import say
 from steadfit.data.classes import ClassImages, load_classes
 from steadfit.data.files import write_csv, write_json
 from steadfit.errors import ConfigError, DataError
@@ -90,7 +91,7 @@ def evaluate_classifier(
     if console is not None:
         for name, value in found.items():
             shown = value if name == "images" else percent(value)
-            console.print(f"{name:>12}  {shown}", highlight=False, markup=False)
+            say(console, f"{name:>12}  {shown}")
     return found
 
 

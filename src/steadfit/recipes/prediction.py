@@ -12,10 +12,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from steadfit._console import say
 from steadfit.data import Annotations, Schema, load_annotations, scan
-from steadfit.data.files import write_csv, write_json
+from steadfit.data.files import shortened, write_csv, write_json
 from steadfit.data.images import read_image
-from steadfit.errors import ConfigError, DataError, DataWarning
+from steadfit.errors import ConfigError, DataError, DataWarning, SchemaError
 from steadfit.recipes.fitting import row_of
 from steadfit.recipes.poses import sticks
 from steadfit.reports.overlays import draw_points, write_image
@@ -133,7 +134,7 @@ def _draw(run: Predictor, paths: list[Path], prediction: Prediction, folder: Pat
     for number, path in enumerate(shown):
         around = None if ellipses is None else ellipses[number]
         picture = draw_points(read_image(path, 3), prediction.mean[number], ellipses=around, limbs=limbs, pairs=pairs)
-        write_image(picture, folder / f"{number:05d}-{path.stem}.png")
+        write_image(picture, folder / f"{number:05d}-{shortened(path.stem)}.png")
 
 
 def evaluate_run(
@@ -196,16 +197,14 @@ def _show(found: dict[str, Any], units: str, console: Console) -> None:
     numbers = {name: value for name, value in found.items() if not isinstance(value, dict)}
     for name, value in numbers.items():
         unit = behind(units) if name in IN_UNITS else ""
-        console.print(
-            f"{name:>12}  {value if name == 'rows' else short(value, 5)}{unit}", highlight=False, markup=False
-        )
+        say(console, f"{name:>12}  {value if name == 'rows' else short(value, 5)}{unit}")
     if "pcp_by_part" in found:
-        console.print(body_table(found, units))
+        say(console, body_table(found, units))
     else:
         for name, value in found.get("pck_by_point", {}).items():
-            console.print(f"{name:>16}  {percent(value)}", highlight=False, markup=False)
+            say(console, f"{name:>16}  {percent(value)}")
     if "failure_rate" not in found:
-        console.print("No failure rate: give the normalising length with --normalizer.", highlight=False)
+        say(console, "No failure rate: give the normalising length with --normalizer.")
 
 
 def _with_length(schema: Schema, table: Path, normalizer: str | None) -> Schema:
@@ -220,8 +219,8 @@ def _with_length(schema: Schema, table: Path, normalizer: str | None) -> Schema:
         length = found.renumbered(schema.points).normalizer  # in the run's numbers
     try:
         return schema.with_options(normalizer=normalizer or (length if schema.normalizer is None else None))
-    except DataError as error:
-        raise ConfigError(f"--normalizer: {str(error).removeprefix('Schema: ')}") from None
+    except SchemaError as error:
+        raise ConfigError(f"--normalizer: {error.rule}") from None
 
 
 def _warn_whole(inputs: Path, count: int, which: str) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from torch import nn
 
 from steadfit import _checks
+from steadfit._console import say
 from steadfit.data import Annotations, Warp
 from steadfit.data.misplacing import Misplacing
 from steadfit.data.regions import Region
@@ -27,6 +28,9 @@ from steadfit.training.outcome import Judgement
 from steadfit.training.run import Run, describe, read_config, write_config
 from steadfit.training.settings import Settings
 from steadfit.training.trainer import check_same, occupied
+
+LONGEST = 200
+"""Bytes in the name of a region."""
 
 
 def fit_cascade(
@@ -102,8 +106,7 @@ class _Stages:
     def train(
         self, name: str, table: Annotations, settings: Settings, folder: str, augment: Misplacing | None = None
     ) -> Run:
-        if self.console is not None:
-            self.console.print(f"{name}:", style="bold")
+        say(self.console, f"{name}:", style="bold")
         return fit(
             table,
             settings,
@@ -154,6 +157,11 @@ def check_table(annotations: Annotations) -> None:
 def _check(annotations: Annotations, regions: Sequence[Region], placing: str, folds: int, stages: set[str]) -> None:
     check_table(annotations)
     check_regions(regions, annotations.schema)
+    for region in regions:
+        if len(region.name.encode()) > LONGEST:  # the name of a folder, and of files in it
+            raise ConfigError(
+                f"cascade: expected names of regions of up to {LONGEST} bytes, got {region.name[:40]!r}…."
+            )
     if reserved := [region.name for region in regions if region.name == COARSE]:
         raise ConfigError(f"cascade: expected another name for region {reserved[0]!r}, which is the first stage's.")
     if unknown := sorted(stages - {COARSE, *(region.name for region in regions)}):

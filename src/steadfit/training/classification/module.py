@@ -12,7 +12,6 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from steadfit.data.class_dataset import Batch
-from steadfit.errors import RunError
 from steadfit.losses import WarmUpLoss
 from steadfit.metrics import top_k
 from steadfit.networks import output_layer
@@ -113,11 +112,6 @@ class ClassifierHistory(EpochRows):
     columns: ClassVar[tuple[str, ...]] = COLUMNS
 
     def row(self, trainer: L.Trainer, pl_module: L.LightningModule, train_loss: float) -> dict[str, Any]:
-        if not math.isfinite(train_loss):
-            raise RunError(
-                f"classification: expected a finite training loss, got {train_loss} in epoch "
-                f"{trainer.current_epoch + 1}. The training diverged: use a smaller lr."
-            )
         module = cast(ClassifierModule, pl_module)
         logits, target = (torch.cat(parts) for parts in zip(*module.held_out, strict=True))
         return {
