@@ -6,13 +6,16 @@ Everywhere: value (G, N, D) with 0 where missing, observed (G, N, D) bool or Non
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from steadfit.core.factor import positive_part, regular_factor, standard_normal
+from steadfit.core.factor import LOG_2PI, positive_part, regular_factor, standard_normal
 from steadfit.core.marginal import log_marginal
 
 LARGEST_FLOOR = 0.03
+POWERS = (2.0, 1.5, 1.0, 0.75, 0.5)
 
 
 def second_moment(value: Tensor, weight: Tensor, observed: Tensor | None, kind: str, unit: Tensor) -> Tensor:
@@ -68,6 +71,29 @@ def log_density(value: Tensor, covariance: Tensor, observed: Tensor | None) -> T
         factor, deviation = regular_factor(covariance)
         return standard_normal(value / deviation.unsqueeze(1), factor, deviation.log().sum(dim=-1).unsqueeze(1))
     return log_marginal(value, covariance, observed)
+
+
+def best_exponential_power(value: Tensor, covariance: Tensor, observed: Tensor | None, near: Tensor) -> Tensor:
+    """The log-likelihood of a group's ``near`` values (G, N) under the best elliptical density c exp(-(d/s)^b), (G,).
+
+    d² = v^T Sigma^-1 v, b one of 2 (the Gaussian), 1.5, 1 (the elliptical Laplace), 0.75, 0.5, s by maximum likelihood:
+    s^b = b sum d^b / sum D. With missing coordinates d and D are those of what is observed.
+    """
+    at_zero = log_density(torch.zeros_like(value), covariance, observed)  # -log|Sigma|/2 - D/2 log(2 pi)
+    square = 2 * (at_zero - log_density(value, covariance, observed)).clamp(min=0)
+    dims = torch.full_like(square, value.shape[-1]) if observed is None else observed.sum(dim=-1).to(value.dtype)
+    dims = dims * near
+    square, base = torch.where(near, square, 0.0), torch.where(near, at_zero + dims / 2 * LOG_2PI, 0.0)
+    total = dims.sum(dim=1)
+    found = []
+    for power in POWERS:
+        moment = power * (square ** (power / 2)).sum(dim=1) / _nonzero(total)
+        seen = dims.clamp(min=1)
+        constant = math.log(power / 2) + torch.lgamma(seen / 2) - seen / 2 * math.log(math.pi)
+        constant = torch.where(dims > 0, constant - torch.lgamma(seen / power), 0.0)
+        scale = moment.clamp(min=torch.finfo(value.dtype).tiny).log() / power
+        found.append((base + constant).sum(dim=1) - total * (scale + 1 / power))
+    return torch.stack(found).amax(dim=0)
 
 
 def definite(moment: Tensor, floor: Tensor) -> Tensor:

@@ -40,7 +40,9 @@ class _Cases:
         level = self.size.double().log2().ceil().long()
         for depth in range(int(level.max()) + 1):
             lot = (chosen & (level == depth)).nonzero().flatten()
-            yield from () if len(lot) == 0 else lot.split(max(BLOCK // max(numbers, self.observed.shape[1] * 2**depth), 1))
+            yield from (
+                () if len(lot) == 0 else lot.split(max(BLOCK // max(numbers, self.observed.shape[1] * 2**depth), 1))
+            )
 
     def rows(self, some: Tensor) -> tuple[Tensor, Tensor]:
         """Indices of the rows of some cases, (B, longest), and which of them there are."""

@@ -54,7 +54,7 @@ class GaussianUniformNoise(NoiseModel):
     unit: str = "point"
     inner: str = "absolute"
     covariance: str = "full"
-    volume: str | float = "range"
+    volume: str | float = "trimmed"
     min_inlier_share: float = 0.01
     inflation: float = 1.5
 
@@ -76,12 +76,13 @@ class GaussianUniformNoise(NoiseModel):
             "inlier_share": torch.ones(groups),
             "covariance": torch.eye(size).repeat(groups, 1, 1),
             "box": torch.full((groups, size), 1e3),
+            "unit": torch.full((groups, size), 1e3),
             "informative": torch.ones(groups, size, dtype=torch.bool),
         }
 
     def refit(self, output: Tensor, target: Tensor, state: State) -> State:
         result = self._mixture().fit(self._grouped(output, target).double())
-        found = {name: getattr(result, name) for name in ("inlier_share", "covariance", "box", "informative")}
+        found = {name: getattr(result, name) for name in state}
         return {name: value.to(state[name]) for name, value in found.items()}
 
     def _grouped(self, output: Tensor, target: Tensor) -> Tensor:
@@ -99,6 +100,7 @@ class GaussianUniformNoise(NoiseModel):
             converged=True,
             box=state["box"].double(),
             informative=state["informative"],
+            unit=state["unit"].double(),
         )
         groups = result.responsibility_of(self._grouped(output, target).double())
         return from_groups(groups.to(target.dtype), self.unit, *target.shape[1:])

@@ -13,6 +13,7 @@ from steadfit import _checks
 from steadfit.core import predicted
 from steadfit.core.elliptical import LOCATIONS, norm
 from steadfit.core.penalties import Absolute, Charbonnier, Huber, Penalty, Squared
+from steadfit.core.scale import trimmed_range
 from steadfit.distributions import Elliptical
 from steadfit.losses.elliptical import negative_log_likelihood
 from steadfit.noise.base import NoiseModel, State
@@ -128,7 +129,8 @@ class PredictedMixtureNoise(DistributionNoise):
     r"""A label is right, with errors as predicted for it, or wrong and anywhere: pi p(y \| x) + (1 - pi) u.
 
     Beyond the papers: GUM's robustness with a covariance of its own for every label. u is 1 over the volume of the box
-    around the training labels of a point; pi, the inlier share of a point, is found by EM over the whole training set
+    around the training labels of a point, gross ones left out; pi, the inlier share of a point, is found by EM over the
+    whole training set
     at every refit, the predicted densities held fixed, and so are the responsibilities r. Until the next refit the
     network minimises r times the negative log-likelihood. The warm-up is the likelihood of the Laplace family with the
     same numbers, whose gradient a wrong label cannot outgrow.
@@ -172,7 +174,11 @@ class PredictedMixtureNoise(DistributionNoise):
         return log_p - self.penalty.rho(distance / math.sqrt(inflation)) + box.double().log().sum(dim=-1)
 
     def _share(self, gain: Tensor) -> Tensor:
-        """pi of every point, (K,), by EM with fixed densities; 1 where nothing is annotated."""
+        """pi of every point, (K,), by EM with fixed densities.
+
+        1 where nothing is annotated, and where the uniform raises the log-likelihood by less than 3 + log n: on clean
+        labels it would else take in some of the tail.
+        """
         share = torch.full_like(gain[0], 0.5)
         for _ in range(200):
             new = torch.sigmoid(_logit(share) + gain).nanmean(dim=0).nan_to_num(nan=1.0)
@@ -181,7 +187,9 @@ class PredictedMixtureNoise(DistributionNoise):
             share = new
             if done:
                 break
-        return share
+        raised = torch.logaddexp(share.log() + gain, torch.log1p(-share)).nansum(dim=0) - gain.nansum(dim=0)
+        clean = raised < 3 + (~gain.isnan()).sum(dim=0).clamp(min=1).log()
+        return torch.where(clean, 1.0, share)
 
     def _responsibility(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         gain = self._log_odds(output, target, state["box"], self.inflation)
@@ -212,9 +220,6 @@ def _logit(share: Tensor) -> Tensor:
 
 
 def _box(target: Tensor) -> Tensor:
-    """Range of the labels of every coordinate, (K, D) in float64; 1 where nothing varies or is annotated."""
-    known = ~target.isnan()
-    value = target.double()
-    high = torch.where(known, value, -math.inf).amax(dim=0)
-    width = high - torch.where(known, value, math.inf).amin(dim=0)
+    """Trimmed range of the labels of every coordinate, (K, D) in float64; 1 where nothing varies or is annotated."""
+    width = trimmed_range(target.double())
     return torch.where(width.isfinite() & (width > 0), width, 1.0)
