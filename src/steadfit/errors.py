@@ -52,6 +52,10 @@ class DivergedError(RunError):
         self.epoch, self.batch = epoch, batch
 
 
+class ProcessLostError(SteadfitError, RuntimeError):
+    """A process of a distributed training has ended, or does not answer any more."""
+
+
 class ConvergenceWarning(UserWarning):
     """An iteration stopped before it converged; the message names remedies."""
 

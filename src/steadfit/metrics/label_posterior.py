@@ -11,6 +11,7 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit.core.penalties import Penalty
+from steadfit.core.scale import trimmed_range
 from steadfit.errors import ConvergenceWarning
 from steadfit.metrics.elliptical import Labels, labels, log_determinant, mean_radius, mean_stretch
 from steadfit.metrics.temperature import best_scale
@@ -40,7 +41,8 @@ def right_labels(
 
     p(y) = pi p_tau(y) + (1 - pi) gamma_k,  probability = pi p_tau(y)/p(y)
 
-    p_tau is the prediction with its covariance times tau², gamma_k uniform over the range of point k's residuals. EM
+    p_tau is the prediction with its covariance times tau², gamma_k uniform over the trimmed range of point k's
+    residuals, which gross ones don't move. EM
     for the two numbers pi and tau: weights for :func:`~steadfit.metrics.fit_temperature` and
     :class:`~steadfit.metrics.ConformalRadius` where the noise model's own trust is not a probability.
 
@@ -132,9 +134,8 @@ class _Mixture:
 
 
 def _log_box(given: Labels, keep: Tensor, penalty: Penalty) -> Tensor:
-    """-log gamma = the log volume of the box that holds the residuals of every point, (K,)."""
+    """-log gamma = the log volume of the box that holds the residuals of every point, gross ones left out, (K,)."""
     residual, kept = given.residual, keep.unsqueeze(-1)
-    low = residual.masked_fill(~kept, math.inf).amin(0)
-    high = residual.masked_fill(~kept, -math.inf).amax(0)
+    width = trimmed_range(residual.masked_fill(~kept, math.nan)).nan_to_num(nan=0.0)
     least = 2 * mean_radius(penalty, given.dim) * mean_stretch(given.root).mean(0)
-    return torch.maximum(high - low, least.unsqueeze(-1)).log().sum(-1)
+    return torch.maximum(width, least.unsqueeze(-1)).log().sum(-1)
