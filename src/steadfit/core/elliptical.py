@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steadfit.core.penalties import Penalty
+from steadfit.core.penalty import Penalty
 
 LOCATIONS = ("nu", "mu")
 CLOSED = 3

@@ -95,7 +95,7 @@ class Elliptical(Distribution):
         who, name = type(self).__name__, {"nu": "nu", "mu": "mean"}[kind]
         batch = _check_kinds_and_shapes(who, name, location, root, penalty, log_det)
         self.penalty, self._kind = penalty, kind
-        penalty.log_normalizer(1)  # raises for an improper one
+        penalty.require_proper()
         self._set(location, root, log_det, batch)
         self._validate_args = type(self)._validate_args if validate_args is None else validate_args
         if self._validate_args:

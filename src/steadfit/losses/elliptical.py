@@ -60,7 +60,7 @@ class EllipticalLoss(nn.Module):
         super().__init__()
         if not isinstance(penalty, Penalty):
             raise TypeError(f"EllipticalLoss: expected penalty to be a Penalty, got {type(penalty).__name__}.")
-        penalty.log_normalizer(1)  # raises for an improper one
+        penalty.require_proper()
         _checks.one_of("EllipticalLoss", "covariance", covariance, predicted.COVARIANCES)
         _checks.one_of("EllipticalLoss", "location", location, LOCATIONS)
         _checks.one_of("EllipticalLoss", "reduction", reduction, REDUCTIONS)

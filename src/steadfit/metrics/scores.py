@@ -80,7 +80,7 @@ class NegativeLogLikelihood(_Mean):
     def __init__(self, penalty: Penalty, *, per_point: int | None = None) -> None:
         if per_point is not None and per_point < 1:
             raise ValueError(f"NegativeLogLikelihood: expected per_point >= 1, got {per_point}.")
-        penalty.log_normalizer(1)  # an improper penalty is refused here, not in the middle of an epoch
+        penalty.require_proper()  # an improper penalty is refused here, not in the middle of an epoch
         super().__init__(per_point)
         self.penalty, self.per_point = penalty, per_point
 
