@@ -34,7 +34,7 @@ def anchor_loss(
     See :class:`steadfit.losses.AnchorLoss`. Indices must be in 0 ... C - 1; ``term_weight`` broadcasts to (B, C).
     """
     with torch.no_grad():
-        sides = modulators(logits, target, gamma=gamma, margin=margin, anchor=anchor, clamp=clamp)
+        sides = modulators(logits.detach(), target, gamma=gamma, margin=margin, anchor=anchor, clamp=clamp)
     return summed_over_classes(logits, target, *sides, term_weight)
 
 
@@ -66,7 +66,7 @@ def summed_over_classes(
     """The losses of the samples, (B,), of one-hot or soft labels."""
     with torch.no_grad():
         terms = two_sided if target.is_floating_point() else one_hot
-        loss, slope = terms(logits, target, on_target, on_background)
+        loss, slope = terms(logits.detach(), target, on_target, on_background)
         if term_weight is not None:
             loss, slope = loss.mul_(term_weight), slope.mul_(term_weight)
         rows = loss.sum(dim=1)

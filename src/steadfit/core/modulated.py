@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from steadfit import _checks
+
 Pair = tuple[Tensor, Tensor]
 """Elementwise losses and their derivatives with respect to the logits."""
 
@@ -115,7 +117,7 @@ def _softplus(logits: Tensor) -> Tensor:
 
 def _parts(value: Tensor) -> int:
     """Large tensors are finished in halves: half a tensor less at the peak of memory."""
-    return 1 if torch.compiler.is_compiling() or value.numel() < 1 << 16 else 2
+    return 1 if _checks.hidden() or value.numel() < 1 << 16 else 2
 
 
 def largest(dtype: torch.dtype) -> float:
@@ -125,8 +127,8 @@ def largest(dtype: torch.dtype) -> float:
 
 def mask(compare: Callable[..., Tensor], value: Tensor, other: Tensor | float, out: Tensor | None = None) -> Tensor:
     """A comparison as 0 or 1 in the value's dtype, which a CPU handles many times faster than bools; compiled code,
-    where it is the other way round, gets bools."""
-    if torch.compiler.is_compiling():
+    where it is the other way round, gets bools, and so does vmapped code, which has no ``out``."""
+    if _checks.hidden():
         return compare(value, other)
     return compare(value, other, out=torch.empty_like(value) if out is None else out)
 
@@ -140,22 +142,48 @@ def filled(value: Tensor, where: Tensor, fill: float, out: Tensor | None = None)
 
 def with_slope(logits: Tensor, value: Tensor, slope: Tensor) -> Tensor:
     """``value`` (...) as a function of the logits (..., *), its derivatives ``slope`` (..., *) being known."""
-    return _WithSlope.apply(logits, value, slope)  # type: ignore[no-any-return, no-untyped-call]
+    return _WithSlope.apply(logits, value, slope, logits[:0].clone())  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _WithSlope(torch.autograd.Function):
-    """Keeps nothing but the slope; the backward pass is one product."""
+    """Keeps nothing but the slope, and an empty piece of the logits by which a second derivative would find them."""
+
+    generate_vmap_rule = True
 
     @staticmethod
-    def forward(ctx: Any, _logits: Tensor, value: Tensor, slope: Tensor) -> Tensor:
-        ctx.save_for_backward(slope)
-        return value
+    def forward(_logits: Tensor, value: Tensor, _slope: Tensor, _link: Tensor) -> Tensor:
+        return value.view_as(value)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            raise RuntimeError(  # the second derivative would be missing without a word
-                "with_slope: expected a first derivative, got create_graph=True. These losses have no second one."
-            )
-        (slope,) = ctx.saved_tensors
-        return upstream.reshape(upstream.shape + (1,) * (slope.dim() - upstream.dim())) * slope, None, None
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[2:])
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
+        slope, link = ctx.saved_tensors
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return _lifted(upstream, slope) * slope, None, None, None
+        return _Product.apply(upstream, slope, link), None, None, None  # type: ignore[no-untyped-call]
+
+
+class _Product(torch.autograd.Function):
+    """The gradient of the logits, which are lost to it: differentiated again it would be wrong without a word."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(upstream: Tensor, slope: Tensor, _link: Tensor) -> Tensor:
+        return _lifted(upstream, slope) * slope
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(_: Any, *__: Tensor) -> Any:
+        raise RuntimeError("with_slope: expected one derivative, got a second. These losses have none.")
+
+
+def _lifted(value: Tensor, like: Tensor) -> Tensor:
+    """With as many axes as ``like``."""
+    return value.reshape(value.shape + (1,) * (like.dim() - value.dim()))
