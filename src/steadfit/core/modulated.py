@@ -6,7 +6,8 @@ numbers >= 0 neither cancels nor falls below 0. The derivative of base^gamma l, 
     base^gamma (q + gamma l (1 - q) q/base)
 
 Because q/base <= 1, no base^(gamma - 1) is needed, which is infinite at 0 for gamma < 1. Everything here works in place
-on tensors of its own, without a graph; :func:`with_slope` makes the result a function of the logits.
+on tensors of its own (not in compiled or vmapped code), without a graph; :func:`with_slope` makes the result a function
+of the logits.
 """
 
 from __future__ import annotations
@@ -53,8 +54,11 @@ class Modulator:
         else:
             room = self.plain if self.plain.shape == q.shape else None  # memory costs more than arithmetic
             share = filled(q, self.plain, 0.0, out=room).div_(base)
-        share.addcmul_(share, q, value=-1)  # (1 - q) q/base, 0 where plain
+        share = plus_product(share, share, q, -1)  # (1 - q) q/base, 0 where plain
         factor = self._power(base)
+        if _checks.hidden():
+            loss = _softplus(logits)
+            return factor * loss, (q + self.gamma * share * loss) * factor
         for some in zip(*(x.chunk(_parts(x)) for x in (logits, q, share, factor)), strict=True):
             self._finish(*some)
         return factor, q
@@ -76,7 +80,8 @@ def background(logits: Tensor, modulator: Modulator | None) -> Pair:
     The target's side of eq. A-1, -base^gamma log q with base = 1 - q + q_pos, is the same of -z with gap = q_pos.
     """
     loss, slope = _uncut(logits, modulator)
-    return loss.clamp_(max=largest(logits.dtype)), slope
+    most = largest(logits.dtype)
+    return loss.clamp(max=most) if _checks.hidden() else loss.clamp_(max=most), slope
 
 
 def one_hot(logits: Tensor, index: Tensor, on_target: Modulator | None, on_background: Modulator | None) -> Pair:
@@ -84,7 +89,8 @@ def one_hot(logits: Tensor, index: Tensor, on_target: Modulator | None, on_backg
     column = index.unsqueeze(1)
     loss, slope = background(logits, on_background)
     positive, rise = background(-logits.gather(1, column), on_target)
-    return loss.scatter_(1, column, positive), slope.scatter_(1, column, -rise)
+    put = Tensor.scatter if _checks.hidden() else Tensor.scatter_
+    return put(loss, 1, column, positive), put(slope, 1, column, -rise)
 
 
 def two_sided(logits: Tensor, target: Tensor, on_target: Modulator | None, on_background: Modulator | None) -> Pair:
@@ -92,8 +98,8 @@ def two_sided(logits: Tensor, target: Tensor, on_target: Modulator | None, on_ba
     positive, rise = background(-logits, on_target)
     negative, fall = background(logits, on_background)
     rest = 1 - target
-    loss = positive.mul_(target).addcmul_(negative, rest)
-    return loss, fall.mul_(rest).addcmul_(rise, target, value=-1)
+    loss = plus_product(positive.mul_(target), negative, rest)
+    return loss, plus_product(fall.mul_(rest), rise, target, -1)
 
 
 def truncated(logits: Tensor, target: Tensor, on_background: Modulator | None) -> Pair:
@@ -102,7 +108,7 @@ def truncated(logits: Tensor, target: Tensor, on_background: Modulator | None) -
     Not yet cut off at :func:`largest`, and off 0 by a rounding of z where p is near 1.
     """
     loss, slope = _uncut(logits, on_background)
-    return loss.addcmul_(logits, target, value=-1), slope.sub_(target)
+    return plus_product(loss, logits, target, -1), slope.sub_(target)
 
 
 def _uncut(logits: Tensor, modulator: Modulator | None) -> Pair:
@@ -118,6 +124,13 @@ def _softplus(logits: Tensor) -> Tensor:
 def _parts(value: Tensor) -> int:
     """Large tensors are finished in halves: half a tensor less at the peak of memory."""
     return 1 if _checks.hidden() or value.numel() < 1 << 16 else 2
+
+
+def plus_product(value: Tensor, a: Tensor, b: Tensor, factor: float = 1.0) -> Tensor:
+    """value + factor a b, in place of ``value``; a new tensor in vmapped code, which has no rule for that."""
+    if _checks.hidden():
+        return torch.add(value, a * b, alpha=factor)
+    return value.addcmul_(a, b, value=factor)
 
 
 def largest(dtype: torch.dtype) -> float:

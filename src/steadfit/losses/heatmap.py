@@ -121,8 +121,8 @@ def heatmap_loss(
     if kind == "none" or (weight is not None and weight.dim() == 4):
         lifted = weight[..., None, None] if weight is not None and weight.dim() == 2 else weight
         present = None if maps.present is None else maps.present[..., None, None]
-        return reduce(with_slope(maps.output, loss.clamp_(0, cut), slope), lifted, kind, present)
-    joints = with_slope(maps.output, loss.sum(dim=(2, 3)).clamp_(0, cut), slope)
+        return reduce(with_slope(maps.output, loss.clamp(0, cut), slope), lifted, kind, present)
+    joints = with_slope(maps.output, loss.sum(dim=(2, 3)).clamp(0, cut), slope)
     total = reduce(joints, weight, kind, maps.present)
     return total / (output.shape[2] * output.shape[3]) if kind == "mean" else total
 
