@@ -14,8 +14,8 @@ from steadfit.losses.reduction import check_weight, masked
 
 IGNORED = -100
 """The class index that torch's cross entropy leaves out: "not annotated"."""
-UNKNOWN = 0.25
-"""Stands for a missing soft label: neither true nor wrong, so it is in no anchor."""
+UNKNOWN = 0.5
+"""What a missing soft label is replaced by: neither right nor wrong, so it is in no anchor."""
 
 
 @dataclass(frozen=True)
