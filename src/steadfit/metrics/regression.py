@@ -6,6 +6,8 @@ construction, as everywhere in torchmetrics. Without any annotated target the re
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -202,7 +204,9 @@ def per_image_error(prediction: Tensor, target: Tensor) -> Tensor:
         target: the same shape; a point with a NaN coordinate is left out.
 
     Returns:
-        ``(N,)`` in the user's units, >= 0; NaN for an image without any annotated point.
+        ``(N,)`` in the user's units, >= 0; NaN for an image without any annotated point; inf where the prediction of an
+        annotated point is NaN or infinite. Such a prediction failed: :func:`~steadfit.metrics.compare_errors` ranks it
+        behind all others, where a NaN would drop the image, and so help a method that fails on hard ones.
 
     Raises:
         TypeError: no floating tensors.
@@ -213,7 +217,7 @@ def per_image_error(prediction: Tensor, target: Tensor) -> Tensor:
     [3.0]
     """
     error, keep = _distance("per_image_error", prediction, target), ~target.isnan().any(-1)
-    return torch.where(keep, error, 0).sum(1) / keep.sum(1)
+    return torch.where(keep, error.nan_to_num(nan=math.inf, posinf=math.inf), 0).sum(1) / keep.sum(1)
 
 
 def _residual(who: str, prediction: Tensor, target: Tensor) -> Tensor:
