@@ -86,8 +86,23 @@ def test_render_has_the_gradient_of_its_formula() -> None:
 # --- decode
 
 
+@pytest.mark.parametrize("sigma", [0.61, 0.65, 0.71, 0.8, 0.9, 0.97, 1.0, 1.1])
+@pytest.mark.parametrize("x", [(-0.5, 0.5), (0.5, 1.5), (10.5, 11.5)])
+@pytest.mark.parametrize("y", [(-0.5, 0.5), (3.0, 6.0), (8.5, 9.5)])
+def test_refined_is_nowhere_worse_than_argmax_at_the_border(
+    sigma: float, x: tuple[float, float], y: tuple[float, float]
+) -> None:
+    """A border pixel's neighbours reach three sigmas beyond it, where targets are exact zeros."""
+    points = torch.stack([low + (high - low) * torch.rand(300) for low, high in (x, y)], dim=-1)
+    heat = render(points, (10, 12), sigma=sigma)
+    refined, argmax = (decode(heat, how)[0] for how in ("refined", "argmax"))
+    # an axis that keeps the highest pixel is argmax's; half a pixel is what argmax errs at most
+    assert float((refined - points).abs().max()) <= 0.5 + 1e-9
+    assert float((refined - points).norm(dim=-1).mean()) < float((argmax - points).norm(dim=-1).mean())
+
+
 @pytest.mark.parametrize(
-    ("sigma", "margin"), [(0.71, 1.0), (1.0, 1.0), (2.0, 1.0), (5.0, 1.0), (1.18, -0.5), (2.0, -0.5)]
+    ("sigma", "margin"), [(0.71, 1.0), (1.0, 1.0), (2.0, 1.0), (5.0, 1.0), (0.98, -0.5), (1.18, -0.5), (2.0, -0.5)]
 )
 def test_refined_finds_rendered_points_again(sigma: float, margin: float) -> None:
     size = (12, 16)

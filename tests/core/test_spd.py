@@ -15,6 +15,8 @@ from torch.func import jacrev, vmap
 
 from steadfit.core import eigen
 from steadfit.core.spd import inverse_from_vector, spd_from_vector, spd_sqrt, vector_from_spd
+from steadfit.losses import EllipticalLoss
+from steadfit.penalties import Huber
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -377,3 +379,28 @@ def test_errors_of_matrices_that_are_not_definite() -> None:
         vector_from_spd(torch.diag(torch.tensor([1.0, -2.0])))
     with pytest.raises(ValueError, match=r"vector_from_spd: expected floor > 0 and finite, got -1"):
         vector_from_spd(torch.eye(2), -1)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 4, 6])
+def test_nan_stays_in_its_row(dim: int) -> None:
+    """LAPACK raises for a matrix with NaN; here it is one row's NaN, in value and gradient, for every dimension."""
+    v = torch.randn(5, dim * (dim + 1) // 2)
+    v[2, -1] = math.nan
+    others = torch.arange(5) != 2
+    for function in (lambda v: spd_from_vector(v, dim)[0], lambda v: spd_from_vector(v, dim)[1].unsqueeze(-1)):
+        leaf = v.clone().requires_grad_()
+        found = function(leaf)
+        assert bool(found[2].isnan().any())
+        torch.testing.assert_close(found[others], function(v[others]))
+        (slope,) = torch.autograd.grad(found.sum(), leaf)
+        assert bool(slope[others].isfinite().all())
+        assert bool(slope[2].isnan().any())
+    assert bool(inverse_from_vector(v, dim)[2].isnan().any())
+
+
+def test_nan_predictions_of_every_dimension_give_a_loss_of_nan() -> None:
+    for dim in (1, 2, 3, 4, 5):
+        numbers = torch.randn(3, dim + dim * (dim + 1) // 2)
+        numbers[1] = math.nan
+        loss = EllipticalLoss(Huber(1.0), reduction="none")(numbers, torch.randn(3, dim))
+        assert loss.isnan().tolist() == [False, True, False]

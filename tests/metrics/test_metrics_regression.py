@@ -89,6 +89,18 @@ def test_per_image_error_equals_a_loop_and_is_nan_without_labels():
     assert per_image_error(prediction.float(), target.float()).dtype == torch.float32
 
 
+@pytest.mark.parametrize("failed", [math.nan, math.inf, -math.inf])
+def test_a_failed_prediction_has_an_infinite_error(failed):
+    prediction, target = torch.zeros(3, 2, 2), torch.ones(3, 2, 2)
+    prediction[0, 1, 0] = failed  # an annotated point
+    prediction[1, 0, 1], target[1, 0, 0] = failed, math.nan  # a point that nobody annotated
+    target[2] = math.nan
+    found = per_image_error(prediction, target)
+    assert found[0] == math.inf
+    assert float(found[1]) == pytest.approx(math.sqrt(2))
+    assert found[2].isnan()
+
+
 CASES = [
     (absolute_error, {}, ()),
     (absolute_error, {"columns": 2}, ()),

@@ -95,8 +95,10 @@ def per_image_error(prediction: Tensor, target: Tensor) -> Tensor:
         target: the same shape; a point with a NaN coordinate is not annotated.
 
     Returns:
-        ``(N,)`` in the user's units, >= 0; NaN for an image without any annotated point, or with one that is not
-        predicted.
+        ``(N,)`` in the user's units, >= 0; NaN for an image without any annotated point; infinite where the prediction
+        of an annotated point is NaN or infinite. Such a prediction failed:
+        :func:`~steadfit.metrics.compare_errors` ranks it behind all others, where a NaN would drop the image, and so
+        help a method that fails on hard ones.
 
     Raises:
         TypeError: tensors that are not floating.
@@ -105,8 +107,7 @@ def per_image_error(prediction: Tensor, target: Tensor) -> Tensor:
     >>> per_image_error(torch.zeros(1, 2, 2), torch.tensor([[[3.0, 4.0], [0.0, 1.0]]])).tolist()
     [3.0]
     """
-    mean = distance("per_image_error", prediction, target).nanmean(1)
-    return mean.masked_fill(mean.isinf(), torch.nan)
+    return distance("per_image_error", prediction, target).nanmean(1)
 
 
 def distance(who: str, prediction: Tensor, target: Tensor) -> Tensor:
