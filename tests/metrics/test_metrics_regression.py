@@ -152,7 +152,7 @@ def test_a_nan_prediction_is_never_hidden():
     assert absolute_error(half, target).tolist() == [[[math.inf, 1.0]]]
     assert point_error(half, target).tolist() == [[math.inf]]
     two = torch.tensor([[[0.0, 0.0], [NAN, 0.0]]])
-    assert per_image_error(two, torch.zeros(1, 2, 2)).isnan().all()
+    assert per_image_error(two, torch.zeros(1, 2, 2)).tolist() == [math.inf]  # failed, not left out
     assert per_image_error(two, torch.tensor([[[3.0, 4.0], [NAN, NAN]]])).tolist() == [5.0]
 
 
