@@ -11,7 +11,8 @@ import pytest
 import typer
 from typer.testing import Result
 
-from steadfit import cli, cli_words
+from steadfit import cli
+from steadfit.cli import options
 from steadfit.metrics.convergence import MEASURES
 
 Steadfit = Callable[..., Result]
@@ -73,6 +74,6 @@ def test_the_help_and_the_words(steadfit: Steadfit, monkeypatch: pytest.MonkeyPa
     for option in ("--methods", "--seeds", "--measure", "--within", "--resume", "--epochs", "--pairs", "--out"):
         assert option in result.stdout
     assert "--truth" not in result.stdout
-    assert [one.value for one in cli_words.Measure] == list(MEASURES)
+    assert [one.value for one in options.Measure] == list(MEASURES)
     command = typer.main.get_command(cli.app)
     assert "convergence" in command.list_commands(typer.Context(command))  # type: ignore[attr-defined]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import subprocess
 import sys
@@ -11,28 +10,25 @@ from pathlib import Path
 
 import pytest
 import typer
-from steadfit.training.heatmaps import HEATMAP_LOSSES
-from steadfit.training.inference import VIEWS
 from typer.testing import CliRunner
 
-from steadfit import cli, cli_training, cli_words
-from steadfit.core.elliptical import LOCATIONS
-from steadfit.core.heatmaps import DECODINGS
-from steadfit.core.predicted import COVARIANCES
+import steadfit
+from steadfit import cli
+from steadfit._options import options_of
+from steadfit.cli import options, training
+from steadfit.cli.errors import Commands
+from steadfit.data.splits import SPLITS
 from steadfit.errors import ConfigError, DataError, DataWarning, RunError, SteadfitError
 from steadfit.losses import FocalLoss, HeatmapAnchorLoss
-from steadfit.networks import HEADS, HEATMAP_NETWORKS, NETWORKS
+from steadfit.networks import HEATMAP_NETWORKS, NETWORKS
 from steadfit.noise import NOISE_MODELS
-from steadfit.noise.base import SCALES, WARM_UPS
-from steadfit.noise.gum import UNITS
+from steadfit.outputs import CLASS_LOSSES, HEATMAP_LOSSES, Classes, Heatmaps
 from steadfit.recipes import KINDS
 from steadfit.recipes.calibration import WEIGHTS
 from steadfit.recipes.demo import METHODS
-from steadfit.training import PLANS, Settings, classification
+from steadfit.training import Settings
 from steadfit.training.cascade.placing import PLACINGS
-from steadfit.training.classification import ClassifierSettings
-from steadfit.training.classification.run import TASK
-from steadfit.training.settings import OPTIMIZERS
+from steadfit.training.views import VIEWS
 
 HEAVY = ("torch", "lightning", "pandas", "cv2", "matplotlib", "scipy", "numpy", "steadfit.recipes")
 
@@ -48,6 +44,23 @@ def test_help_imports_nothing_heavy() -> None:
         f"print([name for name in {HEAVY} if name in sys.modules])",
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_the_version_imports_nothing_heavy() -> None:
+    done = python(
+        "-c", "import sys; from typer.testing import CliRunner; from steadfit.cli import app;"
+        "result = CliRunner().invoke(app, ['--version']); print(result.stdout, result.exit_code, end=' ');"
+        f"print([name for name in {HEAVY} if name in sys.modules])",
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == (f"steadfit {steadfit.__version__}\n 0 []\n", "")
+
+
+def test_the_help_of_the_program() -> None:
+    result = CliRunner().invoke(cli.app, ["--help"], prog_name="steadfit", env={"COLUMNS": "100"})
+    assert result.exit_code == 0
+    for text in ("Train regression networks on labels", "--version", "143", "diverged"):
+        assert text in result.stdout
+    assert CliRunner().invoke(cli.app, [], prog_name="steadfit").exit_code == 2
 
 
 def test_exit_codes_through_a_shell(tmp_path: Path) -> None:
@@ -80,56 +93,47 @@ def test_every_command_explains_itself(command: str) -> None:
 
 
 def test_the_words_are_the_library_s() -> None:
-    assert [one.value for one in cli_words.Noise] == list(NOISE_MODELS)
-    assert [one.value for one in cli_words.Unit] == list(UNITS)
-    assert [one.value for one in cli_words.ProtocolName] == [*PLANS, *classification.PLANS]
-    assert [one.value for one in cli_words.Kind] == list(KINDS)
-    assert [one.value for one in cli_words.Network] == ["default", *NETWORKS, *HEATMAP_NETWORKS]
-    assert [one.value for one in cli_words.NETWORKS] == list(NETWORKS)
-    assert [one.value for one in cli_words.HEATMAP_NETWORKS] == list(HEATMAP_NETWORKS)
-    assert [one.value for one in cli_words.Loss] == list(dict.fromkeys([*HEATMAP_LOSSES, *classification.LOSSES]))
-    assert list(cli_words.HEATMAP_LOSSES) == list(HEATMAP_LOSSES)
-    assert list(cli_words.CLASS_LOSSES) == list(classification.LOSSES)
-    assert cli_words.COMPARED_NOISES == METHODS
-    assert [one.value for one in cli_words.Decoding] == list(DECODINGS)
-    assert [one.value for one in cli_words.View] == list(VIEWS)
-    assert [one.value for one in cli_words.Task] == ["regression", TASK]
-    assert [one.value for one in cli_words.Head] == ["auto", *HEADS]
-    assert [one.value for one in cli_words.Covariance] == list(COVARIANCES)
-    assert [one.value for one in cli_words.Location] == list(LOCATIONS)
-    assert [one.value for one in cli_words.Weigh] == list(WEIGHTS)
-    assert [one.value for one in cli_words.Scale] == list(SCALES)
-    assert [one.value for one in cli_words.WarmUp] == [*WARM_UPS, "wide"]
-    assert [one.value for one in cli_words.Optimizer] == list(OPTIMIZERS)
-    assert [one.value for one in cli_words.Placing] == list(PLACINGS)
+    assert list(training.NOISES) == list(NOISE_MODELS)
+    assert list(training.NETWORKS) == list(NETWORKS)
+    assert list(training.HEATMAP_NETWORKS) == list(HEATMAP_NETWORKS)
+    assert list(training.HEATMAP_LOSSES) == list(HEATMAP_LOSSES)
+    assert list(training.CLASS_LOSSES) == list(CLASS_LOSSES)
+    assert options.COMPARED_NOISES == METHODS
+    assert [one.value for one in options.Kind] == list(KINDS)
+    assert [one.value for one in options.View] == list(VIEWS)
+    assert [one.value for one in options.Weigh] == list(WEIGHTS)
+    assert [one.value for one in options.Split] == [*SPLITS, "all"]
+    assert PLACINGS == ("jitter", "folds")
 
 
-def test_the_settings_of_classification_are_options() -> None:
-    """What is handed on has the same name there; what does not exist there is refused and not dropped."""
-    names = inspect.signature(cli_training.training).parameters.keys() | {"channels"}
-    assert set(cli_words.CLASSIFIED) <= names & {field.name for field in dataclasses.fields(ClassifierSettings)}
-    rest = names - set(cli_words.CLASSIFIED) - {"network", "head", "mirror", "color"}
-    assert rest <= set(cli_words.FOR_REGRESSION)
-    assert rest <= {field.name for field in dataclasses.fields(Settings)}
+def test_every_declared_option_is_offered_once() -> None:
+    models = [Settings, *(make() for make in NOISE_MODELS.values()), Heatmaps, Classes]
+    offered = {name for model in models for name in offered_options(model)}
+    parameters = list(inspect.signature(training.training).parameters)
+    assert set(parameters) == offered | {"size", "color", "network"}
+    assert len(parameters) == len(set(parameters))
+
+
+def offered_options(model: object) -> list[str]:
+    return [name for name, (_, known) in options_of(model).items() if known.command_line]
 
 
 def test_what_help_says_of_defaults() -> None:
-    """The options' own default is None, so that tasks and protocols can have theirs."""
-    shown = {name: one.annotation.__metadata__[0].show_default
-             for name, one in inspect.signature(cli_training.training, eval_str=True).parameters.items()}  # fmt: skip
-    assert (shown["epochs"], shown["batch_size"], shown["size"]) == (
-        f"{Settings.epochs}; classification: the protocol's",
-        f"{Settings.batch_size}; classification: {ClassifierSettings.batch_size}",
-        f"{Settings.size}; classification: the images' own",
-    )
-    assert shown["loss"] == f"{Settings.loss}; classification: {ClassifierSettings.loss}"
-    assert shown["gamma"].split(";")[0] == f"{HeatmapAnchorLoss().gamma:g}" == f"{FocalLoss().gamma:g}"
-    assert shown["margin"] == f"{HeatmapAnchorLoss().margin:g}; classification: {ClassifierSettings.margin}"
-    assert f"{Settings.protocol}; classification: {ClassifierSettings.protocol}" == shown["protocol"]
+    """The options' own default is None, so that outputs and protocols can have theirs; the help names them."""
+    known = {name: one.annotation.__metadata__[0]
+             for name, one in inspect.signature(training.training, eval_str=True).parameters.items()}  # fmt: skip
+    assert (known["unit"].show_default, known["mirror"].show_default) == ("point", "on")
+    assert known["loss"].show_default == "classes: ce; heatmaps: bce"
+    for name, value in (("batch_size", Settings().batch_size), ("epochs", Settings().plan.epochs)):
+        assert f" {value}" in known[name].help
+    assert f" {Settings(output=Classes(), size=32).batch_size}" in known["batch_size"].help
+    assert f"{HeatmapAnchorLoss().gamma:g} unless" in known["gamma"].help
+    assert HeatmapAnchorLoss().gamma == FocalLoss().gamma
+    assert known["size"].show_default.startswith(f"{Settings().size};")
 
 
 def outcome(error: BaseException) -> tuple[int, str]:
-    app = typer.Typer(cls=cli.Commands, pretty_exceptions_enable=False)
+    app = typer.Typer(cls=Commands, pretty_exceptions_enable=False)
 
     @app.command()
     def fit() -> None:
@@ -161,7 +165,7 @@ def test_errors_become_a_line_and_a_code(error: BaseException, code: int, text: 
 
 
 def test_mistakes_of_ours_keep_their_traceback() -> None:
-    app = typer.Typer(cls=cli.Commands, pretty_exceptions_enable=False)
+    app = typer.Typer(cls=Commands, pretty_exceptions_enable=False)
     app.command("fit")(lambda: 1 / 0)
     app.command("other")(lambda: None)
     assert isinstance(CliRunner().invoke(app, ["fit"]).exception, ZeroDivisionError)

@@ -140,7 +140,10 @@ FILES = {
         b"image,x0,y0,x0\na,1,2,3\n",
         "line 1, column 'x0': expected a column once, got it at places 2 and 4 of the header.",
     ),
-    "semicolons": (b"image;x0;y0\na;1;2\n", "line 1: expected columns separated by commas, got 'image;x0;y0'."),
+    "bars": (
+        b"image|x0|y0\na|1|2\n",
+        "line 1: expected columns separated by commas, semicolons or tabs, got 'image|x0|y0'.",
+    ),
     "latin-1": (b"image,x0,y0\nb.png,1,2\n\xe4.png,1,2\n", "line 3: expected UTF-8, got byte 0xe4."),
     "utf-16": ("image,x0,y0\n".encode("utf-16"), "line 1: expected UTF-8, got byte 0xff."),
     "open quote": (b'image,x0,y0\na,1,2\n"b,1,2\nc,1,2\n', "line 3: expected CSV cells, got unexpected end of data."),

@@ -145,6 +145,7 @@ def test_the_posterior_by_hand() -> None:
         "inlier_share": torch.tensor([0.8]),
         "covariance": torch.tensor([[[0.5]]]),
         "box": torch.tensor([[20.0]]),
+        "unit": torch.tensor([[20.0]]),
         "informative": torch.tensor([[True]]),
     }
     target = torch.tensor([[[0.0]], [[1.0]], [[3.0]]], dtype=torch.float64)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from enum import StrEnum
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-from typer import Option
+from typer import BadParameter, Option
 
 from steadfit.cli.declared import Declared, Source, models, options
 from steadfit.errors import ConfigError
@@ -28,12 +27,19 @@ HEATMAP_NETWORKS: tuple[str, ...] = tuple(Source.of("networks.hourglass").consta
 HEATMAP_LOSSES: tuple[str, ...] = tuple(Source.of("outputs.heatmaps").constant("HEATMAP_LOSSES"))
 CLASS_LOSSES: tuple[str, ...] = tuple(Source.of("outputs.classes").constant("CLASS_LOSSES"))
 
-Noise = StrEnum("Noise", list(NOISES))  # type: ignore[misc]
-Network = StrEnum("Network", ["default", *NETWORKS, *HEATMAP_NETWORKS])  # type: ignore[misc]
-Placing = StrEnum("Placing", ["jitter", "folds"])
-
 Training: TypeAlias = dict[str, Any]
 Staging: TypeAlias = dict[str, Any]
+
+
+def among(words: Sequence[str]) -> Callable[[str | None], str | None]:
+    """Refuses all other words as an option's value."""
+
+    def check(value: str | None) -> str | None:
+        if value is not None and value not in words:
+            raise BadParameter(f"{value!r} is not one of {', '.join(map(repr, words))}.")
+        return value
+
+    return check
 
 
 def of_settings() -> dict[str, dict[str, Declared]]:
@@ -79,8 +85,7 @@ def _parameter(name: str, owners: Mapping[str, Declared], panel: str) -> inspect
     more: dict[str, Any] = {"rich_help_panel": PANELS[panel], "show_default": _shown_default(owners)}
     value: Any = NUMBERS.get(kind, bool if kind == "bool" else str)
     if choices:
-        value = StrEnum(name, list(choices))
-        more |= NAME
+        more |= {"callback": among(choices)} | NAME
     elif kind in NUMBERS:
         more |= {"min": _least(owners), "max": _most(owners), "metavar": "N" if kind == "int" else "X"}
     annotation = Annotated[value | None, Option(help=_help(owners), **more)]
@@ -91,7 +96,7 @@ def _help(owners: Mapping[str, Declared]) -> str:
     """The sentence of the option, after the models that have it; with the words that it takes."""
     sentences: dict[str, list[str]] = {}
     for owner, one in owners.items():
-        words = f": {', '.join(one.option.choices)}" if one.option.choices else ""
+        words = "" if _all_in(one.option.choices, one.option.help) else f": {', '.join(one.option.choices)}"
         sentences.setdefault(f"{one.option.help}{words}", []).append(owner)
     parts = [
         sentence[0].upper() + sentence[1:] if names == ["settings"] else f"{', '.join(names)}: {sentence}"
@@ -100,11 +105,16 @@ def _help(owners: Mapping[str, Declared]) -> str:
     return ". ".join(parts) + "."
 
 
+def _all_in(choices: Sequence[str], sentence: str) -> bool:
+    """Whether a sentence explains every word by itself."""
+    return all(f"({choice})" in sentence or f"{choice}: " in sentence for choice in choices)
+
+
 def _shown_default(owners: Mapping[str, Declared]) -> str | bool:
     defaults = {owner: one.default for owner, one in owners.items() if one.default not in (None, False)}
     if not defaults:
         return False
-    if len(set(defaults.values())) == 1:
+    if len(set(defaults.values())) == 1 and len(defaults) == len(owners):
         value = next(iter(defaults.values()))
         return "on" if value is True else f"{value}"
     return "; ".join(f"{owner}: {value}" for owner, value in defaults.items())
@@ -128,7 +138,7 @@ def group(made: list[inspect.Parameter]) -> Callable[[Callable[..., Any]], Calla
         names = [one.name for one in made]
 
         def call(**values: Any) -> Any:
-            given = {name: plain(value) for name in names if (value := values.pop(name, None)) is not None}
+            given = {name: value for name in names if (value := values.pop(name, None)) is not None}
             return function(given=given, **values)
 
         call.__signature__ = inspect.Signature([*made, *own])  # type: ignore[attr-defined]
@@ -136,11 +146,6 @@ def group(made: list[inspect.Parameter]) -> Callable[[Callable[..., Any]], Calla
         return call
 
     return decorate
-
-
-def plain(value: Any) -> Any:
-    """The word that a choice stands for; other values as they are."""
-    return value.value if isinstance(value, StrEnum) else value
 
 
 @group([*parameters(of_settings(), "settings"), *parameters(of_noise(), "noise"), *parameters(of_outputs(), "outputs")])
@@ -166,17 +171,18 @@ def training(
         ),
     ] = None,
     network: Annotated[
-        Network,
+        str,
         Option(
             help=f"{', '.join(NETWORKS)}; for heatmaps of points {', '.join(HEATMAP_NETWORKS)}. default: compact for "
             "images, an MLP for features, resnet20 for classification.",
+            callback=among(("default", *NETWORKS, *HEATMAP_NETWORKS)),
             rich_help_panel=PANELS["noise"],
             **NAME,
         ),
-    ] = Network("default"),
+    ] = "default",
 ) -> Training:
     """What all commands that train have in common; options that were not given are left out."""
-    given |= {"network": network.value}
+    given |= {"network": network}
     given |= {} if color is None else {"channels": 3 if color else 1}
     return given if size is None else given | {"size": frame_size(size)}
 
@@ -212,17 +218,18 @@ def staging(
         ),
     ] = None,
     fine_network: Annotated[
-        Network | None,
+        str | None,
         Option(
             help="Network of the second stage.",
+            callback=among(("default", *NETWORKS, *HEATMAP_NETWORKS)),
             show_default="that of --network",
             **NAME,
             **STAGES,
         ),
     ] = None,
     fine_noise: Annotated[
-        Noise | None,
-        Option(help="Its noise model.", show_default="that of --noise", **NAME, **STAGES),
+        str | None,
+        Option(help="Its noise model.", callback=among(NOISES), show_default="that of --noise", **NAME, **STAGES),
     ] = None,
     fine_size: Annotated[
         str | None,
@@ -235,18 +242,19 @@ def staging(
         ),
     ] = None,
     placing: Annotated[
-        Placing,
+        str,
         Option(
             help="Where its training crops lie. jitter: misplaced as the first stage misplaces them on validation "
             "images. folds: by networks that have not seen the image (five more trainings of the first stage).",
+            callback=among(("jitter", "folds")),
             **NAME,
             **STAGES,
         ),
-    ] = Placing("jitter"),
+    ] = "jitter",
 ) -> Staging:
     """The options of a cascade; the second stage's settings by the names that they have in the first."""
     fine = {"network": fine_network, "noise": fine_noise, "epochs": fine_epochs}
-    given = {name: plain(value) for name, value in fine.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in fine.items() if value is not None}
     if fine_size is not None:
         given["size"] = frame_size(fine_size, "--fine-size")
-    return {"cascade": cascade, "regions": regions, "placing": placing.value, "fine": given}
+    return {"cascade": cascade, "regions": regions, "placing": placing, "fine": given}

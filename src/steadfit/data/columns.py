@@ -50,7 +50,7 @@ def resolve(raw: RawTable, schema: Schema, *, labels: bool = True) -> Schema:
                 f"{raw.path}, column {schema.image!r}: expected images or features, got both. "
                 "Set image: '' to read the table without its images."
             )
-        return schema
+        return dataclasses.replace(schema, units=schema.units or ("px" if schema.dims == 2 else ""))
     return dataclasses.replace(schema, features=schema.features or _other_numeric(raw, schema))
 
 

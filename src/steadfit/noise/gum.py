@@ -59,7 +59,7 @@ class GaussianUniformNoise(NoiseModel):
     unit: str = option("point", "what is right or wrong as a whole", choices=UNITS)
     inner: str = "absolute"
     covariance: str = "full"
-    volume: str | float = "range"
+    volume: str | float = "trimmed"
     min_inlier_share: float = 0.01
     inflation: float = 1.5
 
@@ -80,12 +80,13 @@ class GaussianUniformNoise(NoiseModel):
             "inlier_share": torch.ones(groups),
             "covariance": torch.eye(size).repeat(groups, 1, 1),
             "box": torch.full((groups, size), 1e3),
+            "unit": torch.full((groups, size), 1e3),
             "informative": torch.ones(groups, size, dtype=torch.bool),
         }
 
     def statistics(self, chunk: Chunk, state: State) -> Sums:
         result = self._mixture().fit(self._grouped(chunk.output, chunk.target).double())
-        return Sums({name: getattr(result, name) for name in ("inlier_share", "covariance", "box", "informative")})
+        return Sums({name: getattr(result, name) for name in state})
 
     def update(self, sums: Sums, state: State) -> State:
         return dict(sums.added)
@@ -107,6 +108,7 @@ class GaussianUniformNoise(NoiseModel):
             converged=True,
             box=state["box"].double(),
             informative=state["informative"],
+            unit=state["unit"].double(),
         )
         if not len(target):
             return torch.empty_like(target)

@@ -135,7 +135,8 @@ class PredictedMixtureNoise(DistributionNoise):
     r"""A label is right, with errors as predicted for it, or wrong and anywhere: pi p(y \| x) + (1 - pi) u.
 
     Beyond the papers: GUM's robustness with a covariance of its own for every label. u is 1 over the volume of the box
-    around the training labels of a point; pi, the inlier share of a point, is found by EM over the whole training set
+    around the training labels of a point, gross ones left out; pi, the inlier share of a point, is found by EM over the
+    whole training set
     at every refit, the predicted densities held fixed, and so are the responsibilities r. Until the next refit the
     network minimises r times the negative log-likelihood. The warm-up is the likelihood of the Laplace family with the
     same numbers, whose gradient a wrong label cannot outgrow.

@@ -21,14 +21,17 @@ from steadfit.errors import ConfigError
 from steadfit.networks import HEATMAP_NETWORKS, NETWORKS
 from steadfit.noise import NoiseModel
 from steadfit.outputs import HeatmapReader, Heatmaps, Output
+from steadfit.training.diverging import refuse_diverged
 from steadfit.training.excess import WatchExcess
 from steadfit.training.history import History
+from steadfit.training.known import write_rows
 from steadfit.training.module import TrainingModule
 from steadfit.training.progress import Announce
 from steadfit.training.refit import RefitNoise
 from steadfit.training.regressor import InputScaling, build_regressor, named_network
 from steadfit.training.rounds import Algorithm1
-from steadfit.training.run import MODEL, Run, describe, load, read_config, save_model, write_config
+from steadfit.training.run import Run, describe, load, read_config, save_model, write_config
+from steadfit.training.run_files import MARK, MODEL
 from steadfit.training.settings import Settings, check_pair
 from steadfit.training.stopping import EarlyStop
 from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet
@@ -89,18 +92,23 @@ def fit(
         console: where progress is shown; None for silence.
 
     Raises:
-        RunError: ``out`` holds a run and ``resume`` is False, or holds another run. ConfigError: contradicting options.
+        RunError: ``out`` holds a run and ``resume`` is False, or holds another run, or a damaged one.
+        DivergedError: what is trained is no longer finite, or the run to be continued has ended so.
+        ConfigError: contradicting options.
     """
     out = Path(out)
-    parts = Parts.of(annotations, settings, network, noise)
+    Parts.of(annotations, settings, network, noise)  # refused before anything is written
     config = describe(annotations, settings, noise)
     if (out / "config.yaml").exists():
         _check_folder(out, config, settings, resume)
         if (out / MODEL).exists():
             return load(out, network=network, noise=noise)
+        refuse_diverged(out)
+    (out / MARK).unlink(missing_ok=True)
     splits = Splits.of(annotations, settings, augment)
     write_config(out, config)
-    return train(splits, settings, out, parts=parts, device=device, console=console)
+    write_rows(annotations, out)
+    return train(splits, settings, out, network=network, noise=noise, device=device, console=console)
 
 
 @dataclass(frozen=True)
@@ -159,13 +167,14 @@ def train(
     settings: Settings,
     out: Path,
     *,
-    parts: Parts | None = None,
+    network: nn.Module | None = None,
+    noise: NoiseModel | None = None,
     device: str = "auto",
     console: Console | None = None,
 ) -> Run:
     """:func:`fit` on data sets that are there already: trains, continues from ``out``'s checkpoint, saves the model."""
     schema = splits.train.annotations.schema
-    parts = Parts.of(splits.train.annotations, settings) if parts is None else parts
+    parts = Parts.of(splits.train.annotations, settings, network, noise)
     with isolate_rng(), quiet():
         torch.manual_seed(settings.seed)
         module = parts.module(splits.train, settings)

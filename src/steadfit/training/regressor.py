@@ -23,10 +23,9 @@ from steadfit.networks import (
 )
 from steadfit.networks.hourglass import prior_logit
 from steadfit.outputs import HeatmapReader, Heatmaps, Output, output_layer
+from steadfit.training.run_files import MODEL
 from steadfit.training.settings import Settings
-
-SAMPLE = 2000
-"""How many training samples the scaling of inputs is measured on."""
+from steadfit.training.trainer import some_rows
 
 
 class Exact(nn.Module):
@@ -176,12 +175,12 @@ def named_network(
 
 
 def input_scaling(train: LabelledDataset, weights: str | None = None, network: str = "default") -> InputScaling:
-    """Mean and deviation per channel or feature, over 2,000 training samples at most.
+    """Mean and deviation per feature over all training samples, or per channel over :func:`some_rows` of them.
 
     ImageNet's for a network that starts from weights that are not a run's; the mean alone for networks in grey levels.
     """
-    step = max(len(train) // SAMPLE, 1)
-    sample: Tensor = train.without_augment().__getitems__(list(range(0, len(train), step)))["input"]
+    rows = list(range(len(train))) if train.annotations.images is None else some_rows(len(train), train.seed)
+    sample: Tensor = train.without_augment().__getitems__(rows)["input"]
     images = sample.dtype == torch.uint8
     if images and weights is not None and not Path(weights).is_dir():
         mean, deviation = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_DEVIATION)
@@ -207,7 +206,7 @@ def _loaded_output(network: nn.Module, weights: str | None, n_outputs: int) -> b
     if weights is None:
         return False
     run = Path(weights).is_dir()
-    path = Path(weights) / "model.safetensors" if run else weights
+    path = Path(weights) / MODEL if run else weights
     loaded = load_weights(network, path, prefix="network." if run else "")
     output = output_layer(network, n_outputs)
     names = [name for name, part in network.named_modules() if part is output]

@@ -54,9 +54,14 @@ class Settings:
     size: int | tuple[int, int] | None = None
 
     protocol: str = option(
-        None, "how the step size goes and when things happen; steady unless given, of classes one-cycle",
+        None,
+        "how the step size goes and when things happen; steady unless given, of classes one-cycle. steady: one cycle, "
+        "refit after every epoch. paper: DeepGUM's Algorithm 1 (L2 first, then rounds). staged: the Huber "
+        "distribution's (head first, then falling steps), for pre-trained networks. hourglass: anchor loss's for "
+        "poses. convnet: Tukey's, for that network. Of classes one-cycle: a rise and a cosine. cifar: anchor loss's "
+        "on CIFAR. imagenet: anchor loss's on ImageNet",
         choices=tuple(PLANS),
-    )  # fmt: skip
+    )
     epochs: int | None = option(None, "passes over the training set; the protocol's, 30, unless given", low=1)
     batch_size: int = option(None, "samples a step; 64 unless given, of classes 128", low=1)
     lr: float | None = option(None, "largest step size; the protocol's unless given", above=0.0)

@@ -1,37 +1,36 @@
-"""The options that commands have beside those of training: data, folders, what the columns mean, measures."""
+"""The options that commands have in addition to those of training: data, folders, what the columns mean, measures."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 from typer import Argument, Option
 
-from steadfit.cli_words import (
-    CLASS_LOSSES,
-    COMPARED_LOSSES,
-    COMPARED_NOISES,
-    HEATMAP_LOSSES,
-    BoxFit,
-    Device,
-    Measure,
-    Noise,
-    Sides,
-    Task,
-    View,
-    Visibility,
-    Weigh,
-)
+from steadfit.cli.training import CLASS_LOSSES, HEATMAP_LOSSES, NAME, NOISES, among
+
+# These words are repeated here, as --help must not import torch; a test compares them with the library's.
+Task = StrEnum("Task", ["regression", "classification"])
+Device = StrEnum("Device", ["auto", "cpu", "cuda", "mps"])
+View = StrEnum("View", ["mirror", "scales"])
+Measure = StrEnum("Measure", ["median", "mean"])
+Weigh = StrEnum("Weigh", ["auto", "estimate", "none"])
+Kind = StrEnum("Kind", ["ngo", "l_ugo", "g_ugo", "swap", "gaussian", "symmetric"])
+Split = StrEnum("Split", ["train", "val", "test", "all"])
+Sides = StrEnum("Sides", ["person", "observer"])
+Visibility = StrEnum("Visibility", ["occluded", "missing"])
+BoxFit = StrEnum("BoxFit", ["inside", "stretch"])
+COMPARED_NOISES = ("l2", "huber", "tukey", "gum")
+COMPARED_LOSSES = ("ce", "bce", "ohem", "focal", "anchor")
 
 MEANING: dict[str, Any] = {
     "rich_help_panel": "What the columns mean (overrides dataset.yaml)",
     "show_default": False,
 }
-AUTO: dict[str, Any] = {"show_default": False}
-NAME: dict[str, Any] = {"metavar": "NAME"}  # where the words would fill the column; the help text has them
 
 Table = Annotated[Path, Argument(help="CSV or Parquet table, or a folder with annotations.csv.", show_default=False)]
 Data = Annotated[
@@ -53,7 +52,13 @@ Truth = Annotated[
     Path | None, Option(help="truth.csv of 'steadfit corrupt': scores the suspects.", exists=True, dir_okay=False)
 ]
 NoiseOf = Annotated[
-    Noise, Option("--noise", help=f"What training believes about label errors: {', '.join(Noise)}.", **NAME)
+    str,
+    Option(
+        "--noise",
+        help=f"What training believes about label errors: {', '.join(NOISES)}.",
+        callback=among(NOISES),
+        **NAME,
+    ),
 ]
 TaskOf = Annotated[
     Task,

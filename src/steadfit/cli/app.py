@@ -9,22 +9,29 @@ import typer
 from rich.console import Console
 from typer import Context, Option
 
-from steadfit.cli_errors import EXIT_CODES, Commands
-from steadfit.cli_options import (
+import steadfit
+from steadfit._console import say
+from steadfit.cli.errors import EXIT_CODES, Commands
+from steadfit.cli.options import (
+    COMPARED_LOSSES,
+    COMPARED_NOISES,
     CalibratedViews,
     ClassRuns,
     Columns,
     Coverage,
     Data,
+    Device,
     ErrorOf,
     Failure,
     Hardware,
     HeldOut,
     Inputs,
     Json,
+    Kind,
     Label,
     Length,
     Losses,
+    Measure,
     Methods,
     NoiseOf,
     Out,
@@ -36,39 +43,30 @@ from steadfit.cli_options import (
     Runs,
     Seed,
     SkipBad,
+    Split,
     Table,
+    Task,
     TaskOf,
     Truth,
     TwoMethods,
     Views,
+    Weigh,
     Weighing,
     Within,
     columns,
     options_of,
 )
-from steadfit.cli_settings import (
-    check_loss,
-    classifier_settings,
+from steadfit.cli.settings import (
+    CASCADES_ONLY,
+    CLASSES_ONLY,
+    class_settings,
     compared_settings,
     fine_settings,
+    network_settings,
     refuse,
-    regression_settings,
     words,
 )
-from steadfit.cli_training import Staging, Training, staging, training
-from steadfit.cli_words import (
-    COMPARED_LOSSES,
-    COMPARED_NOISES,
-    FOR_CASCADES,
-    FOR_CLASSIFICATION,
-    Device,
-    Kind,
-    Measure,
-    Noise,
-    Split,
-    Task,
-    Weigh,
-)
+from steadfit.cli.training import Staging, Training, staging, training
 
 app = typer.Typer(
     cls=Commands,
@@ -79,6 +77,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(console, f"steadfit {steadfit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def version(
+    show: Annotated[
+        bool, Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 @app.command()
@@ -104,7 +117,7 @@ def fit(
     settings: Training,
     stages: Staging,
     task: TaskOf = Task.regression,
-    noise: NoiseOf = Noise.gum,
+    noise: NoiseOf = "gum",
     out: Out = Path("run"),
     resume: Annotated[bool, Option("--resume", help="Continue a stopped run to the same result.")] = False,
     skip_bad: SkipBad = False,
@@ -123,18 +136,16 @@ def fit(
     from steadfit import recipes
 
     if not stages["cascade"]:
-        refuse(ctx, *FOR_CASCADES, where="without --cascade")
+        refuse(ctx, *CASCADES_ONLY, where="without --cascade")
     if task is Task.classification:
         refuse(ctx, "cascade", where="with --task classification")
-        given = classifier_settings(ctx, settings, seed=seed)
-        check_loss(ctx, given.loss)
+        given = class_settings(ctx, settings, seed=seed)
         recipes.check_start([out], resume=resume, device=device.value)
         classes = recipes.open_classes(table, label=label, console=console, skip_bad=skip_bad, seed=seed)
         recipes.fit_classifier(classes, given, out, resume=resume, device=device.value, console=console)
         return
-    chosen = regression_settings(ctx, settings, noise=noise.value, seed=seed, fine=stages["fine"])
+    chosen = network_settings(ctx, settings, noise=noise, seed=seed, fine=stages["fine"])
     fine = fine_settings(chosen, stages["fine"])
-    check_loss(ctx, chosen.loss)
     recipes.check_start([out], resume=resume, device=device.value)
     annotations = recipes.open_table(table, schema, console=console, skip_bad=skip_bad, seed=seed)
     wrong = None if truth is None else recipes.read_truth(truth, annotations)
@@ -178,19 +189,17 @@ def compare(
         refuse(ctx, "loss", where="with --losses")
     if task is Task.classification:
         refuse(ctx, "loss", where="with several classifiers, which --losses names")
-        given = classifier_settings(ctx, settings, seed=seed)
         names = names or list(COMPARED_LOSSES)
         recipes.check_losses(names, seeds)
-        check_loss(ctx, *names)
+        given = class_settings(ctx, settings, seed=seed, losses=names)
         classes = recipes.open_classes(table, label=label, console=console, skip_bad=skip_bad, seed=seed)
         recipes.compare_losses(
             classes, names, given, out, seeds=seeds, resume=resume, device=device.value, console=console
         )
         return
     noises = words(methods) if methods is not None else ["gum"] if names else list(COMPARED_NOISES)
-    chosen = compared_settings(ctx, settings, noises, seed=seed)
+    chosen = compared_settings(ctx, settings, noises, seed=seed, losses=names)
     runs = recipes.variants(noises, names, chosen)
-    check_loss(ctx, *(names or [chosen.loss]))
     recipes.check_start([out / "runs" / name for name in runs], resume=resume, device=device.value)
     annotations = recipes.open_table(
         table, schema, console=console, skip_bad=skip_bad, seed=seed, need_splits=("train", "val", "test")
@@ -226,7 +235,6 @@ def convergence(
 
     names = words(methods)
     chosen = compared_settings(ctx, settings, names, seed=seed)
-    check_loss(ctx, chosen.loss)
     recipes.check_study(names, runs, measure.value, within)
     folders = [out / "runs" / f"{name}-{seed + k}" for k in range(runs) for name in names]
     recipes.check_start(folders, resume=resume, device=device.value)
@@ -257,13 +265,13 @@ def predict(
 
     if recipes.is_classifier(run):
         refuse(ctx, "view", "coverage", "overlays", where="with a classifier")
-        _say(f"Predictions: {recipes.predict_classes(run, inputs, out, skip_bad=skip_bad)}")
+        say(console, f"Predictions: {recipes.predict_classes(run, inputs, out, skip_bad=skip_bad)}")
         return
     views = [one.value for one in view or []]
     written = recipes.predict_to(
         run, inputs, out, overlays=overlays, views=views, coverage=coverage, skip_bad=skip_bad, console=console
     )
-    _say(f"Predictions: {written}")
+    say(console, f"Predictions: {written}")
 
 
 @app.command()
@@ -295,7 +303,7 @@ def evaluate(
             run, table, split=split.value, label=label, skip_bad=skip_bad, out=out, console=console
         )
         return
-    refuse(ctx, *FOR_CLASSIFICATION, where="with a regression run")
+    refuse(ctx, *CLASSES_ONLY, where="with a regression run")
     recipes.evaluate_run(
         run, table, split=split.value, threshold=threshold, alpha=pck, pcp=pcp,
         views=[one.value for one in view or []], normalizer=normalizer, skip_bad=skip_bad, out=out, console=console,
@@ -348,11 +356,7 @@ def corrupt(
     written, wrong = recipes.corrupt_dataset(
         annotations, out, kind=kind.value, share=share, seed=seed, splits=parts, width=width, std=std
     )
-    _say(f"{written}: {wrong:.1%} of the labels in {' and '.join(parts)} are wrong.")
-
-
-def _say(text: str) -> None:
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
+    say(console, f"{written}: {wrong:.1%} of the labels in {' and '.join(parts)} are wrong.")
 
 
 def main() -> None:
