@@ -34,8 +34,9 @@ def posed(faces: Path, steadfit: Steadfit, tmp_path_factory: pytest.TempPathFact
 def test_the_run_folder(posed: tuple[Path, Result]) -> None:
     out, result = posed
     settings = yaml.safe_load((out / "config.yaml").read_text())["settings"]
-    chosen = ("network", "loss", "gamma", "margin", "protocol", "decoding")
-    assert [settings[name] for name in chosen] == ["hourglass-light", "anchor", 1.0, None, "hourglass", "quarter"]
+    assert (settings["network"], settings["protocol"]) == ("hourglass-light", "hourglass")
+    chosen = ("name", "loss", "gamma", "margin", "decoding")
+    assert [settings["output"][name] for name in chosen] == ["heatmaps", "anchor", 1.0, None, "quarter"]
     assert "anchor+gum: epoch 2/2" in result.stdout
     assert "labels are suspect" in result.stdout
     page = (out / "report.html").read_text()

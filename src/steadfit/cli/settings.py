@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # --help must not import torch
     from steadfit.training import Settings
     from steadfit.training.classification import ClassifierSettings
 
-CLASSES_ONLY = ("label",)
+CLASSES_ONLY = ("label", "seeds")
 """Options that points and numbers do not have."""
 NUMBERS_ONLY = (
     *("noise", "truth", "methods", "points", "targets", "features", "pairs", "normalizer", "units"),
@@ -157,7 +157,8 @@ def _output(kind: type[OwnLoss], options: Mapping[str, Any], losses: Sequence[st
     """An output of that kind; an option that none of its losses takes is refused."""
     declared = of_outputs()[kind.name]
     made = kind(**{name: value for name, value in options.items() if name in declared})
-    used = [dataclasses.replace(made, loss=loss) for loss in losses] or [made]
+    known = [loss for loss in losses if loss in declared["loss"].option.choices]  # others are refused by name later
+    used = [dataclasses.replace(made, loss=loss) for loss in known] or [made]
     for name in options:
         if name not in declared or not any(one.takes(name) for one in used):
             shown = ", ".join(one.loss for one in used)

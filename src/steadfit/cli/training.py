@@ -121,7 +121,7 @@ def _shown_default(owners: Mapping[str, Declared]) -> str | bool:
 
 
 def _least(owners: Mapping[str, Declared]) -> float | None:
-    found = [one.option.low if one.option.above is None else one.option.above for one in owners.values()]
+    found = [one.option.low for one in owners.values()]  # a bound that is excluded is checked by the model
     return None if None in found else min(value for value in found if value is not None)
 
 

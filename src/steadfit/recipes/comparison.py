@@ -84,7 +84,7 @@ def compare(
     _significance(results)
     ranked = results | {method: _diverged(one) for method, one in diverged.items()}
     _write_numbers(out, results, ranked)
-    config = {"data": annotations.path.name} | settings.to_dict() | {"noise": ", ".join(methods)}
+    config = {"data": annotations.path.name} | settings.shown() | {"noise": ", ".join(methods)}
     config |= {"loss": ", ".join(losses)} if losses else {}
     config |= {method: when_diverged(one) for method, one in diverged.items()}
     _write_report(out, annotations, results, judgements, histories, config, truth, title)

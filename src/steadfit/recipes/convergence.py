@@ -106,7 +106,7 @@ def convergence(
     result = _numbers(found, test, unit=annotations.schema.units)
     result["diverged"] = {name: {"epoch": one.epoch, "batch": one.batch} for name, one in diverged.items()}
     _write_numbers(out, found, test, result)
-    config = {"data": annotations.path.name} | settings.to_dict() | {"noise": ", ".join(methods), "seeds": seeds}
+    config = {"data": annotations.path.name} | settings.shown() | {"noise": ", ".join(methods), "seeds": seeds}
     config |= {name: when_diverged(one) for name, one in diverged.items()}
     report_convergence(out, config=config, found=found, histories=histories, test=test, unit=annotations.schema.units)
     if console is not None:

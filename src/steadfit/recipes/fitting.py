@@ -229,7 +229,7 @@ def write_report(
     report_run(
         run.folder,
         config={name: value for name, value in config.items() if name != "format_version"}
-        | {"data": shown_path(config["data"])},
+        | {"data": shown_path(config["data"]), "settings": run.settings.shown()},
         metrics=json.loads((run.folder / "metrics.json").read_text(encoding="utf-8")),
         histories=histories,
         table=table,

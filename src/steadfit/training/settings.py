@@ -50,7 +50,6 @@ class Settings:
     noise: str | NoiseModel = option(None, "what training believes about label errors", command_line=False)
     output: OwnLoss | None = None
     network: str = "default"
-    seed: int = option(0, "of initial weights, order, mirroring, warps and drawn splits", low=0, command_line=False)
     size: int | tuple[int, int] | None = None
 
     protocol: str = option(
@@ -71,6 +70,7 @@ class Settings:
         None, "stop after so many epochs without a lower validation loss, 0 for never; the protocol's unless given",
         low=0,
     )  # fmt: skip
+    seed: int = option(0, "of initial weights, order, mirroring, warps and drawn splits", low=0, command_line=False)
     residuals: str = option(
         "pass", "what refits see: a forward pass over the training set (pass), or what the epoch saw (epoch)",
         choices=("pass", "epoch"),
@@ -166,6 +166,14 @@ class Settings:
         usual = PLANS[self.protocol].noise_model(model.name)
         changed = {key: value for key, value in chosen(model).items() if value != getattr(usual, key)}
         return dataclasses.replace(self, noise=named_noise(name, PLANS[self.protocol], changed))
+
+    def shown(self) -> dict[str, Any]:
+        """What a person reads of the settings: plain values, the noise model's and the output's among them."""
+        values = self.to_dict()
+        for what in ("output", "noise"):
+            described = values.pop(what) or {}
+            values = {what: described["name"]} | values | described if described else values
+        return {name: value for name, value in values.items() if name != "name"}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, for ``config.yaml``; :meth:`from_dict` reads them back."""
