@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from steadfit import _checks
-from steadfit.core import predicted
+from steadfit.core import predicted, widths
 from steadfit.core.elliptical import LOCATIONS, norm
 from steadfit.core.penalties import Absolute, Charbonnier, Huber, Penalty, Squared
-from steadfit.core.sums import Sums, largest
+from steadfit.core.sums import Sums
 from steadfit.distributions import Elliptical
 from steadfit.losses.elliptical import negative_log_likelihood
 from steadfit.noise.base import NoiseModel, State, trust_of_labels
 from steadfit.noise.sums import Chunk
 
-EM_ROUNDS = 201
-"""Rounds of a refit of the mixture: one for the box, and at most 200 of EM."""
+EM_ROUNDS = 200
+"""At most, in a refit of the mixture."""
 FAMILIES: dict[str, Penalty] = {
     "gauss": Squared(),
     "laplace": Absolute(),
@@ -179,28 +179,44 @@ class PredictedMixtureNoise(DistributionNoise):
         return self._nll(Absolute(), output, target)
 
     def begin(self, state: State) -> State:
+        points, dims = state["box"].shape
         half = torch.full_like(state["inlier_share"], 0.5)
-        return state | {"inlier_share": half, "moved": torch.ones_like(half), "left": torch.tensor(EM_ROUNDS)}
+        own = {"inlier_share": half, "moved": torch.ones_like(half), "left": torch.tensor(EM_ROUNDS)}
+        return state | own | widths.begin(points, dims, state["box"].device)
 
     def statistics(self, chunk: Chunk, state: State) -> Sums:
-        """The ends of the box in the first round, then the responsibilities under it."""
-        if int(state["left"]) == EM_ROUNDS:
+        """How far the labels reach, for the box; then the responsibilities under it, and the log-likelihood's gain."""
+        if not widths.finished(state):
             _, target = self.checked(chunk.output, chunk.target)
-            return Sums(largest={"high": largest(target.double()), "low": largest(-target.double())})
+            return widths.statistics(target.double(), state)
         log_p = chunk.once((self, "log_p"), lambda: self._log_density(chunk.output, chunk.target, 1.0))
-        inlier = torch.sigmoid(_logit(state["inlier_share"]) + self._log_odds(log_p, state["box"]))
-        return Sums({"inliers": inlier.nansum(dim=0), "labels": (~inlier.isnan()).sum(dim=0)})
+        gain, share = self._log_odds(log_p, state["box"]), state["inlier_share"]
+        inlier = torch.sigmoid(_logit(share) + gain)
+        raised = torch.logaddexp(share.log() + gain, torch.log1p(-share)) - gain
+        sums = {"inliers": inlier, "raised": raised, "labels": (~inlier.isnan()).double()}
+        return Sums({name: value.nansum(dim=0) for name, value in sums.items()})
 
     def update(self, sums: Sums, state: State) -> State:
-        """The box, then pi of every point by EM with fixed densities; 1 where nothing is annotated."""
-        left = state["left"] - 1
-        if "high" in sums.largest:
-            width = sums.largest["high"] + sums.largest["low"]
-            return state | {"box": torch.where(width.isfinite() & (width > 0), width, 1.0), "left": left}
-        share = (sums.added["inliers"] / sums.added["labels"]).nan_to_num(nan=1.0).clamp(self.min_inlier_share, 1.0)
-        return state | {"inlier_share": share, "moved": (share - state["inlier_share"]).abs(), "left": left}
+        """The box; then pi of every point by EM with fixed densities.
+
+        At last it is 1 where nothing is annotated, and where the uniform raises the log-likelihood by less than
+        3 + log n: on clean labels it would else take in some of the tail.
+        """
+        if not widths.finished(state):
+            found = widths.update(sums, state)
+            return found | {"box": _box(found["width_trimmed"])} if widths.finished(found) else found
+        share, labels = state["inlier_share"], sums.added["labels"]
+        if self._converged(state):
+            clean = sums.added["raised"] < 3 + labels.clamp(min=1).log()
+            return state | {"inlier_share": torch.where(clean, 1.0, share), "judged": torch.tensor(True)}
+        new = (sums.added["inliers"] / labels).nan_to_num(nan=1.0).clamp(self.min_inlier_share, 1.0)
+        return state | {"inlier_share": new, "moved": (new - share).abs(), "left": state["left"] - 1}
 
     def settled(self, state: State) -> bool:
+        return "judged" in state
+
+    @staticmethod
+    def _converged(state: State) -> bool:
         return bool((state["moved"] < 1e-7).all()) or int(state["left"]) == 0
 
     def _log_density(self, output: Tensor, target: Tensor, inflation: float) -> Tensor:
@@ -245,3 +261,8 @@ class PredictedMixtureNoise(DistributionNoise):
 def _logit(share: Tensor) -> Tensor:
     """log(pi/(1 - pi)), finite at pi = 1."""
     return torch.logit(share, eps=torch.finfo(torch.float64).eps)
+
+
+def _box(width: Tensor) -> Tensor:
+    """The box's sides; 1 where nothing varies or is annotated."""
+    return torch.where(width.isfinite() & (width > 0), width, 1.0)
