@@ -26,6 +26,10 @@ FAMILIES: dict[str, Penalty] = {
 }
 """The proper penalties by the names of their distributions."""
 
+LEAST_BOX = 9.0
+"""A side of the mixture's box is at least that many predicted deviations (their geometric mean): a box as narrow as the
+right labels explains them as well as the predictions do."""
+
 
 @dataclass(frozen=True)
 class DistributionNoise(NoiseModel):
@@ -162,7 +166,8 @@ class PredictedMixtureNoise(DistributionNoise):
         return self._nll(Absolute(), output, target)
 
     def refit(self, output: Tensor, target: Tensor, state: State) -> State:
-        box = _box(target)
+        deviation = torch.exp(-self._distance(output, target)[1].mean(dim=0) / target.shape[-1])  # (K,)
+        box = torch.maximum(_box(target), LEAST_BOX * deviation.unsqueeze(-1))
         gain = self._log_odds(output, target, box, 1.0)
         return {name: value.to(state[name]) for name, value in (("inlier_share", self._share(gain)), ("box", box))}
 
