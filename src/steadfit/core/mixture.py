@@ -15,7 +15,7 @@ from torch import Tensor
 from steadfit import _checks
 from steadfit.core import gaussian
 from steadfit.core.em import Residuals, State, Watch, clean_sums, expectation, start_sums, step_sums
-from steadfit.core.scale import MAD_TO_SIGMA, innermost_from
+from steadfit.core.scale import MAD_TO_SIGMA, innermost_from, middle
 from steadfit.core.sums import Sums
 from steadfit.core.widths import Widths
 from steadfit.errors import ConvergenceWarning
@@ -209,11 +209,11 @@ class GaussianUniform:
 
     def begun(self, widths: Widths, data: Residuals, sums: Sums) -> State:
         """The state at which EM starts, from :func:`~steadfit.core.em.start_sums` of all residuals."""
-        spread = (MAD_TO_SIGMA * widths.median / data.unit).nan_to_num(nan=1.0)  # (G, D)
+        spread = (MAD_TO_SIGMA * middle(*(widths.middle / data.unit))).nan_to_num(nan=1.0)  # (G, D)
         square, near = ((sums.added[n] / widths.count).nan_to_num(nan=1.0).sqrt() for n in ("square", "clamped"))
         spread = torch.where(spread > 0, spread, square)
         if self.volume == "trimmed":
-            inner = (innermost_from(widths.innermost, widths.count) / data.unit).nan_to_num(nan=1.0)
+            inner = innermost_from(widths.innermost / data.unit, widths.count).nan_to_num(nan=1.0)
             spread = torch.where(inner > 0, inner, torch.minimum(spread, near))
         if self.covariance == "isotropic":
             unit = gaussian.relative(data.unit)

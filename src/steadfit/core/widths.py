@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from steadfit.core.counting import Search, middle_ranks
-from steadfit.core.scale import fence_ranks, fences, fences_from, innermost_rank, middle
+from steadfit.core.scale import fence_ranks, fences, fences_from, innermost_rank
 from steadfit.core.sums import Sums, largest
 
 
@@ -23,14 +23,14 @@ class Widths:
     low: Tensor  # (G, D) the fences of trimmed_range
     high: Tensor  # (G, D)
     trimmed: Tensor  # (G, D) max - min inside the fences
-    median: Tensor  # (G, D) of |v|
+    middle: Tensor  # (2, G, D) the two middle ones of |v|; their mean is the median
     innermost: Tensor  # (G, D) |v| at innermost_rank
 
     @classmethod
     def of(cls, value: Tensor) -> Widths:
         """By sorting all values."""
         low, high = fences(value)
-        search = _sizes_at(value)
+        sizes = _sizes_at(value)
         top, bottom = largest(value), largest(-value)
         inside = _within(value, low, high)
         trimmed = largest(inside) + largest(-inside)
@@ -41,8 +41,8 @@ class Widths:
             low=low,
             high=high,
             trimmed=_known(trimmed),
-            median=middle(*search[:2]),
-            innermost=search[2],
+            middle=sizes[:2],
+            innermost=sizes[2],
         )
 
     @classmethod
@@ -81,10 +81,10 @@ def update(sums: Sums, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if not values.done:
         return dict(state) | values.named("value_") | sizes.named("size_")
     low, high = fences_from(values.values())
-    found = {"count": values.count, "low": low, "high": high}
-    found |= {"median": middle(*sizes.values()[:2]), "innermost": sizes.values()[2]}
+    found = {"count": values.count, "low": low, "high": high, "innermost": sizes.values()[2]}
     widths = {f"width_{name}": each.view_as(top) for name, each in found.items()}
-    return dict(state) | widths | {"width_range": top + bottom, "width_size": torch.maximum(top, bottom)}
+    widths |= {"width_range": top + bottom, "width_size": torch.maximum(top, bottom)}
+    return dict(state) | widths | {"width_middle": sizes.values()[:2].view(2, *top.shape)}
 
 
 def finished(state: Mapping[str, Tensor]) -> bool:

@@ -13,7 +13,7 @@ from steadfit import _checks
 from steadfit.core import predicted, widths
 from steadfit.core.elliptical import LOCATIONS, norm
 from steadfit.core.penalties import Absolute, Charbonnier, Huber, Penalty, Squared
-from steadfit.core.sums import Sums
+from steadfit.core.sums import Sums, joined
 from steadfit.distributions import Elliptical
 from steadfit.losses.elliptical import negative_log_likelihood
 from steadfit.noise.base import NoiseModel, State, trust_of_labels
@@ -28,6 +28,10 @@ FAMILIES: dict[str, Penalty] = {
     "charbonnier": Charbonnier(),
 }
 """The proper penalties by the names of their distributions."""
+
+LEAST_BOX = 9.0
+"""A side of the mixture's box is at least that many predicted deviations (their geometric mean): a box as narrow as the
+right labels explains them as well as the predictions do."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +94,15 @@ class DistributionNoise(NoiseModel):
         return torch.where(present, nll if weight is None else nll * weight, 0.0)
 
     def _distance(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """||A (y - mu)|| of every label, (N, K), NaN where it is missing or has no verdict, and log|A|; in float64."""
+        """||A (y - mu)|| of every label, NaN where it is missing or has no verdict, and log|A|; (N, K) in float64."""
         output, target = self.checked(output, target)
         numbers = self._numbers(output.double(), target.shape[-1])
-        judged = numbers.isfinite().all(dim=-1) & ~target.isnan().any(dim=-1)
-        numbers = torch.where(judged.unsqueeze(-1), numbers, 0.0)  # eigenvalues of NaN are an error
+        finite = numbers.isfinite().all(dim=-1)
+        judged = finite & ~target.isnan().any(dim=-1)
+        numbers = torch.where(finite.unsqueeze(-1), numbers, 0.0)  # eigenvalues of NaN are an error
         known = torch.where(judged.unsqueeze(-1), target.double(), 0.0)
         residual, log_det = predicted.residual(numbers, known, self.covariance, self.location, self.floor)
-        return norm(residual).masked_fill(~judged, torch.nan), log_det
+        return norm(residual).masked_fill(~judged, torch.nan), log_det.masked_fill(~finite, torch.nan)
 
 
 def _of_wholes(trust: Tensor, target: Tensor) -> Tensor:
@@ -185,11 +190,13 @@ class PredictedMixtureNoise(DistributionNoise):
         return state | own | widths.begin(points, dims, state["box"].device)
 
     def statistics(self, chunk: Chunk, state: State) -> Sums:
-        """How far the labels reach, for the box; then the responsibilities under it, and the log-likelihood's gain."""
+        """How far labels and predictions reach, for the box; then responsibilities, and the log-likelihood's gain."""
+        distance, log_det = chunk.once((self, "distance"), lambda: self._distance(chunk.output, chunk.target))
         if not widths.finished(state):
-            _, target = self.checked(chunk.output, chunk.target)
-            return widths.statistics(target.double(), state)
-        log_p = chunk.once((self, "log_p"), lambda: self._log_density(chunk.output, chunk.target, 1.0))
+            own = Sums({"log_det": log_det.nansum(dim=0), "predictions": (~log_det.isnan()).sum(dim=0)})
+            return joined(own, widths.statistics(chunk.target.double(), state))
+        dims = chunk.target.shape[-1]
+        log_p = chunk.once((self, "log_p"), lambda: self._log_density(distance, log_det, dims, 1.0))
         gain, share = self._log_odds(log_p, state["box"]), state["inlier_share"]
         inlier = torch.sigmoid(_logit(share) + gain)
         raised = torch.logaddexp(share.log() + gain, torch.log1p(-share)) - gain
@@ -204,7 +211,7 @@ class PredictedMixtureNoise(DistributionNoise):
         """
         if not widths.finished(state):
             found = widths.update(sums, state)
-            return found | {"box": _box(found["width_trimmed"])} if widths.finished(found) else found
+            return found | {"box": self._box(sums, found)} if widths.finished(found) else found
         share, labels = state["inlier_share"], sums.added["labels"]
         if self._converged(state):
             clean = sums.added["raised"] < 3 + labels.clamp(min=1).log()
@@ -219,10 +226,16 @@ class PredictedMixtureNoise(DistributionNoise):
     def _converged(state: State) -> bool:
         return bool((state["moved"] < 1e-7).all()) or int(state["left"]) == 0
 
-    def _log_density(self, output: Tensor, target: Tensor, inflation: float) -> Tensor:
-        """log p(y | x), (N, K), in float64; NaN where the label is missing or has no verdict."""
-        distance, log_det = self._distance(output, target)
-        dims = target.shape[-1]
+    @staticmethod
+    def _box(sums: Sums, state: State) -> Tensor:
+        """The labels' trimmed range, 1 where nothing varies or is annotated, but at least nine predicted deviations."""
+        trimmed = state["width_trimmed"]
+        box = torch.where(trimmed.isfinite() & (trimmed > 0), trimmed, 1.0)
+        mean = sums.added["log_det"] / sums.added["predictions"].clamp(min=1)
+        return torch.maximum(box, LEAST_BOX * torch.exp(-mean / box.shape[-1]).unsqueeze(-1))
+
+    def _log_density(self, distance: Tensor, log_det: Tensor, dims: int, inflation: float) -> Tensor:
+        """log p(y | x), (N, K), from :meth:`_distance`; NaN where the label is missing or has no verdict."""
         log_p = log_det - dims / 2 * math.log(inflation) - self.penalty.log_normalizer(dims)
         return log_p - self.penalty.rho(distance / math.sqrt(inflation))
 
@@ -233,7 +246,7 @@ class PredictedMixtureNoise(DistributionNoise):
 
     def _responsibility(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         """Inlier posterior of every label, (N, K); NaN where it is missing or has no verdict."""
-        log_p = self._log_density(output, target, self.inflation)
+        log_p = self._log_density(*self._distance(output, target), target.shape[-1], self.inflation)
         prior = _logit(state["inlier_share"].double())
         return torch.sigmoid(prior + self._log_odds(log_p, state["box"])).to(target.dtype)
 
@@ -261,8 +274,3 @@ class PredictedMixtureNoise(DistributionNoise):
 def _logit(share: Tensor) -> Tensor:
     """log(pi/(1 - pi)), finite at pi = 1."""
     return torch.logit(share, eps=torch.finfo(torch.float64).eps)
-
-
-def _box(width: Tensor) -> Tensor:
-    """The box's sides; 1 where nothing varies or is annotated."""
-    return torch.where(width.isfinite() & (width > 0), width, 1.0)
