@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from steadfit._console import say
 from steadfit.data import Annotations
 from steadfit.data.files import atomic_path, write_json
 from steadfit.data.images import read_image
@@ -17,12 +18,13 @@ from steadfit.data.regions import Region, read_regions
 from steadfit.recipes.fitting import Flags, check_rows, check_start, tell, trained, write_labels, write_report
 from steadfit.recipes.poses import pose_figures, shown_rows
 from steadfit.reports.cascade import crop_figure
-from steadfit.reports.values import short
+from steadfit.reports.values import behind, short
 from steadfit.training import Judgement, Settings
 from steadfit.training.cascade import CoarseToFine, default_regions, fit_cascade
 from steadfit.training.cascade.fit import check_table
 from steadfit.training.cascade.run import COARSE
 from steadfit.training.outcome import by_split, summarize
+from steadfit.training.run_files import read_history
 
 SHOWN = 4  # images with their crops
 
@@ -68,7 +70,7 @@ def fit_cascade_run(
         figures = _figures(cascade, annotations, first, judgement)
         write_report(cascade, annotations, trained(table), histories, figures)
     if console is not None:
-        console.print(_gain(metrics, annotations.schema.units), highlight=False, markup=False, soft_wrap=True)
+        say(console, _gain(metrics, annotations.schema.units))
         tell(cascade, table, judgement, annotations, console, brief=False)
     return cascade
 
@@ -89,7 +91,7 @@ def _histories(cascade: CoarseToFine) -> dict[str, pd.DataFrame]:
     stages = {COARSE: cascade.coarse} | {
         region.name: run for region, run in zip(cascade.regions, cascade.fine, strict=True)
     }
-    return {name: pd.read_csv(run.folder / "history.csv") for name, run in stages.items()}
+    return {name: read_history(run.folder) for name, run in stages.items()}
 
 
 def _figures(
@@ -111,5 +113,5 @@ def _figures(
 def _gain(metrics: Mapping[str, Any], unit: str) -> str:
     """One line on what the second stage brought."""
     split = next(name for name in ("test", "val", "train") if name in metrics)
-    alone, both = (f"{short(found[split]['point_error'])} {unit}" for found in (metrics[COARSE], metrics))
+    alone, both = (f"{short(found[split]['point_error'])}{behind(unit)}" for found in (metrics[COARSE], metrics))
     return f"Mean error on {split} labels: {alone} with the first stage alone, {both} with both."

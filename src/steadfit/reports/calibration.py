@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from steadfit.metrics.calibration import Calibration, Coverage, Pit, Reliability
 from steadfit.reports.style import FAINT, RIGHT, WRONG, house_style, legend_above, new_figure, no_data, percent_axis
+from steadfit.reports.values import bracketed
 
 COLOURS = (WRONG, RIGHT, "#009E73", "#CC79A7")
 MARKERS = ("o", "s", "^", "D")
@@ -75,7 +76,8 @@ def _frame_errors(axes: Axes, drawn: list[Calibration], unit: str) -> None:
     low, high = (values.min() / 1.25, values.max() * 1.25) if logarithmic else (0.0, 1.1 * max(values.max(), 1e-300))
     axes.plot([low, high], [low, high], color=FAINT, ls="--", lw=1.2, zorder=0)
     axes.set(
-        title="expected and real error", xlabel=f"expected error ({unit})", ylabel=f"mean error ({unit})",
+        title="expected and real error",
+        xlabel=f"expected error{bracketed(unit)}", ylabel=f"mean error{bracketed(unit)}",
         xlim=(low, high), ylim=(low, high),
     )  # fmt: skip
     if logarithmic:

@@ -20,7 +20,7 @@ from steadfit.reports.html import embedded, render
 from steadfit.reports.methods import Mark, marks
 from steadfit.reports.races import HEADS, Tests, convergence_frame, explained, factor, verdicts
 from steadfit.reports.style import FAINT, house_style, legend_above, method_handles, new_figure, no_data, save
-from steadfit.reports.values import DASH, as_text, flat, seconds, short
+from steadfit.reports.values import DASH, as_text, bracketed, flat, seconds, short
 
 Histories = Mapping[str, Sequence[pd.DataFrame]]
 Array = NDArray[np.float64]
@@ -51,7 +51,7 @@ def convergence_figure(
     if timed:
         _by_time(panels[1], curves, race, drawn)
         _level(panels[1], race)
-    panels[0].set(ylabel=f"{measure} validation error ({unit})")
+    panels[0].set(ylabel=f"{measure} validation error{bracketed(unit)}")
     _magnitude(panels[0], curves)
     legend_above(figure, method_handles(drawn))
     return figure

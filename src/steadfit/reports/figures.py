@@ -29,7 +29,17 @@ from steadfit.reports.style import (
     no_data,
     percent_axis,
 )
-from steadfit.reports.values import DASH, count, mean_interval, number, percent, rate_interval, short, star_text
+from steadfit.reports.values import (
+    DASH,
+    bracketed,
+    count,
+    mean_interval,
+    number,
+    percent,
+    rate_interval,
+    short,
+    star_text,
+)
 
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -48,7 +58,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame], *, unit: str = "px", 
     figure = new_figure(8.0, 6.0 if below else 4.0)
     panels = figure.subplots(2 if below else 1, 1, sharex=True, squeeze=False, height_ratios=[5, 3][: 1 + below])[:, 0]
     _curves(panels[0], histories, drawn, "val_error")
-    panels[0].set(ylabel=f"validation error ({unit})")
+    panels[0].set(ylabel=f"validation error{bracketed(unit)}")
     _magnitude(panels[0], histories)
     if below:
         _curves(panels[1], histories, drawn, "suspects")
@@ -142,7 +152,7 @@ def failure_bars(results: Results, *, unit: str = "px", failure: str = "", again
     left.set(title="failure rate", xlabel=failure, yticks=range(len(results)))
     left.set_yticklabels([mark.label for mark in drawn.values()], fontsize=11)
     left.invert_yaxis()
-    right.set(title=f"mean error ({unit})")
+    right.set(title=f"mean error{bracketed(unit)}")
     percent_axis(left, "x")
     for axes in (left, right):
         axes.margins(x=0.24)
@@ -213,7 +223,7 @@ def error_cdf(
         xlim=(0.0, reach),
         ylim=(0.0, 1.0),
         ylabel="test images with a smaller error",
-        xlabel="error (% of the normalising length)" if length else f"error ({unit})",
+        xlabel="error (% of the normalising length)" if length else f"error{bracketed(unit)}",
     )
     percent_axis(axes)
     axes.legend(loc="lower right", handles=method_handles(drawn))
@@ -251,7 +261,7 @@ def trust_histogram(table: pd.DataFrame, *, unit: str = "px", bins: int = 48) ->
             ylabel="labels",
         )
         axes.grid(visible=False, axis="x")
-    panels[-1].set(xlabel=f"residual ({unit})")
+    panels[-1].set(xlabel=f"residual{bracketed(unit)}")
     panels[-1].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     legend_above(figure, [Patch(color=RIGHT, label="kept"), Patch(color=WRONG, label="suspect")])
     return figure

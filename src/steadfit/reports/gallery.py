@@ -18,7 +18,7 @@ from steadfit.audit.suspects import suspects
 from steadfit.reports.crops import Box, in_view, label_values, view
 from steadfit.reports.overlays import as_rgb
 from steadfit.reports.style import GIVEN, PREDICTED, house_style, legend_above, new_figure, no_data
-from steadfit.reports.values import short
+from steadfit.reports.values import bracketed, short
 
 JOIN = [withStroke(linewidth=2.0, foreground="#80868B")]  # a white line is lost outside the image otherwise
 
@@ -188,7 +188,7 @@ def _legend(unit: str | None, others: bool, outside: bool) -> list[Line2D]:
     if unit is not None:
         return [
             Line2D([], [], ls="", label="given", marker="s", color=GIVEN),
-            Line2D([], [], ls="", label=f"predicted ({unit})", marker="s", color="#007A4D"),
+            Line2D([], [], ls="", label=f"predicted{bracketed(unit)}", marker="s", color="#007A4D"),
         ]
     handles = [
         Line2D([], [], ls="", marker="x", ms=8, mec=GIVEN, mew=2.0, label="given"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from steadfit.reports.methods import marks
 from steadfit.reports.tables import Results, best_method
-from steadfit.reports.values import count, number, percent, seconds, short, star_text
+from steadfit.reports.values import behind, count, number, percent, seconds, short, star_text
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def cards(metrics: Mapping[str, Any], unit: str) -> list[Card]:
     metrics, rows = with_share(metrics), evaluated(metrics)
     found = ((headline, find(metrics, *headline.keys)) for headline in CARDS)
     return [
-        Card(headline.title, f"{headline.show(value)} {unit}" if headline.unit else headline.show(value),
+        Card(headline.title, f"{headline.show(value)}{behind(unit)}" if headline.unit else headline.show(value),
              headline.meaning.format(rows=rows))
         for headline, value in found
         if not math.isnan(value)
@@ -135,11 +135,11 @@ def run_lead(metrics: Mapping[str, Any], unit: str) -> str:
     error, share = find(metrics, *CARDS[0].keys), find(with_share(metrics), "suspects", "suspect_share")
     parts = []
     if not math.isnan(error):
-        parts.append(f"Predictions are off by {short(error)} {unit} on average.")
+        parts.append(f"Predictions are off by {short(error)}{behind(unit)} on average.")
         parts += [DOUBT] if "test" not in metrics and "val" in metrics else []
     alone = find(metrics.get("coarse", {}), *CARDS[0].keys)
     if not math.isnan(alone):
-        parts.append(f"The first stage alone would be off by {short(alone)} {unit}.")
+        parts.append(f"The first stage alone would be off by {short(alone)}{behind(unit)}.")
     if not math.isnan(share):
         parts.append(f"{percent(share)} of the training labels are suspect; the worst are listed below.")
     return " ".join(parts) or "The run has finished."
@@ -151,18 +151,20 @@ def compare_lead(results: Results, unit: str, against: str = "the best") -> str:
     if best is None:
         return "No method has a mean error."
     drawn, mean = marks(results), {name: number(result, "mean") for name, result in results.items()}
-    lead = f"{drawn[best].label} has the lowest mean error, {short(mean[best])} {unit}"
+    lead = f"{drawn[best].label} has the lowest mean error, {short(mean[best])}{behind(unit)}"
     rate = number(results[best], "failure_rate")
     lead += f" with {percent(rate)} failures." if not math.isnan(rate) else "."
     rest = [name for name in results if name != best and not name.startswith("oracle") and not math.isnan(mean[name])]
     if rest:
         second = min(rest, key=mean.__getitem__)
-        lead += f" The next is {drawn[second].label} with {short(mean[second])} {unit}"
+        lead += f" The next is {drawn[second].label} with {short(mean[second])}{behind(unit)}"
         worse = "significantly" if "*" in star_text(results[second]) else "but not significantly"
         lead += f", {worse} worse." if against == "the best" else "."
     if "l2" in rest and second != "l2":
-        lead += f" Trusting every label (L2) gives {short(mean['l2'])} {unit}."
+        lead += f" Trusting every label (L2) gives {short(mean['l2'])}{behind(unit)}."
     oracles = [name for name in results if name.startswith("oracle") and not math.isnan(mean[name])]
     if oracles:
-        lead += f" Knowing the wrong labels and leaving them out (oracle) gives {short(mean[oracles[0]])} {unit}."
+        lead += (
+            f" Knowing the wrong labels and leaving them out (oracle) gives {short(mean[oracles[0]])}{behind(unit)}."
+        )
     return lead

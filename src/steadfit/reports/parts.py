@@ -23,7 +23,7 @@ from steadfit.reports.joints import Groups, Measure, Results, joint_groups, pck_
 from steadfit.reports.methods import marks
 from steadfit.reports.poses import pck_joints, share_curves, threshold_axes
 from steadfit.reports.style import INK, house_style, method_handles, new_figure
-from steadfit.reports.values import percent, short
+from steadfit.reports.values import bracketed, percent, short
 
 PCP_KEYS = Measure("pcp", "pcp_by_part", {"Loose": "pcp_loose"})
 LOOSE = ":"  # the line of loose PCP, under the solid one of strict PCP
@@ -88,7 +88,7 @@ def body_table(found: Mapping[str, Any], unit: str) -> Table:
     shares = found.get("pck_by_point")
     pck = [] if shares is None else [f"PCK@{found['alpha']:g}"]
     table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 2), pad_edge=False)
-    for head in ("joint", f"error ({unit})", *pck, "part", f"strict PCP@{found['pcp_alpha']:g}"):
+    for head in ("joint", f"error{bracketed(unit)}", *pck, "part", f"strict PCP@{found['pcp_alpha']:g}"):
         table.add_column(Text(head), justify="left" if head in ("joint", "part") else "right", no_wrap=True)
     joints = [
         (name, short(error), *([] if shares is None else [percent(shares[name])]))

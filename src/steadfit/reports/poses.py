@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from steadfit.reports.joints import PCK_KEYS, Array, Groups, Measure, Results, joint_share, seeds
 from steadfit.reports.methods import Mark, marks
 from steadfit.reports.style import FAINT, house_style, legend_above, method_handles, new_figure, no_data, percent_axis
-from steadfit.reports.values import DASH, percent
+from steadfit.reports.values import DASH, bracketed, percent
 
 CONFUSIONS = {"swaps": "left and right exchanged", "double": "several peaks", "double_right": "right despite them"}
 SIDES, MIDDLE, MISSED = ("#56B4E9", "#E69F00"), "#F2F2F2", "#E5133A"
@@ -103,7 +103,7 @@ def threshold_axes(axes: Axes, alphas: ArrayLike, *, alpha: float | None, unit: 
     if alpha is not None:
         axes.axvline(alpha, color=FAINT, ls="--", lw=1.2, zorder=1)
     axes.set(xlim=(0.0, float(np.asarray(alphas).max())), ylim=(0.0, 1.0), ylabel=f"{what} within the threshold")
-    axes.set_xlabel(f"threshold ({unit})")
+    axes.set_xlabel(f"threshold{bracketed(unit)}")
     percent_axis(axes)
 
 

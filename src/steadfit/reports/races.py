@@ -13,7 +13,7 @@ from rich.text import Text
 
 from steadfit.metrics.convergence import Convergence, Race, middle
 from steadfit.reports.methods import marks
-from steadfit.reports.values import DASH, p_value, short
+from steadfit.reports.values import DASH, behind, bracketed, p_value, short
 
 Tests = Mapping[str, Mapping[str, Any]]
 
@@ -36,7 +36,7 @@ def verdict(race: Race, *, unit: str = "px", within: float = 0.0) -> str:
     if not race.seeds:
         return f"{other} has no validation error that {one} could reach."
     goal = f"{100 * within:g} % above the best validation error" if within else "the best validation error"
-    goal += f" of {other} ({short(middle(race.level))} {unit}, epoch {middle(race.reference_epochs):g})"
+    goal += f" of {other} ({short(middle(race.level))}{behind(unit)}, epoch {middle(race.reference_epochs):g})"
     counted = f"{race.reached} of {race.seeds} seed{'s' if race.seeds > 1 else ''}"
     if np.isnan(race.speed_up):
         most = " in most seeds" if race.reached else ""
@@ -49,7 +49,9 @@ def verdicts(found: Convergence, *, unit: str = "px", test: Tests | None = None)
     said = [verdict(race, unit=unit, within=found.within) for race in (found.forward, found.backward)]
     if test is None:
         return said
-    errors = [f"{mark.label} {spread(test[name]['test_error'])} {unit}" for name, mark in marks(found.methods).items()]
+    errors = [
+        f"{mark.label} {spread(test[name]['test_error'])}{behind(unit)}" for name, mark in marks(found.methods).items()
+    ]
     p = test[found.methods[1]]["p"]
     sure = "" if p is None else f"; p {p_value(p) if p < 0.001 else '= ' + p_value(p)}"
     return [*said, f"Mean error of the test images: {', '.join(errors)}{sure}."]
@@ -68,7 +70,7 @@ def convergence_frame(found: Convergence, *, unit: str = "px", test: Tests | Non
         own = found.runs[found.runs["method"] == race.method]
         row = {
             "method": mark.label,
-            f"best ({unit})": spread(own["best"]),
+            f"best{bracketed(unit)}": spread(own["best"]),
             "epoch": epoch(middle(own["best_epoch"])),
             "reached": epoch(middle(race.epochs)),
             "seeds": f"{race.reached}/{race.seeds}",
@@ -78,7 +80,7 @@ def convergence_frame(found: Convergence, *, unit: str = "px", test: Tests | Non
         if test is not None:
             result = test[race.method]
             p = DASH if result["p"] is None else f"{p_value(result['p'])} {result['stars']}".strip()
-            row |= {f"test ({unit})": spread(result["test_error"]), "p": p}
+            row |= {f"test{bracketed(unit)}": spread(result["test_error"]), "p": p}
         rows.append(row)
     return pd.DataFrame(rows, index=list(found.methods), dtype=object)
 

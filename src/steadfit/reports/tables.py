@@ -13,7 +13,19 @@ from rich.table import Table
 from rich.text import Text
 
 from steadfit.reports.methods import marks
-from steadfit.reports.values import DASH, as_text, count, mean_interval, number, p_value, percent, seconds, short
+from steadfit.reports.values import (
+    DASH,
+    as_text,
+    behind,
+    bracketed,
+    count,
+    mean_interval,
+    number,
+    p_value,
+    percent,
+    seconds,
+    short,
+)
 from steadfit.reports.values import star_text as stars
 
 Results = Mapping[str, Mapping[str, Any]]
@@ -36,11 +48,11 @@ def comparison_frame(results: Results, *, unit: str = "px") -> pd.DataFrame:
     rows = [
         {
             "method": mark.label,
-            f"mean error ({unit})": _mean(result),
+            f"mean error{bracketed(unit)}": _mean(result),
             "": stars(result),
             "p (Holm)": p_value(number(result, "p_holm")),
             "failures": percent(number(result, "failure_rate")),
-            f"RMSE ({unit})": short(number(result, "rmse")),
+            f"RMSE{bracketed(unit)}": short(number(result, "rmse")),
             "NLL (nats)": short(number(result, "nll")),
             "suspects": percent(number(result, "suspects")),
             "precision": percent(number(result, "precision")),
@@ -132,7 +144,8 @@ def fit_summary(
     ]
     if suspect.any():
         median = {flag: float(table.loc[suspect == flag, "residual"].median()) for flag in (True, False)}
-        lines.append(f"Median residual: {short(median[True])} {unit} (suspects), {short(median[False])} {unit} (kept).")
+        suspects, kept = (f"{short(median[flag])}{behind(unit)}" for flag in (True, False))
+        lines.append(f"Median residual: {suspects} (suspects), {kept} (kept).")
     lines.append(f"Estimated error rate: {percent(error_rate)} of the training labels.")
     lines += _truth(table, suspect)
     if path is not None:

@@ -33,6 +33,24 @@ def short(value: float, digits: int = 3) -> str:
     return f"{value:.{max(digits - 1 - magnitude, 0)}f}"
 
 
+def behind(unit: str) -> str:
+    """A unit behind a number; nothing where there is none.
+
+    >>> behind("px"), behind("")
+    (' px', '')
+    """
+    return f" {unit}" if unit else ""
+
+
+def bracketed(unit: str) -> str:
+    """A unit behind the name of a quantity; nothing where there is none.
+
+    >>> bracketed("px"), bracketed("")
+    (' (px)', '')
+    """
+    return f" ({unit})" if unit else ""
+
+
 def percent(value: float, digits: int = 1) -> str:
     """A share in [0, 1] as a percentage.
 

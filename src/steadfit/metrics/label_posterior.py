@@ -44,7 +44,7 @@ def right_labels(
     p_tau is the prediction with its covariance times tau², gamma_k uniform over the trimmed range of point k's
     residuals, which gross ones don't move. EM
     for the two numbers pi and tau: weights for :func:`~steadfit.metrics.fit_temperature` and
-    :class:`~steadfit.metrics.ConformalRadius` where the noise model's own trust is no probability.
+    :class:`~steadfit.metrics.ConformalRadius` where the noise model's own trust is not a probability.
 
     Args:
         mean: ``(N, K, D)``, mu in the user's units.
@@ -61,13 +61,17 @@ def right_labels(
         all radii 0, where tau is 1.
 
     Raises:
-        TypeError, ValueError: as :func:`~steadfit.metrics.mahalanobis`; ValueError for an improper penalty.
+        TypeError: as :func:`~steadfit.metrics.mahalanobis`.
+        ValueError: as :func:`~steadfit.metrics.mahalanobis`; an improper penalty, ``max_iter`` or ``tol`` out of range.
 
-    Numerics: pi stays in [.01, 1 - 1e-6]; tau is at least a hundredth of the one that explains the median radius (a
-    spike of labels that equal their predictions would draw it to 0); a side of the box is at least twice the error
-    that the point's predictions expect.
+    Numerics:
+        pi stays in [.01, 1 - 1e-6]; tau is at least a hundredth of the one that explains the median radius (a spike of
+        labels that equal their predictions would draw it to 0); a side of the box is at least twice the error that the
+        point's predictions expect.
 
-    References: Coretto & Hennig, JASA 2016 (fixed improper density); Lathuilière et al., ECCV 2018 (the mixture).
+    References:
+        Coretto & Hennig, JASA 2016 (fixed improper density).
+        Lathuilière et al., ECCV 2018 (the mixture).
     """
     _checks.positive("right_labels", "tol", tol)
     if isinstance(max_iter, bool) or not isinstance(max_iter, int) or max_iter < 1:
