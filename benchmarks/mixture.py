@@ -174,7 +174,7 @@ def markdown(timings: list[Timing], shares: list[Flagged], about: dict[str, str]
         "## Clean Gaussian labels flagged, %",
         "",
         f'N = {FLAG_SAMPLES:,}; a label is flagged below a responsibility of 1/2. "expected" is an independent',
-        'computation with one seed. "moments" is the paper\'s eq. 5, "range" the default.',
+        'computation with one seed. "moments" is the paper\'s eq. 5, "range" the range.',
         "",
         "| volume | D | mean | lowest to highest seed | expected | not converged in 5,000 iterations |",
         "|:--|--:|--:|:--|--:|--:|",

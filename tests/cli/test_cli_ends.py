@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 
 from steadfit.cli import app
 from steadfit.cli.signals import Terminated, ended_by_signals
-from steadfit.training import RegressionModule, Run
+from steadfit.training import Run, TrainingModule
 from steadfit.training.history import History
 
 Steadfit = Callable[..., Result]
@@ -199,15 +199,15 @@ def test_a_run_continues_when_there_is_room_again(
 
 def diverging(patch: pytest.MonkeyPatch, *noises: str) -> None:
     """Networks under these noise models diverge in their second epoch."""
-    step = RegressionModule.training_step
+    step = TrainingModule.training_step
 
-    def training_step(self: RegressionModule, batch: Any, index: int) -> Any:
+    def training_step(self: TrainingModule, batch: Any, index: int) -> Any:
         found = step(self, batch, index)
         if self.label_noise.noise.name in noises and self.current_epoch == 1:
             found["loss"] = found["loss"] * float("nan")
         return found
 
-    patch.setattr(RegressionModule, "training_step", training_step)
+    patch.setattr(TrainingModule, "training_step", training_step)
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_the_state_dict_holds_everything() -> None:
     other.load_state_dict(made.state_dict())
     assert set(made.state_dict()) == {
         "label_weight", "warming_up", "fallen_back",
-        "state_inlier_share", "state_covariance", "state_box", "state_informative",
+        "state_inlier_share", "state_covariance", "state_box", "state_informative", "state_unit",
     }  # fmt: skip
     index = torch.arange(60)
     assert torch.equal(made(torch.ones(60, 4), target, index), other(torch.ones(60, 4), target, index))

@@ -19,7 +19,7 @@ from torch import nn
 from steadfit.data import Annotations
 from steadfit.errors import DivergedError, RunError
 from steadfit.noise import NOISE_MODELS
-from steadfit.training import RegressionModule, Settings, fit, load
+from steadfit.training import Settings, TrainingModule, fit, load
 from steadfit.training.cascade import fit_cascade
 from steadfit.training.cascade.defaults import default_regions
 
@@ -33,12 +33,12 @@ def go(table: Annotations, out: Path, settings: Settings = SMALL, **options: Any
 @contextmanager
 def spoiled(what: str, *, epoch: int = 1, batch: int = 2, value: float = float("nan")) -> Iterator[None]:
     """Loss, output, a weight or a statistic of a batch norm is this value from an epoch and batch (from 0) on."""
-    step, end = RegressionModule.training_step, RegressionModule.on_train_batch_end
+    step, end = TrainingModule.training_step, TrainingModule.on_train_batch_end
 
-    def due(module: RegressionModule, index: int) -> bool:
+    def due(module: TrainingModule, index: int) -> bool:
         return (module.current_epoch, index) >= (epoch, batch)
 
-    def training_step(self: RegressionModule, one: Any, index: int) -> Any:
+    def training_step(self: TrainingModule, one: Any, index: int) -> Any:
         found = step(self, one, index)
         if due(self, index) and what == "loss":
             found["loss"] = found["loss"] * value
@@ -46,7 +46,7 @@ def spoiled(what: str, *, epoch: int = 1, batch: int = 2, value: float = float("
             found["output"] = found["output"].index_fill(0, torch.tensor([0]), value)
         return found
 
-    def on_train_batch_end(self: RegressionModule, outputs: Any, one: Any, index: int) -> None:
+    def on_train_batch_end(self: TrainingModule, outputs: Any, one: Any, index: int) -> None:
         end(self, outputs, one, index)
         if due(self, index) and what in ("weight", "statistic"):
             named = self.regressor.named_parameters() if what == "weight" else self.regressor.named_buffers()
@@ -54,8 +54,8 @@ def spoiled(what: str, *, epoch: int = 1, batch: int = 2, value: float = float("
                 next(v for n, v in named if what == "weight" or "var" in n).view(-1)[0] = value
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RegressionModule, "training_step", training_step)
-        patch.setattr(RegressionModule, "on_train_batch_end", on_train_batch_end)
+        patch.setattr(TrainingModule, "training_step", training_step)
+        patch.setattr(TrainingModule, "on_train_batch_end", on_train_batch_end)
         yield
 
 
@@ -117,20 +117,20 @@ def test_a_step_that_is_far_too_large(table: Annotations, tmp_path: Path, noise:
 def test_a_failure_because_of_such_numbers_is_told_as_that(
     table: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(self: RegressionModule, batch: Any, index: int) -> None:
+    def fails(self: TrainingModule, batch: Any, index: int) -> None:
         if index == 3:
             raise ValueError("matrix is not positive definite")
 
-    monkeypatch.setattr(RegressionModule, "on_train_batch_start", fails)
+    monkeypatch.setattr(TrainingModule, "on_train_batch_start", fails)
     with spoiled("loss", epoch=0), pytest.raises(DivergedError, match="in epoch 1, from batch 3 of 4"):
         go(table, tmp_path)
 
 
 def test_other_failures_stay_what_they_are(table: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(self: RegressionModule, *_: Any) -> None:
+    def fails(self: TrainingModule, *_: Any) -> None:
         raise ValueError("a mistake")
 
-    monkeypatch.setattr(RegressionModule, "validation_step", fails)
+    monkeypatch.setattr(TrainingModule, "validation_step", fails)
     with pytest.raises(ValueError, match="a mistake"):
         go(table, tmp_path)
 

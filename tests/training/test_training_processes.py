@@ -48,14 +48,15 @@ def work(rank, size, folder):
     dist.init_process_group("gloo", init_method=f"file://{folder}/{size}", rank=rank, world_size=size)
     processes = Group()
     for n in (N, 2):  # of two samples some processes have none
-        own = torch.arange(n)[rank::size]
-        padded = torch.cat([own, torch.tensor([0, n - 1]), own[:1]])  # samplers pad; a sample may come twice
-        for index in (own, padded):
-            for noise in models:
-                found, wanted = refitted(noise, n, index, processes=processes), refitted(noise, n)
-                for name in wanted:
-                    torch.testing.assert_close(found[name], wanted[name], rtol=1e-10, atol=1e-10, msg=f"{noise} {name}")
-                assert n < N or not noise.needs_refit or float(found["label_weight"].min()) < 0.5
+        index = torch.arange(n)[rank::size]
+        if n == N:
+            index = torch.cat([index, torch.tensor([0, n - 1]), index[:1]])  # samplers pad; one comes twice here
+        for noise in models:
+            found, wanted = refitted(noise, n, index, processes=processes), refitted(noise, n)
+            for name in wanted:
+                torch.testing.assert_close(found[name], wanted[name], rtol=1e-10, atol=1e-10, msg=f"{noise} {name}")
+            if n == N and noise.needs_refit and getattr(noise, "unit", "") != "sample":  # nearly all of these are wrong
+                assert float(found["label_weight"].min()) < 0.5, noise
     dist.destroy_process_group()
 
 

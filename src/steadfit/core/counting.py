@@ -94,11 +94,12 @@ class Search:
         Returns:
             (Q, C, BINS), int64, of the values that share the digits found so far.
         """
-        key, known = order_key(value), ~value.isnan()
+        shift = int(self.shift)
+        key, known = order_key(value) >> shift, ~value.isnan()
         found: list[Tensor] = []
         for rank, low in enumerate(self.low):
             same = next((found[other] for other in range(rank) if torch.equal(self.low[other], low)), None)
-            found.append(_digit_counts(key, known, low, int(self.shift)) if same is None else same)
+            found.append(_digit_counts(key, known, low >> shift) if same is None else same)
         return torch.stack(found)
 
     def narrowed(self, counts: Tensor, ranks: Callable[[Tensor], Tensor]) -> Search:
@@ -128,9 +129,9 @@ class Search:
         return torch.where(self.count > 0, value_of(self.low), torch.nan)
 
 
-def _digit_counts(key: Tensor, known: Tensor, low: Tensor, shift: int) -> Tensor:
-    """Counts (C, BINS) of the next digit of the keys (n, C) that share the digits of ``low`` (C,) so far."""
-    digit = (key >> shift) - (low >> shift)
+def _digit_counts(key: Tensor, known: Tensor, low: Tensor) -> Tensor:
+    """Counts (C, BINS) of the last digit of the keys (n, C) that share all digits of ``low`` (C,) but the last."""
+    digit = key - low
     inside = known & (digit >= 0) & (digit < BINS)
     column = BINS * torch.arange(len(low), device=key.device)
     return torch.bincount((column + digit)[inside], minlength=BINS * len(low)).view(-1, BINS)

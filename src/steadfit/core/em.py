@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from steadfit.core import gaussian
-from steadfit.core.scale import fences, innermost_scale, trimmed_range
+from steadfit.core.scale import innermost_from
+from steadfit.core.sums import Sums, joined
+from steadfit.core.widths import Widths
 
 LEAST_BOX, BOX_ERRORS = 4.0, 4.0
 """A side of the trimmed box is at least 4 times the innermost scale and four of its standard errors: a box as narrow as
@@ -43,32 +45,36 @@ class Residuals:
     offset: Tensor  # scalar: what the change of units adds to the log-likelihood
 
     @classmethod
-    def of(cls, residual: Tensor, volume: str | float) -> Residuals:
+    def of(cls, residual: Tensor, widths: Widths, volume: str | float) -> Residuals:
         """Units: each coordinate's box, or, where the box is known and the range says nothing, its largest size.
 
         A unit that a few far values stretch more than 1,000 times gives way to the trimmed range, so that the others
         are not too small to count.
+
+        Args:
+            residual: (N, G, D), all residuals or some of them.
+            widths: of all.
+            volume: of :class:`~steadfit.GaussianUniform`.
         """
-        value = residual.transpose(0, 1)  # (G, N, D)
-        trimmed = trimmed_range(residual)
+        value, trimmed = residual.transpose(0, 1), widths.trimmed  # (G, N, D)
         if isinstance(volume, str):
-            unit = value.nan_to_num(nan=-math.inf).amax(dim=1) - value.nan_to_num(nan=math.inf).amin(dim=1)
+            unit = widths.range
             informative = (unit > 0) & unit.isfinite()
         else:
-            unit = value.nan_to_num(nan=0.0).abs().amax(dim=1)
+            unit = widths.size
             informative = torch.ones_like(unit, dtype=torch.bool)
         box = unit
         if volume == "trimmed":
-            unit = box = torch.maximum(trimmed, LEAST_BOX * innermost_scale(residual, BOX_ERRORS))
+            inner = innermost_from(widths.innermost, widths.count, BOX_ERRORS)
+            unit = box = torch.maximum(trimmed, LEAST_BOX * inner)
             informative &= unit.isfinite() & (trimmed > 0)
         unit = torch.where((trimmed > 0) & (unit > STRETCHED * trimmed), trimmed, unit)
         known = informative & (unit > 0)
         scaled = cls.scaled(value, torch.where(known, unit, 1.0), informative, torch.where(known, box, 1.0))
         if volume != "trimmed":
             return scaled
-        low, high = fences(residual)
-        reach = high - low  # a long tail passes the fences, a gross value is far beyond
-        gross = ((residual < low - reach) | (residual > high + reach)).any(dim=2).T
+        reach = widths.high - widths.low  # a long tail passes the fences, a gross value is far beyond
+        gross = ((residual < widths.low - reach) | (residual > widths.high + reach)).any(dim=2).T
         return replace(scaled, near=scaled.present & ~gross)
 
     @classmethod
@@ -117,6 +123,28 @@ def expectation(data: Residuals, state: State) -> tuple[Tensor, Tensor, Tensor]:
 def log_likelihood(data: Residuals, state: State) -> Tensor:
     """Of the near residuals of every group, (G,), in units of the residuals' units."""
     return (expectation(data, state)[2] * data.near).sum(dim=1)
+
+
+def start_sums(data: Residuals) -> Sums:
+    """What the start of EM needs besides the widths: the squares of the values, and of those within one unit."""
+    value = data.labelled()
+    return Sums({"square": value.square().nansum(dim=1), "clamped": value.clamp(-1, 1).square().nansum(dim=1)})
+
+
+def step_sums(data: Residuals, responsibility: Tensor, kind: str, volume: str | float) -> Sums:
+    """What an M-step needs of some residuals and their responsibilities."""
+    inlier = responsibility.nan_to_num(nan=0.0)  # (G, N)
+    own = Sums({"inliers": inlier.sum(dim=1), "count": data.present.sum(dim=1)})
+    parts = [own, gaussian.moment_sums(data.value, inlier, data.annotated, kind)]
+    if volume == "moments":
+        parts.append(gaussian.spread_sums(data.value, torch.where(data.present, 1 - inlier, 0.0), data.annotated))
+    return joined(*parts)
+
+
+def clean_sums(data: Residuals, state: State, clean: State) -> Sums:
+    """What the comparison of the mixture with a density of near residuals needs of some of them."""
+    near = Sums({"near": data.near.sum(dim=1), "mixture": log_likelihood(data, state)})
+    return joined(near, gaussian.tail_sums(data.value, clean.covariance, data.observed, data.near))
 
 
 class Watch:

@@ -13,30 +13,47 @@ from torch import Tensor
 
 from steadfit.core.factor import LOG_2PI, positive_part, regular_factor, standard_normal
 from steadfit.core.marginal import log_marginal
+from steadfit.core.sums import Sums
 
 LARGEST_FLOOR = 0.03
 POWERS = (2.0, 1.5, 1.0, 0.75, 0.5)
 
 
-def second_moment(value: Tensor, weight: Tensor, observed: Tensor | None, kind: str, unit: Tensor) -> Tensor:
-    """sum w v v^T / sum w over the pairs that are observed, (G, D, D), see :func:`definite`; 0 where no weight is left.
+def moment_sums(value: Tensor, weight: Tensor, observed: Tensor | None, kind: str) -> Sums:
+    """What :func:`second_moment` needs of some values: weighted squares or products, weights, whether any is missing.
 
-    ``kind``: ``"full"``, ``"diagonal"``, or ``"isotropic"``, one variance for all coordinates, pooled in the units
-    of the residuals (a value is a residual divided by ``unit`` (G, D)).
+    ``kind``: ``"full"``, ``"diagonal"``, or ``"isotropic"``, one variance for all coordinates.
     """
     w = weight.unsqueeze(-1)
+    partial = torch.tensor(int(observed is not None), device=value.device)
     if kind == "full":
         moment = (value * w).transpose(1, 2) @ value
         moment = 0.5 * (moment + moment.transpose(1, 2))
         seen = None if observed is None else observed.to(value.dtype)
-        total = weight.sum(dim=1)[:, None, None] if seen is None else (seen * w).transpose(1, 2) @ seen
+        total = (
+            weight.sum(dim=1)[:, None, None].expand_as(moment) if seen is None else (seen * w).transpose(1, 2) @ seen
+        )
+    else:
+        moment = (value * value * w).sum(dim=1)  # (G, D)
+        total = (w.expand_as(value) if observed is None else w * observed).sum(dim=1)
+    return Sums({"moment": moment, "weights": total, "weight": weight.sum(dim=1)}, {"partial": partial})
+
+
+def second_moment(sums: Sums, kind: str, unit: Tensor) -> Tensor:
+    """sum w v v^T / sum w over the pairs that are observed, (G, D, D), see :func:`definite`; 0 where no weight is left.
+
+    Args:
+        sums: of :func:`moment_sums`, over all values.
+        kind: as there; an isotropic variance is pooled in the units of the residuals.
+        unit: (G, D), a value is a residual divided by it.
+    """
+    moment, total = sums.added["moment"], sums.added["weights"]
+    if kind == "full":
         moment = moment / _nonzero(total)
-        if seen is None:
+        if not int(sums.largest["partial"]):
             return moment
-        missing = 1 - total / _nonzero(weight.sum(dim=1))[:, None, None]  # share of samples without the pair
+        missing = 1 - total / _nonzero(sums.added["weight"])[:, None, None]  # share of samples without the pair
         return definite(moment, missing.amax(dim=(1, 2)).clamp(0.0, LARGEST_FLOOR))
-    moment = (value * value * w).sum(dim=1)  # (G, D)
-    total = (w.expand_as(value) if observed is None else w * observed).sum(dim=1)
     if kind == "isotropic":
         square = relative(unit) ** 2
         pooled = (moment * square).sum(dim=1, keepdim=True) / _nonzero(total.sum(dim=1, keepdim=True))
@@ -57,12 +74,19 @@ def _nonzero(total: Tensor) -> Tensor:
     return torch.where(total > 0, total, 1.0)
 
 
-def spread(value: Tensor, weight: Tensor, observed: Tensor | None) -> Tensor:
-    """Weighted variance about the weighted mean of every coordinate, (G, D); 0 where no weight is left."""
-    w = weight.unsqueeze(-1) if observed is None else weight.unsqueeze(-1) * observed
-    total = _nonzero(w.sum(dim=1).expand_as(value[:, 0]))
-    mean = (w * value).sum(dim=1) / total
-    return (w * (value - mean.unsqueeze(1)) ** 2).sum(dim=1) / total
+def spread_sums(value: Tensor, weight: Tensor, observed: Tensor | None) -> Sums:
+    """What :func:`spread` needs of some values."""
+    w = (weight.unsqueeze(-1) if observed is None else weight.unsqueeze(-1) * observed).expand_as(value)
+    return Sums({"out": w.sum(dim=1), "out_value": (w * value).sum(dim=1), "out_square": (w * value**2).sum(dim=1)})
+
+
+def spread(sums: Sums) -> Tensor:
+    """Weighted variance about the weighted mean of every coordinate, (G, D); 0 where no weight is left, or where it is
+    no more than rounding: one outlier has none."""
+    total = _nonzero(sums.added["out"])
+    square = sums.added["out_square"] / total
+    variance = square - (sums.added["out_value"] / total) ** 2
+    return torch.where(variance > 64 * torch.finfo(square.dtype).eps * square, variance, 0.0)
 
 
 def log_density(value: Tensor, covariance: Tensor, observed: Tensor | None) -> Tensor:
@@ -73,27 +97,33 @@ def log_density(value: Tensor, covariance: Tensor, observed: Tensor | None) -> T
     return log_marginal(value, covariance, observed)
 
 
-def best_exponential_power(value: Tensor, covariance: Tensor, observed: Tensor | None, near: Tensor) -> Tensor:
-    """The log-likelihood of a group's ``near`` values (G, N) under the best elliptical density c exp(-(d/s)^b), (G,).
-
-    d² = v^T Sigma^-1 v, b one of 2 (the Gaussian), 1.5, 1 (the elliptical Laplace), 0.75, 0.5, s by maximum likelihood:
-    s^b = b sum d^b / sum D. With missing coordinates d and D are those of what is observed.
-    """
+def tail_sums(value: Tensor, covariance: Tensor, observed: Tensor | None, near: Tensor) -> Sums:
+    """What :func:`best_exponential_power` needs of some values, of which the ``near`` ones (G, N) count."""
     at_zero = log_density(torch.zeros_like(value), covariance, observed)  # -log|Sigma|/2 - D/2 log(2 pi)
     square = 2 * (at_zero - log_density(value, covariance, observed)).clamp(min=0)
     dims = torch.full_like(square, value.shape[-1]) if observed is None else observed.sum(dim=-1).to(value.dtype)
     dims = dims * near
     square, base = torch.where(near, square, 0.0), torch.where(near, at_zero + dims / 2 * LOG_2PI, 0.0)
-    total = dims.sum(dim=1)
-    found = []
+    seen = dims.clamp(min=1)
+    moments, constants = [], []
     for power in POWERS:
-        moment = power * (square ** (power / 2)).sum(dim=1) / _nonzero(total)
-        seen = dims.clamp(min=1)
+        moments.append((square ** (power / 2)).sum(dim=1))
         constant = math.log(power / 2) + torch.lgamma(seen / 2) - seen / 2 * math.log(math.pi)
-        constant = torch.where(dims > 0, constant - torch.lgamma(seen / power), 0.0)
-        scale = moment.clamp(min=torch.finfo(value.dtype).tiny).log() / power
-        found.append((base + constant).sum(dim=1) - total * (scale + 1 / power))
-    return torch.stack(found).amax(dim=0)
+        constants.append((base + torch.where(dims > 0, constant - torch.lgamma(seen / power), 0.0)).sum(dim=1))
+    return Sums({"dims": dims.sum(dim=1), "powers": torch.stack(moments), "constants": torch.stack(constants)})
+
+
+def best_exponential_power(sums: Sums) -> Tensor:
+    """The log-likelihood of a group's near values under the best elliptical density c exp(-(d/s)^b), (G,).
+
+    d² = v^T Sigma^-1 v, b one of 2 (the Gaussian), 1.5, 1 (the elliptical Laplace), 0.75, 0.5, s by maximum likelihood:
+    s^b = b sum d^b / sum D. With missing coordinates d and D are those of what is observed.
+    """
+    power = sums.added["powers"].new_tensor(POWERS).unsqueeze(1)
+    total = sums.added["dims"]
+    moment = power * sums.added["powers"] / _nonzero(total)
+    scale = moment.clamp(min=torch.finfo(moment.dtype).tiny).log() / power
+    return (sums.added["constants"] - total * (scale + 1 / power)).amax(dim=0)
 
 
 def definite(moment: Tensor, floor: Tensor) -> Tensor:

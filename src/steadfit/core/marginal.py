@@ -40,9 +40,8 @@ class _Cases:
         level = self.size.double().log2().ceil().long()
         for depth in range(int(level.max()) + 1):
             lot = (chosen & (level == depth)).nonzero().flatten()
-            yield from (
-                () if len(lot) == 0 else lot.split(max(BLOCK // max(numbers, self.observed.shape[1] * 2**depth), 1))
-            )
+            step = max(BLOCK // max(numbers, self.observed.shape[1] * 2**depth), 1)
+            yield from (lot[begin : begin + step] for begin in range(0, len(lot), step))
 
     def rows(self, some: Tensor) -> tuple[Tensor, Tensor]:
         """Indices of the rows of some cases, (B, longest), and which of them there are."""

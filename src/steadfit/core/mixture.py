@@ -14,8 +14,10 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit.core import gaussian
-from steadfit.core.em import Residuals, State, Watch, expectation, log_likelihood
-from steadfit.core.scale import MAD_TO_SIGMA, innermost_scale, nanmedian
+from steadfit.core.em import Residuals, State, Watch, clean_sums, expectation, start_sums, step_sums
+from steadfit.core.scale import MAD_TO_SIGMA, innermost_from, middle
+from steadfit.core.sums import Sums
+from steadfit.core.widths import Widths
 from steadfit.errors import ConvergenceWarning
 
 VOLUMES = ("trimmed", "range", "moments")
@@ -171,8 +173,9 @@ class GaussianUniform:
         single = isinstance(residual, Tensor) and residual.dim() == 2
         grouped = _grouped("GaussianUniform", residual, single)
         _check_start(start, residual)
-        data = Residuals.of(grouped, self.volume)
-        state = self._initial(data, start)
+        widths = Widths.of(grouped)
+        data = Residuals.of(grouped, widths, self.volume)
+        state = self.begun(widths, data, start_sums(data)) if start is None else self._begun_from(data, start)
         bounds: list[Tensor] = []
         watch = Watch(max(self.tol, 20 * torch.finfo(grouped.dtype).eps if grouped.dtype != torch.float64 else 0))
         for _ in range(self.max_iter):
@@ -182,27 +185,35 @@ class GaussianUniform:
             if watch.settled(before, state):
                 break
         else:
-            warnings.warn(
-                f"GaussianUniform: not converged after {self.max_iter} iterations; the last step was "
-                f"{watch.step:.1e} (tol {self.tol:.1e}). Raise max_iter or tol; with little contamination pi "
-                "approaches 1 slowly and the responsibilities are settled long before it.",
-                ConvergenceWarning,
-                stacklevel=3,  # past the decorator
-            )
+            self.warn(watch.step, stacklevel=4)  # past the decorator
         if self.volume == "trimmed":
-            state = self._unless_clean(data, state)
+            clean = self._maximization(data, data.near.to(data.value.dtype))
+            state = unless_clean(clean_sums(data, state, clean), state, clean)
         return self._result(data, state, torch.stack(bounds), watch.done, single)
 
-    def _initial(self, data: Residuals, start: Tensor | None) -> State:
-        if start is not None:
-            given = start.reshape(data.present.shape[1], data.present.shape[0]).T.to(data.value)
-            begun = self._maximization(data, given.masked_fill(~data.present, torch.nan))
-            return replace(begun, share=begun.share.clamp(0.05, 0.95))  # pi = 1 is a fixed point of every mixture
-        spread = (MAD_TO_SIGMA * nanmedian(data.labelled().abs(), dim=1)).nan_to_num(nan=1.0)  # (G, D)
-        spread = torch.where(spread > 0, spread, data.labelled().square().nanmean(dim=1).nan_to_num(nan=1.0).sqrt())
+    def warn(self, step: float, *, stacklevel: int) -> None:
+        """EM has not converged."""
+        warnings.warn(
+            f"GaussianUniform: not converged after {self.max_iter} iterations; the last step was {step:.1e} (tol "
+            f"{self.tol:.1e}). Raise max_iter or tol; with little contamination pi approaches 1 slowly and the "
+            "responsibilities are settled long before it.",
+            ConvergenceWarning,
+            stacklevel=stacklevel,
+        )
+
+    def _begun_from(self, data: Residuals, start: Tensor) -> State:
+        """The state at responsibilities (N,) or (N, G); pi = 1 is a fixed point of every mixture."""
+        given = start.reshape(data.present.shape[1], data.present.shape[0]).T.to(data.value)
+        begun = self._maximization(data, given.masked_fill(~data.present, torch.nan))
+        return replace(begun, share=begun.share.clamp(0.05, 0.95))
+
+    def begun(self, widths: Widths, data: Residuals, sums: Sums) -> State:
+        """The state at which EM starts, from :func:`~steadfit.core.em.start_sums` of all residuals."""
+        spread = (MAD_TO_SIGMA * middle(*(widths.middle / data.unit))).nan_to_num(nan=1.0)  # (G, D)
+        square, near = ((sums.added[n] / widths.count).nan_to_num(nan=1.0).sqrt() for n in ("square", "clamped"))
+        spread = torch.where(spread > 0, spread, square)
         if self.volume == "trimmed":
-            inner = innermost_scale(data.labelled().transpose(0, 1)).nan_to_num(nan=1.0)
-            near = data.labelled().clamp(-1, 1).square().nanmean(dim=1).nan_to_num(nan=1.0).sqrt()
+            inner = innermost_from(widths.innermost / data.unit, widths.count).nan_to_num(nan=1.0)
             spread = torch.where(inner > 0, inner, torch.minimum(spread, near))
         if self.covariance == "isotropic":
             unit = gaussian.relative(data.unit)
@@ -210,37 +221,26 @@ class GaussianUniform:
         share = torch.full_like(spread[:, 0], 0.5)
         return State(share=share, covariance=torch.diag_embed(spread**2), side=self._side(data, None, None))
 
-    def _unless_clean(self, data: Residuals, state: State) -> State:
-        """All but gross ones are inliers where the uniform explains them hardly better than a density with a tail."""
-        near = data.near.to(data.value.dtype)
-        clean = self._maximization(data, near)
-        density = gaussian.best_exponential_power(data.value, clean.covariance, data.observed, data.near)
-        count = near.sum(dim=1)
-        gain = log_likelihood(data, state) - density - count * clean.share.log()
-        right = gain < 3 + data.value.shape[2] * count.clamp(min=1).log()
-        return State(
-            share=torch.where(right, clean.share, state.share),
-            covariance=torch.where(right[:, None, None], clean.covariance, state.covariance),
-            side=state.side,
-        )
-
     def _maximization(self, data: Residuals, responsibility: Tensor) -> State:
-        """pi, Sigma (eqs 3 corrected, 4) and, for ``"moments"``, the box (eq. 5), in units of the ranges."""
-        inlier = responsibility.nan_to_num(nan=0.0)  # (G, N)
-        count = data.present.sum(dim=1)
-        share = torch.where(count > 0, inlier.sum(dim=1) / count.clamp(min=1), 1.0)
-        share = share.clamp(self.min_inlier_share, 1 - torch.finfo(share.dtype).eps)
-        covariance = gaussian.second_moment(data.value, inlier, data.annotated, self.covariance, data.unit)
-        return State(share=share, covariance=covariance, side=self._side(data, inlier, covariance))
+        return self.maximized(data, step_sums(data, responsibility, self.covariance, self.volume))
 
-    def _side(self, data: Residuals, inlier: Tensor | None, covariance: Tensor | None) -> Tensor:
-        """The box's sides in units of the ranges, (G, D)."""
+    def maximized(self, data: Residuals, sums: Sums) -> State:
+        """pi, Sigma (eqs 3 corrected, 4) and, for ``"moments"``, the box (eq. 5), in units of the ranges, from
+        :func:`~steadfit.core.em.step_sums` of all residuals; of ``data`` only the units and the box count."""
+        count = sums.added["count"]
+        share = torch.where(count > 0, sums.added["inliers"] / count.clamp(min=1), 1.0)
+        share = share.clamp(self.min_inlier_share, 1 - torch.finfo(share.dtype).eps)
+        covariance = gaussian.second_moment(sums, self.covariance, data.unit)
+        variance = gaussian.spread(sums) if self.volume == "moments" else None
+        return State(share=share, covariance=covariance, side=self._side(data, covariance, variance))
+
+    def _side(self, data: Residuals, covariance: Tensor | None, variance: Tensor | None) -> Tensor:
+        """The box's sides in units of the ranges, (G, D); ``variance``: of the outliers, where they make the box."""
         if not isinstance(self.volume, str):
             log_side = (math.log(self.volume) - data.unit.log().sum(dim=1, keepdim=True)) / data.unit.shape[1]
             return torch.ones_like(data.unit) * log_side.exp()
-        if self.volume != "moments" or inlier is None or covariance is None:
+        if covariance is None or variance is None:
             return data.side
-        variance = gaussian.spread(data.value, torch.where(data.present, 1 - inlier, 0.0), data.annotated)
         floor = covariance.diagonal(dim1=-2, dim2=-1)
         return torch.where(variance > 0, (12 * torch.maximum(variance, floor)).sqrt(), data.side)  # 2 sqrt(3 v)
 
@@ -266,6 +266,24 @@ class GaussianUniform:
             informative=face(data.informative),
             unit=face(data.unit),
         )
+
+
+def unless_clean(sums: Sums, state: State, clean: State) -> State:
+    """All but gross ones are inliers where the uniform explains them hardly better than a density with a tail.
+
+    Args:
+        sums: of :func:`~steadfit.core.em.clean_sums`, over all residuals.
+        state: where EM has ended.
+        clean: the M-step with all near residuals as inliers.
+    """
+    count = sums.added["near"]
+    gain = sums.added["mixture"] - gaussian.best_exponential_power(sums) - count * clean.share.log()
+    right = gain < 3 + clean.covariance.shape[-1] * count.clamp(min=1).log()
+    return State(
+        share=torch.where(right, clean.share, state.share),
+        covariance=torch.where(right[:, None, None], clean.covariance, state.covariance),
+        side=state.side,
+    )
 
 
 def _check_start(start: Tensor | None, residual: Tensor) -> None:

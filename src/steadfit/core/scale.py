@@ -106,11 +106,23 @@ def trimmed_range(value: Tensor) -> Tensor:
 def fences(value: Tensor) -> tuple[Tensor, Tensor]:
     """What counts for :func:`trimmed_range`, from and to, (N, …) to twice (…); infinite where nothing is cut."""
     ordered, count = _ordered(value)
-    lowest = torch.full_like(ordered[0], -torch.inf)
+    return fences_from(torch.stack([_at(ordered, rank) for rank in fence_ranks(count)]))
+
+
+def fence_ranks(count: Tensor) -> Tensor:
+    """The ranks of the lower and upper ends of the central intervals of so many values: (…) to (6, …)."""
+    cuts = [
+        (count * ((1 - share) / 2)).ceil().long().clamp(min=LEAST_CUT).minimum((count - 1).clamp(min=0) // 4)
+        for share, _ in REACH
+    ]
+    return torch.stack([end for cut in cuts for end in (cut, count - 1 - cut)])
+
+
+def fences_from(ends: Tensor) -> tuple[Tensor, Tensor]:
+    """:func:`fences` from the values at :func:`fence_ranks`, (6, …)."""
+    lowest = torch.full_like(ends[0], -torch.inf)
     highest = -lowest
-    for share, factor in REACH:
-        cut = (count * ((1 - share) / 2)).ceil().long().clamp(min=LEAST_CUT).minimum((count - 1).clamp(min=0) // 4)
-        low, high = _at(ordered, cut), _at(ordered, count - 1 - cut)
+    for low, high, (_, factor) in zip(ends[::2], ends[1::2], REACH, strict=True):
         reach = 0.5 * (factor - 1) * (high - low)
         lowest = torch.where(reach > 0, torch.maximum(lowest, low - reach), lowest)
         highest = torch.where(reach > 0, torch.minimum(highest, high + reach), highest)
@@ -133,10 +145,20 @@ def innermost_scale(residual: Tensor, errors: float = 0.0) -> Tensor:
         (…), >= 0, in the residuals' unit; 0 where a fifth of the residuals is 0, NaN where there is none.
     """
     ordered, count = _ordered(residual.abs())
-    rank = torch.maximum((INNERMOST * count).ceil().long(), ((count + 1) // 2).clamp(max=FEW))
+    return innermost_from(_at(ordered, innermost_rank(count)), count.squeeze(0), errors)
+
+
+def innermost_rank(count: Tensor) -> Tensor:
+    """The rank, from 0, of the innermost residual that :func:`innermost_scale` looks at, of so many."""
+    return torch.maximum((INNERMOST * count).ceil().long(), ((count + 1) // 2).clamp(max=FEW)) - 1
+
+
+def innermost_from(size: Tensor, count: Tensor, errors: float = 0.0) -> Tensor:
+    """:func:`innermost_scale` from the size |r| at :func:`innermost_rank` and the number of residuals, both (…)."""
+    rank = innermost_rank(count) + 1
     share = (rank - 0.5) / count.clamp(min=1)
     factor = (1 + errors / rank.clamp(min=1).sqrt()) / torch.special.ndtri((1 + share) / 2)
-    scale: Tensor = _at(ordered, rank - 1) * factor.squeeze(0).to(residual.dtype)
+    scale: Tensor = size * factor.to(size.dtype)
     return scale
 
 

@@ -37,3 +37,11 @@ def largest(value: Tensor) -> Tensor:
     """The largest value (…) over the samples of ``value`` (n, …), NaN left out; -inf where there is none."""
     known = torch.where(value.isnan(), -math.inf, value)
     return torch.cat([known, known.new_full((1, *value.shape[1:]), -math.inf)]).amax(dim=0)
+
+
+def joined(*parts: Sums) -> Sums:
+    """Sums of different names as one."""
+    return Sums(
+        added={name: value for part in parts for name, value in part.added.items()},
+        largest={name: value for part in parts for name, value in part.largest.items()},
+    )

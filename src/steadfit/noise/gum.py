@@ -10,6 +10,7 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit._options import option
+from steadfit.core import em_rounds
 from steadfit.core.mixture import GaussianUniform, GaussianUniformResult
 from steadfit.core.penalties import Absolute, Penalty, Squared
 from steadfit.core.sums import Sums
@@ -84,12 +85,18 @@ class GaussianUniformNoise(NoiseModel):
             "informative": torch.ones(groups, size, dtype=torch.bool),
         }
 
+    def begin(self, state: State) -> State:
+        return em_rounds.begin(state)
+
     def statistics(self, chunk: Chunk, state: State) -> Sums:
-        result = self._mixture().fit(self._grouped(chunk.output, chunk.target).double())
-        return Sums({name: getattr(result, name) for name in state})
+        residual = chunk.once((self, "residual"), lambda: self._grouped(chunk.output, chunk.target).double())
+        return em_rounds.statistics(self._mixture(), residual, state)
 
     def update(self, sums: Sums, state: State) -> State:
-        return dict(sums.added)
+        return em_rounds.update(self._mixture(), sums, state)
+
+    def settled(self, state: State) -> bool:
+        return em_rounds.settled(self._mixture(), state)
 
     def _grouped(self, output: Tensor, target: Tensor) -> Tensor:
         return to_groups(residual_of(*self.located(output, target)), self.unit)

@@ -11,17 +11,17 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit._options import option
-from steadfit.core import predicted
+from steadfit.core import predicted, widths
 from steadfit.core.elliptical import LOCATIONS, norm
 from steadfit.core.penalties import Absolute, Charbonnier, Huber, Penalty, Squared
-from steadfit.core.sums import Sums, largest
+from steadfit.core.sums import Sums, joined
 from steadfit.losses.elliptical import negative_log_likelihood
 from steadfit.noise.base import NoiseModel, State, trust_of_labels
 from steadfit.noise.sums import Chunk
 from steadfit.outputs import Distributions
 
-EM_ROUNDS = 201
-"""Rounds of a refit of the mixture: one for the box, and at most 200 of EM."""
+EM_ROUNDS = 200
+"""At most, in a refit of the mixture."""
 FAMILIES: dict[str, Penalty] = {
     "gauss": Squared(),
     "laplace": Absolute(),
@@ -29,6 +29,10 @@ FAMILIES: dict[str, Penalty] = {
     "charbonnier": Charbonnier(),
 }
 """The proper penalties by the names of their distributions."""
+
+LEAST_BOX = 9.0
+"""A side of the mixture's box is at least that many predicted deviations (their geometric mean): a box as narrow as the
+right labels explains them as well as the predictions do."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +83,15 @@ class DistributionNoise(NoiseModel):
         return torch.where(present, nll if weight is None else nll * weight, 0.0)
 
     def _distance(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """||A (y - mu)|| of every label, (N, K), NaN where it is missing or has no verdict, and log|A|; in float64."""
+        """||A (y - mu)|| of every label, NaN where it is missing or has no verdict, and log|A|; (N, K) in float64."""
         output, target = self.checked(output, target)
         numbers = self.output.split(output.double(), target.shape[-1])
-        judged = numbers.isfinite().all(dim=-1) & ~target.isnan().any(dim=-1)
-        numbers = torch.where(judged.unsqueeze(-1), numbers, 0.0)  # eigenvalues of NaN are an error
+        finite = numbers.isfinite().all(dim=-1)
+        judged = finite & ~target.isnan().any(dim=-1)
+        numbers = torch.where(finite.unsqueeze(-1), numbers, 0.0)  # eigenvalues of NaN are an error
         known = torch.where(judged.unsqueeze(-1), target.double(), 0.0)
         residual, log_det = predicted.residual(numbers, known, self.covariance, self.location, self.floor)
-        return norm(residual).masked_fill(~judged, torch.nan), log_det
+        return norm(residual).masked_fill(~judged, torch.nan), log_det.masked_fill(~finite, torch.nan)
 
 
 def _of_wholes(trust: Tensor, target: Tensor) -> Tensor:
@@ -168,34 +173,58 @@ class PredictedMixtureNoise(DistributionNoise):
         return self._nll(Absolute(), output, target)
 
     def begin(self, state: State) -> State:
+        points, dims = state["box"].shape
         half = torch.full_like(state["inlier_share"], 0.5)
-        return state | {"inlier_share": half, "moved": torch.ones_like(half), "left": torch.tensor(EM_ROUNDS)}
+        own = {"inlier_share": half, "moved": torch.ones_like(half), "left": torch.tensor(EM_ROUNDS)}
+        return state | own | widths.begin(points, dims, state["box"].device)
 
     def statistics(self, chunk: Chunk, state: State) -> Sums:
-        """The ends of the box in the first round, then the responsibilities under it."""
-        if int(state["left"]) == EM_ROUNDS:
-            _, target = self.checked(chunk.output, chunk.target)
-            return Sums(largest={"high": largest(target.double()), "low": largest(-target.double())})
-        log_p = chunk.once((self, "log_p"), lambda: self._log_density(chunk.output, chunk.target, 1.0))
-        inlier = torch.sigmoid(_logit(state["inlier_share"]) + self._log_odds(log_p, state["box"]))
-        return Sums({"inliers": inlier.nansum(dim=0), "labels": (~inlier.isnan()).sum(dim=0)})
+        """How far labels and predictions reach, for the box; then responsibilities, and the log-likelihood's gain."""
+        distance, log_det = chunk.once((self, "distance"), lambda: self._distance(chunk.output, chunk.target))
+        if not widths.finished(state):
+            own = Sums({"log_det": log_det.nansum(dim=0), "predictions": (~log_det.isnan()).sum(dim=0)})
+            return joined(own, widths.statistics(chunk.target.double(), state))
+        dims = chunk.target.shape[-1]
+        log_p = chunk.once((self, "log_p"), lambda: self._log_density(distance, log_det, dims, 1.0))
+        gain, share = self._log_odds(log_p, state["box"]), state["inlier_share"]
+        inlier = torch.sigmoid(_logit(share) + gain)
+        raised = torch.logaddexp(share.log() + gain, torch.log1p(-share)) - gain
+        sums = {"inliers": inlier, "raised": raised, "labels": (~inlier.isnan()).double()}
+        return Sums({name: value.nansum(dim=0) for name, value in sums.items()})
 
     def update(self, sums: Sums, state: State) -> State:
-        """The box, then pi of every point by EM with fixed densities; 1 where nothing is annotated."""
-        left = state["left"] - 1
-        if "high" in sums.largest:
-            width = sums.largest["high"] + sums.largest["low"]
-            return state | {"box": torch.where(width.isfinite() & (width > 0), width, 1.0), "left": left}
-        share = (sums.added["inliers"] / sums.added["labels"]).nan_to_num(nan=1.0).clamp(self.min_inlier_share, 1.0)
-        return state | {"inlier_share": share, "moved": (share - state["inlier_share"]).abs(), "left": left}
+        """The box; then pi of every point by EM with fixed densities.
+
+        At last it is 1 where nothing is annotated, and where the uniform raises the log-likelihood by less than
+        3 + log n: on clean labels it would else take in some of the tail.
+        """
+        if not widths.finished(state):
+            found = widths.update(sums, state)
+            return found | {"box": self._box(sums, found)} if widths.finished(found) else found
+        share, labels = state["inlier_share"], sums.added["labels"]
+        if self._converged(state):
+            clean = sums.added["raised"] < 3 + labels.clamp(min=1).log()
+            return state | {"inlier_share": torch.where(clean, 1.0, share), "judged": torch.tensor(True)}
+        new = (sums.added["inliers"] / labels).nan_to_num(nan=1.0).clamp(self.min_inlier_share, 1.0)
+        return state | {"inlier_share": new, "moved": (new - share).abs(), "left": state["left"] - 1}
 
     def settled(self, state: State) -> bool:
+        return "judged" in state
+
+    @staticmethod
+    def _converged(state: State) -> bool:
         return bool((state["moved"] < 1e-7).all()) or int(state["left"]) == 0
 
-    def _log_density(self, output: Tensor, target: Tensor, inflation: float) -> Tensor:
-        """log p(y | x), (N, K), in float64; NaN where the label is missing or has no verdict."""
-        distance, log_det = self._distance(output, target)
-        dims = target.shape[-1]
+    @staticmethod
+    def _box(sums: Sums, state: State) -> Tensor:
+        """The labels' trimmed range, 1 where nothing varies or is annotated, but at least nine predicted deviations."""
+        trimmed = state["width_trimmed"]
+        box = torch.where(trimmed.isfinite() & (trimmed > 0), trimmed, 1.0)
+        mean = sums.added["log_det"] / sums.added["predictions"].clamp(min=1)
+        return torch.maximum(box, LEAST_BOX * torch.exp(-mean / box.shape[-1]).unsqueeze(-1))
+
+    def _log_density(self, distance: Tensor, log_det: Tensor, dims: int, inflation: float) -> Tensor:
+        """log p(y | x), (N, K), from :meth:`_distance`; NaN where the label is missing or has no verdict."""
         log_p = log_det - dims / 2 * math.log(inflation) - self.penalty.log_normalizer(dims)
         return log_p - self.penalty.rho(distance / math.sqrt(inflation))
 
@@ -206,7 +235,7 @@ class PredictedMixtureNoise(DistributionNoise):
 
     def _responsibility(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         """Inlier posterior of every label, (N, K); NaN where it is missing or has no verdict."""
-        log_p = self._log_density(output, target, self.inflation)
+        log_p = self._log_density(*self._distance(output, target), target.shape[-1], self.inflation)
         prior = _logit(state["inlier_share"].double())
         return torch.sigmoid(prior + self._log_odds(log_p, state["box"])).to(target.dtype)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -40,18 +40,19 @@ class Chunk:
 
     output: Tensor
     target: Tensor
-    _found: dict[object, Tensor] = field(default_factory=dict, init=False, repr=False)
+    _found: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
-    def once(self, key: object, make: Callable[[], Tensor]) -> Tensor:
+    def once(self, key: object, make: Callable[[], T]) -> T:
         """``make()``, which is called the first time only: for what does not change from round to round.
 
         Args:
             key: names what is made, hashable; a model's own name for it is ``(self, "name")``.
-            make: gives a tensor that depends on the chunk and the key, and on no state.
+            make: gives what depends on the chunk and the key, and on no state.
         """
         if key not in self._found:
             self._found[key] = make()
-        return self._found[key]
+        found: T = self._found[key]
+        return found
 
 
 class Processes(Protocol):
