@@ -11,7 +11,7 @@ demo: .venv/train
 	$(BIN)/steadfit demo --out demo
 
 test: .venv/test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile  # plain pytest does the same in one process
 
 check: .venv/test
 	$(BIN)/ruff check .
