@@ -10,8 +10,8 @@ BIN := .venv/bin
 demo: .venv/train
 	$(BIN)/steadfit demo --out demo
 
-test: .venv/test
-	$(BIN)/python -m pytest
+test: .venv/test  # a file's tests stay in one process, with what its fixtures trained; plain pytest runs all in one
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 check: .venv/test
 	$(BIN)/ruff check .

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from matplotlib.figure import Figure
 
-os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
+os.environ["OMP_NUM_THREADS"] = "1"  # for pytest's workers and for the processes that tests start
 torch.set_num_threads(1)  # tensors here are small: threads would only wait for each other
 
 settings.register_profile(
@@ -23,6 +25,19 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("steadfit")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def coarse_figures() -> Iterator[None]:
+    """Pictures are laid out and drawn in full, at 50 dots per inch instead of 150: a report takes a third less time."""
+    save = Figure.savefig
+
+    def coarse(self: Figure, *args: Any, **options: Any) -> None:
+        save(self, *args, **options | {"dpi": min(options["dpi"], 50)})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", coarse)
+        yield
 
 
 @pytest.fixture(autouse=True)

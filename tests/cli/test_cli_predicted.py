@@ -35,7 +35,7 @@ def test_calibrate_and_predict(run: Path, faces: Path, steadfit: Steadfit, fails
     assert result.exit_code == 0, result.output
     for line in ("Temperature", "On test labels (70):", "NLL", "90 % ellipses hold", "conformal regions", "few labels"):
         assert line in result.stdout
-    assert cv2.imread(str(run / "calibration.png")).shape[1] > 800
+    assert cv2.imread(str(run / "calibration.png")).shape[1] > 800 // 3
     assert json.loads((run / "calibration.json").read_text())["views"] == []
     assert len(pd.read_csv(run / "calibration.csv")) == 8
     result = steadfit("predict", run, image, "--coverage", 0.5, "-o", tmp_path / "out")
