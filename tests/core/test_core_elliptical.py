@@ -207,3 +207,15 @@ def test_compiles_without_a_break() -> None:
     torch.testing.assert_close(compiled(root), loss(root), rtol=1e-13, atol=1e-13)
     (a,), (b,) = (torch.autograd.grad(f(root), root) for f in (compiled, loss))
     torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("penalty", [Squared(), Absolute(), Huber(1.0), Charbonnier()], ids=repr)
+@pytest.mark.parametrize("dim", [1, 2, 3, 5])
+def test_the_scaled_density_is_that_of_the_scaled_root(penalty: Penalty, dim: int) -> None:
+    """A/tau: distances divided by tau, log|A| less d log tau."""
+    distance, log_det = 4 * torch.rand(7), torch.randn(7)
+    for tau in (0.3, 1.0, torch.tensor(2.5), torch.rand(7) + 0.5):
+        log_tau = torch.as_tensor(tau).log()
+        found = elliptical.log_density(distance, log_det, penalty, dim, scale=tau)
+        wanted = elliptical.log_density(distance / tau, log_det - dim * log_tau, penalty, dim)
+        torch.testing.assert_close(found, wanted)

@@ -44,9 +44,25 @@ def norm(residual: Tensor) -> Tensor:
     return length
 
 
-def log_density(distance: Tensor, log_det: Tensor, penalty: Penalty, dim: int) -> Tensor:
-    """log|A| - log c_d - rho(r), r = ||A y - nu|| (eq. 3)."""
-    return log_det - penalty.log_normalizer(dim) - penalty.rho(distance)
+def log_density(
+    distance: Tensor, log_det: Tensor, penalty: Penalty, dim: int, *, scale: Tensor | float | None = None
+) -> Tensor:
+    """log|A| - d log tau - log c_d - rho(r/tau), r = ||A y - nu|| (eq. 3): the one place of the formula.
+
+    Args:
+        distance: r, (...), >= 0.
+        log_det: log|A|, (...).
+        penalty: rho, a proper one.
+        dim: d.
+        scale: tau, > 0, a factor on the standard deviations; None: 1.
+
+    Returns:
+        (...), in nats.
+    """
+    if scale is None:
+        return log_det - penalty.log_normalizer(dim) - penalty.rho(distance)
+    shrunk = dim * (scale.log() if isinstance(scale, Tensor) else math.log(scale))
+    return log_det - shrunk - penalty.log_normalizer(dim) - penalty.rho(distance / scale)
 
 
 def log_prob(
