@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import special
 from torch import Tensor
 
-from steadfit.core.elliptical import log_density, multiply, norm
+from steadfit.core.elliptical import log_density
+from steadfit.core.linalg.small import multiply, norm
 from steadfit.core.penalties import Penalty
 from steadfit.core.radial import log_sphere
 from steadfit.metrics.elliptical import checked, log_determinant, mass_within, mean_radius, mean_stretch

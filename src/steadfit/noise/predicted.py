@@ -11,7 +11,8 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit.core import predicted
-from steadfit.core.elliptical import LOCATIONS, norm
+from steadfit.core.elliptical import LOCATIONS
+from steadfit.core.linalg.small import norm
 from steadfit.core.penalties import Absolute, Charbonnier, Huber, Penalty, Squared
 from steadfit.distributions import Elliptical
 from steadfit.losses.elliptical import negative_log_likelihood

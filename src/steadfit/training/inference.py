@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from steadfit import _checks
-from steadfit.core.elliptical import multiply
 from steadfit.core.fusion import fuse
 from steadfit.core.heatmaps import peaks
+from steadfit.core.linalg.small import multiply
+from steadfit.core.linalg.spd import spd_sqrt
 from steadfit.core.penalties import Penalty
-from steadfit.core.spd import spd_sqrt
 from steadfit.core.views import map_view
 from steadfit.data import Frame, inverse, map_points, mirror_frame, warp_frames
 from steadfit.data.images import frame_size

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from steadfit import _checks
-from steadfit.core import eigen
-from steadfit.core.knee import Knee
-from steadfit.core.spectral import SpectralFunction
+from steadfit.core.linalg import eigen
+from steadfit.core.linalg.knee import Knee
+from steadfit.core.linalg.spectral import SpectralFunction
 
 
 def spd_from_vector(v: Tensor, dim: int, floor: float = 1.0) -> tuple[Tensor, Tensor]:
