@@ -36,7 +36,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from steadfit import __version__
-from steadfit.core.spd import spd_from_vector
+from steadfit.core.linalg.spd import spd_from_vector
 from steadfit.distributions import (
     MultivariateCharbonnier,
     MultivariateGauss,

@@ -34,8 +34,8 @@ import torch
 from torch import Tensor
 
 from steadfit import __version__
-from steadfit.core import eigen
-from steadfit.core.spd import spd_from_vector
+from steadfit.core.linalg import eigen
+from steadfit.core.linalg.spd import spd_from_vector
 
 RESULTS = Path(__file__).parent / "results"
 DIMS = (2, 3)

@@ -20,7 +20,7 @@ _HOME = {
     "GaussianUniformResult": "steadfit.core.mixture",
     "fuse": "steadfit.core.fusion",
     "mad": "steadfit.core.scale",
-    "spd_from_vector": "steadfit.core.spd",
+    "spd_from_vector": "steadfit.core.linalg.spd",
     "load": "steadfit.training.opening",
 }
 _MODULES = ("corrupt", "distributions", "errors", "lightning", "losses", "noise", "penalties")
@@ -45,9 +45,9 @@ __all__ = [
 if TYPE_CHECKING:
     from steadfit import corrupt, distributions, errors, lightning, losses, noise, penalties
     from steadfit.core.fusion import fuse
+    from steadfit.core.linalg.spd import spd_from_vector
     from steadfit.core.mixture import GaussianUniform, GaussianUniformResult
     from steadfit.core.scale import mad
-    from steadfit.core.spd import spd_from_vector
     from steadfit.training.opening import load
 
 

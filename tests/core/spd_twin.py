@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steadfit.core import eigen
+from steadfit.core.linalg import eigen
 
 
 def size(dim: int) -> int:

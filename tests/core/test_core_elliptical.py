@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from steadfit.core import elliptical, sampling
+from steadfit.core.linalg import small
 from steadfit.core.penalties import Absolute, Charbonnier, Huber, Penalty, Squared
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -27,25 +28,25 @@ def roots(*batch: int, dim: int) -> Tensor:
 @pytest.mark.parametrize("dim", DIMS)
 def test_small_matrices_against_torch_linalg(dim: int) -> None:
     root, vector = roots(7, dim=dim), torch.randn(4, 7, dim)
-    torch.testing.assert_close(elliptical.multiply(root, vector), torch.einsum("nij,mnj->mni", root, vector))
-    torch.testing.assert_close(elliptical.log_determinant(root), torch.logdet(root), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(elliptical.inverse(root), torch.linalg.inv(root), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(small.multiply(root, vector), torch.einsum("nij,mnj->mni", root, vector))
+    torch.testing.assert_close(small.log_determinant(root), torch.logdet(root), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(small.inverse(root), torch.linalg.inv(root), rtol=1e-10, atol=1e-12)
     expected = torch.linalg.solve(root.expand(4, 7, dim, dim), vector.unsqueeze(-1)).squeeze(-1)
-    torch.testing.assert_close(elliptical.solve(root, vector), expected, rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(elliptical.solve(root, vector[0]), expected[0], rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(elliptical.solve(root[0], vector[0]), torch.linalg.solve(root[0], vector[0].mT).mT)
+    torch.testing.assert_close(small.solve(root, vector), expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(small.solve(root, vector[0]), expected[0], rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(small.solve(root[0], vector[0]), torch.linalg.solve(root[0], vector[0].mT).mT)
 
 
 @pytest.mark.parametrize("dim", DIMS)
 def test_gradients_of_small_matrices_are_whole_matrices(dim: int) -> None:
     root = roots(3, dim=dim).requires_grad_()
     vector = torch.randn(2, 3, dim, requires_grad=True)
-    (found,) = torch.autograd.grad(elliptical.log_determinant(root).sum(), root)
+    (found,) = torch.autograd.grad(small.log_determinant(root).sum(), root)
     torch.testing.assert_close(found, torch.linalg.inv(root.detach()).mT, rtol=1e-10, atol=1e-12)
-    assert gradcheck(elliptical.solve, (root, vector))
-    assert gradcheck(elliptical.inverse, (root,))
-    assert gradcheck(elliptical.multiply, (root, vector))
-    assert gradgradcheck(elliptical.log_determinant, (root,))
+    assert gradcheck(small.solve, (root, vector))
+    assert gradcheck(small.inverse, (root,))
+    assert gradcheck(small.multiply, (root, vector))
+    assert gradgradcheck(small.log_determinant, (root,))
 
 
 @pytest.mark.parametrize("dim", [2, 3])
@@ -55,19 +56,19 @@ def test_no_overflow_in_small_matrices(dim: int, dtype: torch.dtype) -> None:
     scale = torch.tensor([1e30, 1e-30, 1.0][:dim], dtype=torch.float64)
     base = torch.full((dim, dim), 0.3) + 0.7 * torch.eye(dim)
     root = (base * scale.sqrt() * scale.sqrt().unsqueeze(1)).to(dtype)
-    assert float(elliptical.log_determinant(root)) == pytest.approx(
+    assert float(small.log_determinant(root)) == pytest.approx(
         float(torch.logdet(base)) + math.log(scale.prod()), rel=1e-5, abs=1e-5
     )
     expected = torch.linalg.inv(base) / scale.sqrt() / scale.sqrt().unsqueeze(1)
-    torch.testing.assert_close(elliptical.inverse(root).double(), expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(small.inverse(root).double(), expected, rtol=1e-5, atol=0)
     huge = torch.eye(dim, dtype=dtype) * 1e37
-    assert float(elliptical.log_determinant(huge)) == pytest.approx(dim * math.log(1e37), rel=1e-6)
+    assert float(small.log_determinant(huge)) == pytest.approx(dim * math.log(1e37), rel=1e-6)
 
 
 @pytest.mark.parametrize("dim", DIMS)
 def test_the_log_determinant_of_what_is_not_positive_definite(dim: int) -> None:
-    assert float(elliptical.log_determinant(torch.zeros(dim, dim))) == -math.inf
-    assert float(elliptical.log_determinant(torch.diag(torch.tensor([-2.0] + [1.0] * (dim - 1))))) == -math.inf
+    assert float(small.log_determinant(torch.zeros(dim, dim))) == -math.inf
+    assert float(small.log_determinant(torch.diag(torch.tensor([-2.0] + [1.0] * (dim - 1))))) == -math.inf
 
 
 @pytest.mark.parametrize("dim", DIMS)
@@ -76,7 +77,7 @@ def test_norm_without_overflow(dim: int, size: float) -> None:
     direction = torch.randn(6, dim)
     direction = direction / direction.norm(dim=-1, keepdim=True)
     u = (size * direction).requires_grad_()
-    length = elliptical.norm(u)
+    length = small.norm(u)
     torch.testing.assert_close(length, torch.full((6,), size), rtol=1e-14, atol=0)
     (slope,) = torch.autograd.grad(length.sum(), u)
     torch.testing.assert_close(slope, direction, rtol=1e-13, atol=1e-13)
@@ -85,11 +86,11 @@ def test_norm_without_overflow(dim: int, size: float) -> None:
 @pytest.mark.parametrize("dim", DIMS)
 def test_norm_at_zero_and_twice_differentiated(dim: int) -> None:
     zero = torch.zeros(2, dim, requires_grad=True)
-    (slope,) = torch.autograd.grad(elliptical.norm(zero).sum(), zero)
+    (slope,) = torch.autograd.grad(small.norm(zero).sum(), zero)
     assert slope.eq(0).all()
     u = torch.randn(3, dim, requires_grad=True)
-    assert gradcheck(elliptical.norm, (u,))
-    assert gradgradcheck(elliptical.norm, (u,))
+    assert gradcheck(small.norm, (u,))
+    assert gradgradcheck(small.norm, (u,))
 
 
 @pytest.mark.parametrize("penalty", PROPER, ids=repr)
@@ -207,3 +208,15 @@ def test_compiles_without_a_break() -> None:
     torch.testing.assert_close(compiled(root), loss(root), rtol=1e-13, atol=1e-13)
     (a,), (b,) = (torch.autograd.grad(f(root), root) for f in (compiled, loss))
     torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("penalty", [Squared(), Absolute(), Huber(1.0), Charbonnier()], ids=repr)
+@pytest.mark.parametrize("dim", [1, 2, 3, 5])
+def test_the_scaled_density_is_that_of_the_scaled_root(penalty: Penalty, dim: int) -> None:
+    """A/tau: distances divided by tau, log|A| less d log tau."""
+    distance, log_det = 4 * torch.rand(7), torch.randn(7)
+    for tau in (0.3, 1.0, torch.tensor(2.5), torch.rand(7) + 0.5):
+        log_tau = torch.as_tensor(tau).log()
+        found = elliptical.log_density(distance, log_det, penalty, dim, scale=tau)
+        wanted = elliptical.log_density(distance / tau, log_det - dim * log_tau, penalty, dim)
+        torch.testing.assert_close(found, wanted)

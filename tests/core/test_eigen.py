@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from steadfit.core import eigen
-from steadfit.core.knee import Knee
+from steadfit.core.linalg import eigen
+from steadfit.core.linalg.knee import Knee
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.func import jacrev, vmap
 
-from steadfit.core import eigen
-from steadfit.core.spd import inverse_from_vector, spd_from_vector, spd_sqrt, vector_from_spd
+from steadfit.core.linalg import eigen
+from steadfit.core.linalg.spd import inverse_from_vector, spd_from_vector, spd_sqrt, vector_from_spd
 from steadfit.losses import EllipticalLoss
 from steadfit.penalties import Huber
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from spd_twin import from_eigenvalues, rotation, vectors
 from torch import Tensor
 
-from steadfit.core import eigen
-from steadfit.core.spd import spd_from_vector
+from steadfit.core.linalg import eigen
+from steadfit.core.linalg.spd import spd_from_vector
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -12,6 +12,7 @@ from predictions import NAN, PROPER, drawn, radial
 from scipy import stats
 
 from steadfit.metrics import Measure, energy_score, expected_error, negative_log_likelihood
+from steadfit.metrics.elliptical import mean_radius
 from steadfit.metrics.scores import _draws, _pair_distance
 from steadfit.penalties import Absolute, Charbonnier, Huber, Squared, Tukey
 
@@ -111,6 +112,33 @@ def test_energy_score_equals_the_gaussians_to_the_stated_error(dim):
     assert abs(float(errors.mean())) < 0.001  # unbiased over seeds
     fine = energy_score(mean, root, target, Squared(), samples=16384)
     torch.testing.assert_close(fine / unit, exact / unit, atol=1.5e-3, rtol=0)
+
+
+def mean_distance(penalty, root, label, nodes=80):
+    """Twin: E||A^-1 Z - y|| in the plane by Gauss-Legendre over the radius and equal steps of the angle."""
+    x, w = np.polynomial.legendre.leggauss(nodes)
+    share, weight = torch.from_numpy((x + 1) / 2), torch.from_numpy(w)
+    r = float(penalty.radius(1 - 1e-14, 2)) * share**2
+    density = torch.exp(r.log() - penalty.rho(r)) * share * weight
+    angle = torch.arange(128) * (2 * math.pi / 128)
+    z = r[:, None, None] * torch.stack([angle.cos(), angle.sin()], -1)
+    distance = (z @ torch.linalg.inv(root).T - label).norm(dim=-1).mean(1)
+    return float((density * distance).sum() / density.sum())
+
+
+@pytest.mark.parametrize("penalty", PROPER, ids=repr)
+def test_the_default_seed_is_as_good_as_stated(penalty):
+    """The draws are the same for all labels, so that a bad seed shows in every mean."""
+    off = []
+    for root in (torch.eye(2), torch.tensor([[1.0, 0.2], [0.2, 1.3]]), torch.diag(torch.tensor([0.2, 2.0]))):
+        for label in ([0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [3.0, -1.0], [5.0, 5.0]):
+            target = torch.tensor(label)
+            score = energy_score(torch.zeros(1, 1, 2), root[None, None], target[None, None], penalty)
+            half = 0.5 * _pair_distance(penalty, 2) * float(expected_error(root, penalty)) / mean_radius(penalty, 2)
+            unit = float(expected_error(root, penalty))
+            off.append((float(score) + half - mean_distance(penalty, root, target)) / unit)
+    assert max(map(abs, off)) < 0.002
+    assert abs(np.mean(off)) < 0.001
 
 
 def test_pair_distances_by_closed_forms_and_draws():

@@ -209,8 +209,7 @@ class Charbonnier(Penalty):
     convex: ClassVar[bool] = True
 
     def rho(self, r: Tensor) -> Tensor:
-        finite = bounded(r)
-        return r * (finite / (1 + hypot1(finite)))
+        return r * (r / (1 + hypot1(r).clamp(max=torch.finfo(r.dtype).max)))  # inf/inf would be NaN
 
     def psi(self, r: Tensor) -> Tensor:
         finite = bounded(r)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from steadfit.core.elliptical import multiply
-from steadfit.core.spd import inverse_from_vector, spd_from_vector, vector_from_spd
+from steadfit.core.linalg.small import multiply
+from steadfit.core.linalg.spd import inverse_from_vector, spd_from_vector, vector_from_spd
 
 COVARIANCES = ("identity", "diagonal", "full")
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from steadfit.core.elliptical import norm
+from steadfit.core.linalg.small import norm
 from steadfit.core.penalty import Penalty
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from steadfit import _checks
-from steadfit.core.elliptical import multiply
+from steadfit.core.linalg.small import multiply
 
 
 def project(point: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:

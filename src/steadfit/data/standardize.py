@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from steadfit import _checks
-from steadfit.core.elliptical import multiply
 from steadfit.core.factor import positive_part
+from steadfit.core.linalg.small import multiply
+from steadfit.core.linalg.spd import spd_sqrt
 from steadfit.core.scale import mad, nanmedian
-from steadfit.core.spd import spd_sqrt
 
 
 @dataclass(frozen=True)

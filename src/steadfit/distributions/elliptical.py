@@ -11,6 +11,7 @@ from torch.distributions import Distribution, constraints
 
 from steadfit import _checks
 from steadfit.core import elliptical, sampling
+from steadfit.core.linalg import small
 from steadfit.core.penalties import Penalty
 
 
@@ -128,12 +129,12 @@ class Elliptical(Distribution):
     @property
     def nu(self) -> Tensor:
         """A mean, (..., D)."""
-        return self._location if self._kind == "nu" else elliptical.multiply(self.root, self._location)
+        return self._location if self._kind == "nu" else small.multiply(self.root, self._location)
 
     @property
     def mean(self) -> Tensor:
         """A^-1 nu, (..., D), in the unit of y."""
-        return self._location if self._kind == "mu" else elliptical.solve(self.root, self._location)
+        return self._location if self._kind == "mu" else small.solve(self.root, self._location)
 
     @property
     def mode(self) -> Tensor:
@@ -143,12 +144,12 @@ class Elliptical(Distribution):
     @property
     def log_det(self) -> Tensor:
         """log|A|, (...)."""
-        return elliptical.log_determinant(self.root) if self._log_det is None else self._log_det
+        return small.log_determinant(self.root) if self._log_det is None else self._log_det
 
     @property
     def covariance_matrix(self) -> Tensor:
         """k A^-2, (..., D, D), k the penalty's covariance factor."""
-        inverse = elliptical.inverse(self.root)
+        inverse = small.inverse(self.root)
         return self.penalty.covariance_factor(self._dim) * (inverse @ inverse.mT)
 
     @property
@@ -159,13 +160,13 @@ class Elliptical(Distribution):
     @property
     def variance(self) -> Tensor:
         """The covariance's diagonal, (..., D)."""
-        inverse = elliptical.inverse(self.root)
+        inverse = small.inverse(self.root)
         return self.penalty.covariance_factor(self._dim) * (inverse * inverse).sum(dim=-1)
 
     def mahalanobis(self, value: Tensor) -> Tensor:
         r"""\|\|A y - nu\|\|, (...): the length of the whitened residual."""
         self._check_value(value)
-        return elliptical.norm(elliptical.whiten(value, self._location, self.root, self._kind))
+        return small.norm(elliptical.whiten(value, self._location, self.root, self._kind))
 
     def log_prob(self, value: Tensor) -> Tensor:
         r"""log\|A\| - log c_d - rho(\|\|A y - nu\|\|), (...), in nats."""
@@ -181,8 +182,8 @@ class Elliptical(Distribution):
         shape = self._extended_shape(torch.Size(sample_shape))
         noise = sampling.sample(self.penalty, shape, self._location.dtype, self._location.device)
         if self._kind == "mu":
-            return self._location + elliptical.solve(self.root, noise)
-        return elliptical.solve(self.root, self._location + noise)
+            return self._location + small.solve(self.root, noise)
+        return small.solve(self.root, self._location + noise)
 
     def mass_within(self, radius: Tensor | float) -> Tensor:
         r"""P(\|\|A y - nu\|\| <= radius), shape of ``radius`` >= 0: what the ellipse of that Mahalanobis radius holds.

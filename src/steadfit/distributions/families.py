@@ -69,7 +69,12 @@ class MultivariateHuber(Elliptical):
     The gradient of log_prob with respect to nu is never longer than delta: a wrong label pulls no harder than a right
     one at the knee.
 
-    Args: delta: the knee, > 0, in units of the Mahalanobis radius; the others as :class:`Elliptical`.
+    Args:
+        nu: as :class:`Elliptical`.
+        root: as there.
+        delta: the knee, > 0, in units of the Mahalanobis radius.
+        log_det: as there.
+        validate_args: as there.
 
     References: Mohlin et al., BMVC 2021, eqs 3-4.
 

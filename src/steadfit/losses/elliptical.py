@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from steadfit import _checks
 from steadfit.core import predicted
-from steadfit.core.elliptical import LOCATIONS, log_density, norm
+from steadfit.core.elliptical import LOCATIONS, log_density
+from steadfit.core.linalg.small import norm
 from steadfit.core.penalty import Penalty
 from steadfit.losses.reduction import REDUCTIONS, check_fits, check_weight, masked, reduce
 

@@ -129,15 +129,25 @@ def heatmap_loss(
 
 @torch.no_grad()
 def evaluated(terms: Terms, maps: Maps) -> Pair:
-    """The terms as constants: their derivatives are known."""
-    return terms(maps.output.detach(), maps.target.detach(), maps.peak.detach())
+    """The terms as constants, their derivatives being known, and 0 in joints that don't count.
+
+    Joints don't see each other, so that it does to empty those afterwards; emptying the output too would cost a copy.
+    """
+    loss, slope = terms(maps.output.detach(), maps.target.detach(), maps.peak.detach())
+    if maps.present is None:
+        return loss, slope
+    present = maps.present.expand(slope.shape[:2])
+    if _checks.hidden():
+        return loss, masked(slope, present[..., None, None])
+    slope[(~present).nonzero(as_tuple=True)] = 0.0  # touches these joints alone
+    return loss, slope
 
 
 @dataclass(frozen=True)
 class Maps:
     """What :func:`checked_maps` makes of a call's arguments."""
 
-    output: Tensor  # (B, K, H, W), float32 or float64; 0 in joints that don't count
+    output: Tensor  # (B, K, H, W), float32 or float64
     target: Tensor  # (B, K, H, W), without NaN
     peak: Tensor  # (B, K): the target's largest value, NaN where it has one
     present: Tensor | None  # (B, K) bool: the joints that count; None: all
@@ -171,8 +181,6 @@ def checked_maps(
     weight = joint_weight(who, weight, output.shape)
     if weight is not None and (_checks.hidden() or bool((weight == 0).any())):
         z, present = _without_zeros(z, weight, present)
-    if present is not None:
-        z = masked(z, present[..., None, None])
     return Maps(z, p, peak, present, weight)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from steadfit import _checks
-from steadfit.core.elliptical import norm
+from steadfit.core.linalg.small import norm
 from steadfit.core.penalties import Penalty
 from steadfit.metrics.elliptical import average, labels, mass_within, mean_radius, mean_stretch
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from steadfit import _checks
-from steadfit.core.elliptical import multiply, norm
+from steadfit.core.linalg.small import multiply, norm
 from steadfit.core.penalties import Penalty
 from steadfit.core.radial import log_sphere
 

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from steadfit.core.elliptical import norm
+from steadfit.core.linalg.small import norm
 from steadfit.core.penalties import Penalty
 from steadfit.metrics.calibration import LEVELS, Coverage, coverage, pit
 from steadfit.metrics.conformal import ConformalRadius

@@ -12,7 +12,8 @@ from torch import Tensor
 from steadfit import _checks
 from steadfit._options import option
 from steadfit.core import predicted, widths
-from steadfit.core.elliptical import LOCATIONS, norm
+from steadfit.core.elliptical import LOCATIONS
+from steadfit.core.linalg.small import norm
 from steadfit.core.penalties import Absolute, Charbonnier, Huber, Penalty, Squared
 from steadfit.core.sums import Sums, joined
 from steadfit.losses.elliptical import negative_log_likelihood

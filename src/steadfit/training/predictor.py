@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from steadfit.core.elliptical import multiply
 from steadfit.core.fusion import fuse
 from steadfit.core.heatmaps import peaks
+from steadfit.core.linalg.small import multiply
+from steadfit.core.linalg.spd import spd_sqrt
 from steadfit.core.penalties import Penalty
-from steadfit.core.spd import spd_sqrt
 from steadfit.core.views import map_view
 from steadfit.data import Frame, inverse, map_points, warp_frames
 from steadfit.outputs import HeatmapReader

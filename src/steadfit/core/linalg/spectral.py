@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from steadfit.core import eigen
-from steadfit.core.eigen import ROOT_HALF, Components
-from steadfit.core.knee import Image, Knee
+from steadfit.core.linalg import eigen
+from steadfit.core.linalg.eigen import ROOT_HALF, Components
+from steadfit.core.linalg.knee import Image, Knee
 
 
 @dataclass(frozen=True)

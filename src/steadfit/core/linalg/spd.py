@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from steadfit import _checks
-from steadfit.core import eigen
-from steadfit.core.knee import Knee
-from steadfit.core.spectral import SpectralFunction
+from steadfit.core.linalg import eigen
+from steadfit.core.linalg.knee import Knee
+from steadfit.core.linalg.spectral import SpectralFunction
 
 
 def spd_from_vector(v: Tensor, dim: int, floor: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -53,7 +53,10 @@ def spd_from_vector(v: Tensor, dim: int, floor: float = 1.0) -> tuple[Tensor, Te
 def inverse_from_vector(v: Tensor, dim: int, floor: float = 1.0) -> Tensor:
     """A^-1 of :func:`spd_from_vector`'s A, V^T diag(1/g(l)) V: A is not formed, so none of its roundings is inverted.
 
-    Args: as there.
+    Args:
+        v: (..., d (d + 1)/2), as there.
+        dim: d >= 1.
+        floor: theta > 0, the knee of g.
 
     Returns:
         (..., d, d), in 1/unit. Eigenvalues of A^-1 end at the root of the dtype's largest number (1.8e19 in float32,
