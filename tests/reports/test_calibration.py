@@ -10,8 +10,9 @@ from matplotlib.colors import to_hex
 
 from steadfit.metrics import Calibration, ConformalRadius, calibration, mahalanobis
 from steadfit.penalties import Squared
-from steadfit.reports.calibration import calibration_figure
-from steadfit.reports.style import RC, RIGHT, WRONG, save
+from steadfit.reports.calibration_figure import calibration_figure
+from steadfit.reports.palette import RIGHT, WRONG
+from steadfit.reports.style import RC, save
 
 Given = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -36,7 +37,7 @@ def test_three_panels_show_the_numbers() -> None:
     mean, root, target = given(1.0)
     rule = ConformalRadius(("a", "b"), mahalanobis(mean, root, target))
     conformal = rule.coverage(mahalanobis(mean, root, target), [0.2, 0.8])
-    figure = calibration_figure(found, unit="mm", conformal=conformal)
+    figure = calibration_figure(found, unit="mm", conformal=conformal).figure
     errors, shares, ranks = figure.axes
     assert errors.get_xlabel() == "expected error (mm)"
     points = [container.lines[0] for container in errors.containers]
@@ -59,20 +60,20 @@ def test_three_panels_show_the_numbers() -> None:
 
 def test_axes_are_square_and_logarithmic_where_errors_span_much() -> None:
     for spread, scale in ((1.0, "log"), (0.02, "linear")):
-        axes = calibration_figure(results(spread)).axes[0]
+        axes = calibration_figure(results(spread)).figure.axes[0]
         assert axes.get_xscale() == axes.get_yscale() == scale
         assert axes.get_xlim() == axes.get_ylim()
         low, high = axes.get_xlim()
         assert low < min(axes.containers[0].lines[0].get_xdata())
         assert high > max(axes.containers[0].lines[0].get_ydata())
-    ticks = [label.get_text() for label in calibration_figure(results(1.0)).axes[0].get_xticklabels()]
+    ticks = [label.get_text() for label in calibration_figure(results(1.0)).figure.axes[0].get_xticklabels()]
     assert "1" in ticks
     assert not any("e" in tick or "$" in tick for tick in ticks)
 
 
 def test_a_png_is_written_and_nothing_global_changes(tmp_path: object) -> None:
     before = {name: mpl.rcParams[name] for name in RC}
-    path = save(calibration_figure(results()), f"{tmp_path}/calibration.png", dpi=40)
+    path = save(calibration_figure(results()).figure, f"{tmp_path}/calibration.png", dpi=40)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert {name: mpl.rcParams[name] for name in RC} == before
 
@@ -82,7 +83,7 @@ def test_little_to_show(label: float | None) -> None:
     """No label at all; one label that equals its prediction."""
     target = torch.full((1, 1, 2), torch.nan if label is None else label, dtype=torch.float64)
     one = calibration(torch.zeros(1, 1, 2), torch.eye(2).expand(1, 1, 2, 2), target.float(), Squared())
-    figure = calibration_figure({"run": one})
+    figure = calibration_figure({"run": one}).figure
     figure.draw_without_rendering()
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert texts == (["no label to compare with"] * 3 if label is None else [])

@@ -8,18 +8,27 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
+import torch
+from matplotlib.text import Text
 
 from steadfit.audit import suspects
-from steadfit.errors import RunError
-from steadfit.reports.gallery import gallery
-from steadfit.reports.headlines import cards, compare_lead, find, run_lead
-from steadfit.reports.html import write_compare_report, write_run_report
-from steadfit.reports.overlays import write_image
-from steadfit.reports.pages import report_comparison, report_run
+from steadfit.metrics import calibration
+from steadfit.metrics.convergence import summarise
+from steadfit.penalties import Squared
+from steadfit.reports.calibration_figure import calibration_figure
+from steadfit.reports.convergence_curves import convergence_figure
+from steadfit.reports.convergence_tables import verdicts
+from steadfit.reports.fit_summary import fit_summary
+from steadfit.reports.pages.comparison import comparison_panels, write_comparison_page
+from steadfit.reports.pages.run import class_panels, hardest_table, label_panels, suspects_table, write_run_page
+from steadfit.reports.pages.summary import cards, compare_lead, find, run_lead
+from steadfit.reports.panel import Panel
+from steadfit.reports.suspects_gallery import gallery
+from steadfit.reports.training_curves import training_curves
 
+RACED = {name: [pd.DataFrame({"epoch": [1, 2], "val_error": [2.0, best]})] for name, best in (("l2", 1), ("gum", 0.5))}
 EVIL = "<script>alert('x')</script>\"&.png"
 
 
@@ -31,6 +40,7 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.sources: list[str] = []
         self.text = ""
+        self.lines: list[str] = []
         self.feed(path.read_text("utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -40,39 +50,45 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+        self.lines += [data] if self.tags[-1:] != ["style"] else []
 
 
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    return write_image(np.zeros((4, 4, 3), dtype=np.uint8), tmp_path / "training_curves.png")
-
-
-def write(folder: Path, labels: pd.DataFrame, **changes: Any) -> Page:
+def write(folder: Path, labels: pd.DataFrame, load: Any = None, **changes: Any) -> Page:
     values: dict[str, Any] = {
         "config": {"noise": "gum", "network": {"width": 32}},
         "metrics": {"test": {"mean_error": 1.404, "failure_rate": 0.0125}, "suspects": 0.285, "precision": None},
-        "figures": {}, "suspects": suspects(labels),
+        "panels": [], "listed": suspects_table(labels, load),
     }  # fmt: skip
-    return Page(write_run_report(folder, **{**values, **changes}))
+    return Page(write_run_page(folder, **{**values, **changes}))
 
 
-def test_names_are_escaped_everywhere(tmp_path: Path, labels: pd.DataFrame, picture: Path) -> None:
+def test_names_are_escaped_everywhere(tmp_path: Path, labels: pd.DataFrame, history: pd.DataFrame) -> None:
+    curves = training_curves({"gum": history})
     page = write(
-        tmp_path, labels.assign(image=EVIL, point=EVIL), title=EVIL, config={EVIL: EVIL}, figures={EVIL: picture},
-        captions={EVIL: EVIL}, metrics={EVIL: EVIL},
+        tmp_path, labels.assign(image=EVIL, point=EVIL), title=EVIL, config={EVIL: EVIL}, metrics={EVIL: EVIL},
+        panels=[Panel(name="curves", title=EVIL, caption=EVIL, figure=curves.figure)],
     )  # fmt: skip
     assert "script" not in page.tags
-    assert page.text.count(EVIL) >= 3 * 2 + 4
+    assert page.text.count(EVIL) >= 3 * 2 + 2 + 2 * 2 + 2  # suspects, headings, folded tables, the panel
 
 
-def test_self_contained(tmp_path: Path, labels: pd.DataFrame, picture: Path) -> None:
-    page = write(tmp_path, labels, figures={"Training": picture}, thumbnails=[picture.read_bytes()])
+def test_self_contained(tmp_path: Path, labels: pd.DataFrame, history: pd.DataFrame, load: Any) -> None:
+    page = write(tmp_path, labels, load, panels=[training_curves({"gum": history})])
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert all(source.startswith(("data:image/", "#")) for source in page.sources)
-    embedded = [source for source in page.sources if source.startswith("data:")]
-    assert [base64.b64decode(source.partition(",")[2]) for source in embedded] == [picture.read_bytes()] * 2
+    figure, *thumbnails = [base64.b64decode(source.partition(",")[2]) for source in page.sources if source[0] != "#"]
+    assert figure == (tmp_path / "figures" / "training_curves.png").read_bytes()
+    assert [picture[:2] for picture in thumbnails] == [b"\xff\xd8"] * 3  # JPEG
     assert "http" not in re.sub(r"http-equiv", "", (tmp_path / "report.html").read_text("utf-8"))
     assert "warm-up" in page.text  # the figure's own caption
+
+
+def test_every_link_of_the_page_has_its_place(tmp_path: Path, labels: pd.DataFrame, history: pd.DataFrame) -> None:
+    page = write(tmp_path, labels, panels=[training_curves({"gum": history})])
+    content = (tmp_path / "report.html").read_text("utf-8")
+    links = [source for source in page.sources if source.startswith("#")]
+    assert len(links) == 4  # figures, suspects, numbers, configuration
+    assert all(f'id="{link[1:]}"' in content for link in links)
 
 
 def test_headlines(tmp_path: Path, labels: pd.DataFrame) -> None:
@@ -84,11 +100,11 @@ def test_headlines(tmp_path: Path, labels: pd.DataFrame) -> None:
 
 
 def test_only_the_first_rows_are_shown(tmp_path: Path, labels: pd.DataFrame) -> None:
-    many = suspects(pd.concat([labels.assign(suspect=True)] * 5, ignore_index=True))
-    page = write(tmp_path, labels, suspects=many)
+    many = pd.concat([labels.assign(suspect=True)] * 5, ignore_index=True)
+    page = write(tmp_path, many)
     assert "The worst 50 of 90" in page.text
     assert page.tags.count("tr") == 1 + 50 + 4 + 2
-    assert "No label is suspect." in write(tmp_path, labels, suspects=many.head(0)).text
+    assert "No label is suspect." in write(tmp_path, many.assign(suspect=False)).text
 
 
 def test_coordinates_are_joined_and_scalars_shown(tmp_path: Path, labels: pd.DataFrame) -> None:
@@ -96,21 +112,21 @@ def test_coordinates_are_joined_and_scalars_shown(tmp_path: Path, labels: pd.Dat
     page = write(tmp_path, labels)
     assert "predicted_x" not in page.text
     assert f"{listed.x[0]:.1f}, {listed.y[0]:.1f}" in page.text
-    scalar = pd.DataFrame({"rank": [1], "row": [7], "value": [31.0], "predicted": [60.0], "trust": [0.001]})
-    assert re.search(r"given\s*predicted\s*trust\s*1\s*7\s*31\.0\s*60\.0\s*< \.01", write(tmp_path, labels,
-                     suspects=scalar).text)  # fmt: skip
+    scalar = pd.DataFrame({"row": [7], "value": [31.0], "predicted": [60.0], "trust": [0.001], "residual": [29.0],
+                           "suspect": [True]})  # fmt: skip
+    text = write(tmp_path, scalar).text
+    assert re.search(r"given\s*predicted\s*trust\s*residual\s*1\s*7\s*31\.0\s*60\.0\s*< \.01", text)
 
 
-def test_a_missing_figure_is_named(tmp_path: Path, labels: pd.DataFrame) -> None:
-    with pytest.raises(RunError, match=r"readable figure, got .*gone\.png \(No such file"):
-        write(tmp_path, labels, figures={"a": tmp_path / "gone.png"})
-    with pytest.raises(RunError, match=r"got .*a\.txt"):
-        write(tmp_path, labels, figures={"a": tmp_path / "a.txt"})
+def test_two_panels_of_one_name_are_refused(tmp_path: Path, labels: pd.DataFrame, history: pd.DataFrame) -> None:
+    panels = [training_curves({"gum": history}), training_curves({"l2": history})]
+    with pytest.raises(ValueError, match="write_page: expected panels of different names, got 2 called 'training_cur"):
+        write(tmp_path, labels, panels=panels)
     assert not (tmp_path / "report.html").exists()
 
 
 def test_comparison(tmp_path: Path, results: dict[str, dict[str, Any]]) -> None:
-    path = write_compare_report(tmp_path, config={"seed": 0}, results={**results, EVIL: {}}, figures={})
+    path = write_comparison_page(tmp_path, config={"seed": 0}, results={**results, EVIL: {}}, panels=[], unit="px")
     page = Page(path)
     assert "GUM has the lowest mean error, 1.50 px" in page.text
     assert "The next is mine with 2.00 px, significantly worse." in page.text
@@ -153,27 +169,105 @@ def test_what_a_run_folder_holds_is_told_right() -> None:
 def test_whole_pages(
     tmp_path: Path, labels: pd.DataFrame, load: Any, history: pd.DataFrame, results: dict[str, dict[str, Any]]
 ) -> None:
-    page = Page(report_run(tmp_path / "run", config={}, metrics={}, histories={"gum": history}, table=labels,
-                           load=load))  # fmt: skip
+    panels = label_panels({"gum": history}, labels, load)
+    page = write(tmp_path / "run", labels, load, panels=panels)
     assert page.tags.count("img") == 3 + 3  # figures, and a thumbnail for each suspect
     assert sorted(path.name for path in (tmp_path / "run" / "figures").iterdir()) == [
         "suspects_gallery.png", "training_curves.png", "trust_histogram.png",
     ]  # fmt: skip
-    page = Page(report_comparison(tmp_path / "all", config={}, results=results, histories={"gum": history},
-                                  gallery_of=(labels, load), threshold=3.0))  # fmt: skip
+    assert not any(panel.figure.axes for panel in panels)  # closed
+    page = Page(write_comparison_page(
+        tmp_path / "all", config={}, results=results,
+        panels=comparison_panels(results, {"gum": history}, suspects_of=("gum", labels, load), threshold=3.0),
+    ))  # fmt: skip
     assert page.tags.count("figure") == 4
+    assert "The worst suspects of GUM." in page.text
 
 
 def test_whole_page_of_a_table(tmp_path: Path, labels: pd.DataFrame, history: pd.DataFrame) -> None:
     table = labels.rename(columns={"image": "row"})
-    page = Page(report_run(tmp_path, config={}, metrics={}, histories={"l2": history}, table=table))
+    page = write(tmp_path, table, panels=label_panels({"l2": history}, table))
     assert page.tags.count("img") == 2
+
+
+def hardest(name: str) -> pd.DataFrame:
+    return pd.DataFrame({"image": ["a.png", "b.png"], "label": name, "predicted": "dog", "probability": [0.001, 0.25]})
+
+
+def test_a_page_of_classes(tmp_path: Path, labels: pd.DataFrame, load: Any) -> None:
+    history = pd.DataFrame({"epoch": [1, 2], "val_top1": [0.2, 0.4], "val_loss": [3.0, 2.0]})
+    table = hardest(EVIL)
+    panels = class_panels(history, [[3, 1], [0, 4]], [EVIL, "dog"], table, lambda _: load("faces/1.png"), loss="ce")
+    score = {"images": 1234, "top1": 0.875, "top5": 1.0, "per_class": {EVIL: 0.75, "dog": 1.0}}
+    page = write(tmp_path, labels, metrics={"test": score, "train": score | {"top1": 0.5}}, panels=panels,
+                 listed=hardest_table(table))  # fmt: skip
+    assert (
+        "87.5 % of the 1 234 test images are classified right; for 100 % the label is among the first 2." in page.text
+    )
+    assert re.search(r"top-1, test\s*87\.5 %\s*1 234 images\s*top-1, train\s*50\.0 %", page.text)
+    assert "The first 2 of 2 in hardest.csv" in page.text
+    assert page.tags.count("img") == 4
+    assert "script" not in page.tags
+    assert page.text.count(EVIL) == 2 * 1 + 2  # the hardest, accuracies of classes
+
+
+def words(panel: Panel) -> list[str]:
+    """Everything that is written in a figure and about it."""
+    panel.figure.draw_without_rendering()
+    return [panel.title, panel.caption, *(text.get_text() for text in panel.figure.findobj(Text))]
+
+
+def drawn(labels: pd.DataFrame, load: Any, history: pd.DataFrame, results: Any, unit: str) -> list[Panel]:
+    scalar = pd.DataFrame({"image": ["faces/1.png"], "line": [3], "split": "train", "point": "age", "value": [31.25],
+                           "predicted": [60.5], "residual": [29.25], "trust": [0.0], "suspect": [True]})  # fmt: skip
+    label = torch.tensor([[[0.5, 0.1]], [[0.2, 0.9]]], dtype=torch.float64)
+    found = calibration(torch.zeros_like(label), torch.eye(2, dtype=torch.float64).expand(2, 1, 2, 2), label, Squared())
+    raced = {name: [history.assign(val_mean=history["val_error"], seconds=9.0)] for name in ("l2", "gum")}
+    return [
+        *label_panels({"gum": history}, labels, load, unit=unit), gallery(scalar, load, unit=unit),
+        *comparison_panels(results, {"gum": history}, suspects_of=("gum", labels, load), unit=unit),
+        convergence_figure(raced, unit=unit), calibration_figure({"run": found}, unit=unit),
+    ]  # fmt: skip
+
+
+def test_without_a_unit_nothing_is_left_of_it(
+    tmp_path: Path, labels: pd.DataFrame, load: Any, history: pd.DataFrame, results: dict[str, dict[str, Any]]
+) -> None:
+    """Every figure and page: no empty parentheses, no pixels, no blank before a stop."""
+    stray = re.compile(r"px|\(\s*\)| [.,;](?!\d)| in[.,]| {2}")
+    for panel in drawn(labels, load, history, results, " "):
+        assert [text for text in words(panel) if stray.search(text)] == [], panel.name
+    page = write(tmp_path, labels.rename(columns={"image": "row"}), unit="")
+    compared = Page(write_comparison_page(tmp_path, config={}, results=results, panels=[], unit=""))
+    said = [*page.lines, *compared.lines, *verdicts(summarise(RACED), unit=""), *fit_summary(labels, error_rate=0.1)]
+    assert [text for text in said if stray.search(text)] == []
+    with_unit = [text for panel in drawn(labels, load, history, results, "mm") for text in words(panel)]
+    assert {"validation error (mm)", "residual (mm)", "mean error (mm)", "error (mm)", "predicted (mm)"} <= set(
+        with_unit
+    )
+    assert (
+        "Median error of the validation labels after every epoch in mm, and below it the share of these labels that "
+        "are suspect. In the shaded epochs, the warm-up, no label is distrusted yet."
+    ) in with_unit
+
+
+def test_a_unit_is_text(
+    tmp_path: Path, labels: pd.DataFrame, load: Any, history: pd.DataFrame, results: dict[str, dict[str, Any]]
+) -> None:
+    """Neither markup nor a formula, in figures that are saved by somebody else too."""
+    odd = "$x^$\n<script>"
+    for k, panel in enumerate(drawn(labels, load, history, results, odd)):
+        panel.figure.savefig(tmp_path / f"{k}.png", dpi=30)  # outside the style
+        assert any("$x^$ <script>" in text for text in words(panel)) or "histo" in panel.name or "gall" in panel.name
+    page = write(tmp_path, labels, unit=odd)
+    assert "Predictions are off by 1.40 $x^$ <script> on average." in page.text
+    assert "script" not in page.tags
 
 
 def test_points_and_scalars_in_one_table(tmp_path: Path, labels: pd.DataFrame, load: Any) -> None:
     age = pd.DataFrame({"image": ["faces/1.png"], "line": [3], "split": "train", "point": "age", "value": [31.25],
                         "predicted": [60.5], "residual": [29.25], "trust": [0.0], "suspect": [True]})  # fmt: skip
     both = pd.concat([labels.drop(columns="wrong"), age], ignore_index=True)
-    page = write(tmp_path, labels, suspects=suspects(both))
+    page = write(tmp_path, both)
     assert re.search(r"age\s*31\.2\s*60\.5\s*29\.2\s*< \.01", page.text)
-    assert len(gallery(both, load).axes) == 3
+    assert len(gallery(both, load).figure.axes) == 3

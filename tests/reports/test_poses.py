@@ -13,11 +13,14 @@ import pytest
 from matplotlib.colors import to_hex, to_rgba
 from rich.console import Console
 
-from steadfit.reports.hard import excess_maps, validation_curves
-from steadfit.reports.joints import joint_groups, joint_share, pck_frame, pck_table
+from steadfit.reports.hard_examples import excess_maps
+from steadfit.reports.keypoint_figures import confusion_bars, pck_curves, pck_joints
+from steadfit.reports.keypoint_tables import group_share, joint_groups, share_frame, share_table
 from steadfit.reports.methods import MARKS, marks
-from steadfit.reports.poses import MIDDLE, MISSED, SIDES, confusion_bars, pck_curves, pck_joints, stick_figures
+from steadfit.reports.palette import MIDDLE, MISSED, SIDES
+from steadfit.reports.stick_figures import stick_figures
 from steadfit.reports.style import save
+from steadfit.reports.training_curves import validation_curves
 
 DASH = "\N{EN DASH}"
 NAMES = ("r_knee", "l_knee", "neck", "head_top")
@@ -67,29 +70,29 @@ def test_head_and_neck_stay_apart_on_request() -> None:
 
 
 def test_joint_share_is_the_mean_of_what_is_known(poses: dict[str, dict[str, Any]]) -> None:
-    np.testing.assert_allclose(joint_share(poses["anchor"], GROUPS["Knee"]), [0.6, 0.7], rtol=1e-15)
-    assert np.isnan(joint_share(poses["bce"], ("elbow",))).all()
-    assert np.isnan(joint_share({}, GROUPS["Knee"])).all()
+    np.testing.assert_allclose(group_share(poses["anchor"], GROUPS["Knee"]), [0.6, 0.7], rtol=1e-15)
+    assert np.isnan(group_share(poses["bce"], ("elbow",))).all()
+    assert np.isnan(group_share({}, GROUPS["Knee"])).all()
 
 
-def test_pck_frame(poses: dict[str, dict[str, Any]]) -> None:
-    frame = pck_frame(poses | {"mine": {"pck": None}}, GROUPS)
+def test_share_frame(poses: dict[str, dict[str, Any]]) -> None:
+    frame = share_frame(poses | {"mine": {"pck": None}}, GROUPS)
     assert list(frame) == ["method", "Head", "Knee", "Mean", "AUC"]
     assert list(frame.loc["bce"]) == ["BCE", "85.0", "55.0", "70.0", "40.0"]
     assert list(frame.loc["anchor"]) == ["anchor", "85.0", "65.0", "75.0 ± 1.4", DASH]
     assert list(frame.loc["mine"]) == ["mine", *[DASH] * 4]
-    assert "AUC" not in pck_frame({"anchor": poses["anchor"]}, GROUPS)
+    assert "AUC" not in share_frame({"anchor": poses["anchor"]}, GROUPS)
 
 
 def test_pck_table_marks_the_best_and_fits_80_columns(poses: dict[str, dict[str, Any]]) -> None:
     seven = dict.fromkeys(("Head", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle"), ("neck",))
-    table = pck_table({**poses, "mine": {}}, GROUPS, title="LSP [test]", measure="PCK@.2")
+    table = share_table({**poses, "mine": {}}, GROUPS, title="LSP [test]", what="PCK@.2")
     bold = [[str(getattr(cell, "style", "")) for cell in column._cells] for column in table.columns]
     assert bold == [["", "", ""], ["bold", "bold", ""], ["", "bold", ""], ["", "bold", ""], ["bold", "", ""]]
     console = Console(width=80, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     with console.file:
         console.print(table)
-        console.print(pck_table({"anchor+gum": poses["anchor"] | {"pck_area": 0.5}}, seven))
+        console.print(share_table({"anchor+gum": poses["anchor"] | {"pck_area": 0.5}}, seven))
     text = " ".join(console.export_text().split())  # captions wrap at the table's width
     assert "LSP [test]" in text
     assert "PCK@.2 in %; ± is the standard deviation over seeds" in text
@@ -98,7 +101,7 @@ def test_pck_table_marks_the_best_and_fits_80_columns(poses: dict[str, dict[str,
 
 
 def test_pck_joints(poses: dict[str, dict[str, Any]]) -> None:
-    axes = pck_joints(poses, GROUPS, measure="PCK@.2").axes[0]
+    axes = pck_joints(poses, GROUPS, what="PCK@.2").figure.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["Head", "Knee", "Mean"]
     bce, anchor = axes.containers
     np.testing.assert_allclose(bce[0].get_ydata(), [0.85, 0.55, 0.7])
@@ -111,7 +114,7 @@ def test_pck_joints(poses: dict[str, dict[str, Any]]) -> None:
 
 def test_pck_curves() -> None:
     alphas, rows = np.linspace(0, 0.5, 6), np.array([np.linspace(0, 1, 6), np.linspace(0, 0.8, 6)])
-    axes = pck_curves({"bce": rows[0], "anchor": rows}, alphas, alpha=0.2, length="head").axes[0]
+    axes = pck_curves({"bce": rows[0], "anchor": rows}, alphas, alpha=0.2, length="head").figure.axes[0]
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), rows[0])
     np.testing.assert_allclose(axes.lines[1].get_ydata(), rows.mean(0))
     assert axes.lines[2].get_xdata()[0] == 0.2
@@ -120,7 +123,7 @@ def test_pck_curves() -> None:
 
 
 def test_confusion_bars(poses: dict[str, dict[str, Any]]) -> None:
-    swaps, double, right = confusion_bars(poses).axes
+    swaps, double, right = confusion_bars(poses).figure.axes
     assert [bar.get_width() for bar in swaps.patches] == pytest.approx([0.1, 0.06])
     assert texts(double) == ["30.0 %", "20.0 %"]
     assert [text.strip() for text in texts(right)] == ["50.0 %", DASH]
@@ -128,8 +131,8 @@ def test_confusion_bars(poses: dict[str, dict[str, Any]]) -> None:
         MARKS[name].colour.lower() for name in ("bce", "anchor")
     ]
     assert [axes.get_title("left") for axes in (swaps, double)] == ["left and right exchanged", "several peaks"]
-    assert len(confusion_bars({"bce": {"swaps": 0.1}}).axes) == 1
-    assert texts(confusion_bars({"bce": {}}).axes[0]) == ["nothing was counted"]
+    assert len(confusion_bars({"bce": {"swaps": 0.1}}).figure.axes) == 1
+    assert texts(confusion_bars({"bce": {}}).figure.axes[0]) == ["nothing was counted"]
 
 
 def test_stick_figures() -> None:
@@ -138,7 +141,7 @@ def test_stick_figures() -> None:
     figure = stick_figures(
         [image], {"annotated": joints, "bce": joints + 1}, limbs=[(0, 2), (1, 2), (0, 1), (2, 3)], pairs=PAIRS,
         missed={"bce": [[True, False, False, False]]},
-    )  # fmt: skip
+    ).figure  # fmt: skip
     given, predicted = figure.axes
     assert [line.get_color() for line in given.lines] == [*SIDES, MIDDLE, MIDDLE]
     np.testing.assert_array_equal(given.lines[0].get_xydata(), joints[0, [0, 2]])
@@ -159,7 +162,7 @@ def test_validation_curves() -> None:
     figure = validation_curves(
         {"ce": seed([0.1, 0.2, 0.4]), "anchor": [seed([0.2, 0.3, 0.4]), seed([0.4, 0.5])]}, "val_top1", label="top-1",
         warm_up=2,
-    )  # fmt: skip
+    ).figure  # fmt: skip
     axes = figure.axes[0]
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0.1, 0.2, 0.4])
     np.testing.assert_allclose(axes.lines[1].get_ydata(), [0.3, 0.4])  # up to where both seeds are
@@ -170,9 +173,11 @@ def test_validation_curves() -> None:
     assert texts(axes) == ["warm-up"]
     assert axes.get_ylabel() == "top-1"
     assert [text.get_text() for text in figure.legends[0].texts] == ["CE", "anchor"]
-    nothing = validation_curves({"ce": seed([np.nan, np.nan])}, "val_top1").axes[0]
+    nothing = validation_curves({"ce": seed([np.nan, np.nan])}, "val_top1").figure.axes[0]
     assert texts(nothing) == ["no val_top1 was recorded"]
-    assert texts(validation_curves({"ce": seed([0.5])}, "val_pck", label="PCK").axes[0]) == ["no PCK was recorded"]
+    assert texts(validation_curves({"ce": seed([0.5])}, "val_pck", label="PCK").figure.axes[0]) == [
+        "no PCK was recorded"
+    ]
 
 
 def excess() -> tuple[np.ndarray, np.ndarray, dict[int, np.ndarray]]:
@@ -185,7 +190,7 @@ def excess() -> tuple[np.ndarray, np.ndarray, dict[int, np.ndarray]]:
 
 def test_excess_maps() -> None:
     frames, points, modulator = excess()
-    figure = excess_maps(frames, points, modulator, names=["l_wrist", "r_wrist"])
+    figure = excess_maps(frames, points, modulator, names=["l_wrist", "r_wrist"]).figure
     rows = np.array(figure.axes[:6]).reshape(2, 3)
     assert [axes.get_title() for axes in rows[0]] == ["image", "epoch 1", "epoch 7"]
     assert [axes.get_ylabel() for axes in rows[:, 0]] == ["l wrist", "r wrist"]  # annotated, and highest at epoch 1
@@ -203,10 +208,10 @@ def test_excess_maps() -> None:
 
 def test_excess_maps_of_chosen_joints_and_of_grey_frames() -> None:
     frames, points, modulator = excess()
-    figure = excess_maps(frames[:, :1], points, modulator, joints=[0, 0])
+    figure = excess_maps(frames[:, :1], points, modulator, joints=[0, 0]).figure
     assert figure.axes[3].get_ylabel() == "point 0"
     assert texts(figure.axes[4]) == ["6.2 %"]
-    assert len(excess_maps(frames, points * np.nan, {1: np.ones((2, 2, 4, 4))}).axes) == 5  # never above 1
+    assert len(excess_maps(frames, points * np.nan, {1: np.ones((2, 2, 4, 4))}).figure.axes) == 5  # never above 1
 
 
 @pytest.mark.parametrize(
@@ -236,11 +241,11 @@ def test_losses_and_joined_methods_have_marks() -> None:
 def test_figures_are_written_and_change_nothing_global(tmp_path: Path, poses: dict[str, dict[str, Any]]) -> None:
     before = dict(matplotlib.rcParams)
     joints = np.zeros((1, 4, 2)) + 3
-    figures = [
+    panels = [
         pck_joints(poses | {"mine": {}}, GROUPS), pck_curves({"bce": [0.0, 1.0]}, [0.0, 0.5]), confusion_bars(poses),
         stick_figures([np.zeros((8, 8), dtype=np.uint8)], {"bce": joints}, limbs=[(0, 1)]), excess_maps(*excess()),
         validation_curves({"ce": seed([0.3])}, "val_top1"),
     ]  # fmt: skip
-    for i, figure in enumerate(figures):
-        assert save(figure, tmp_path / f"{i}.png", dpi=40).stat().st_size > 0
+    for panel in panels:
+        assert save(panel.figure, tmp_path / f"{panel.name}.png", dpi=40).stat().st_size > 0
     assert dict(matplotlib.rcParams) == before

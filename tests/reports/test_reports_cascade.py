@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
-from steadfit.reports.cascade import SIDE, crop_figure
+from steadfit.reports.cascade_crops import SIDE, crop_figure
 
 IMAGES = [np.full((40, 60, 3), 80, dtype=np.uint8), np.full((30, 20), 90, dtype=np.uint8)]
 ESTIMATE = np.array([[[10.0, 10.0], [30.0, 20.0]], [[5.0, 5.0], [15.0, 25.0]]])
@@ -15,7 +15,7 @@ FOUND = {"eyes": np.array([[[11.5, 13.5]], [[1.5, 5.5]]])}  # the crops' centres
 
 
 def test_crops_are_drawn_where_they_lie() -> None:
-    figure = crop_figure(IMAGES, ESTIMATE, BOXES, FOUND)
+    figure = crop_figure(IMAGES, ESTIMATE, BOXES, FOUND).figure
     panels = np.array(figure.axes).reshape(2, 2)
     assert [axes.get_title() or axes.get_title("left") for axes in panels[0]] == ["first stage", "eyes"]
     for row in range(2):
@@ -31,9 +31,9 @@ def test_crops_are_drawn_where_they_lie() -> None:
 def test_a_crop_shows_what_is_in_its_box() -> None:
     image = np.zeros((50, 50), dtype=np.uint8)
     image[20:30, 20:30] = 200
-    inside = crop_figure([image], ESTIMATE[:1], {"a": [[20.0, 20.0, 10.0, 10.0]]}, {"a": [[[25.0, 25.0]]]})
+    inside = crop_figure([image], ESTIMATE[:1], {"a": [[20.0, 20.0, 10.0, 10.0]]}, {"a": [[[25.0, 25.0]]]}).figure
     assert (np.asarray(inside.axes[1].images[0].get_array()) > 150).mean() > 0.75  # its rim blends with the dark around
-    beside = crop_figure([image], ESTIMATE[:1], {"a": [[0.0, 0.0, 10.0, 10.0]]}, {"a": [[[5.0, 5.0]]]})
+    beside = crop_figure([image], ESTIMATE[:1], {"a": [[0.0, 0.0, 10.0, 10.0]]}, {"a": [[[5.0, 5.0]]]}).figure
     assert not np.asarray(beside.axes[1].images[0].get_array()).any()
 
 

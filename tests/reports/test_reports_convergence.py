@@ -14,9 +14,10 @@ from matplotlib.colors import to_hex
 from rich.console import Console
 
 from steadfit.metrics.convergence import summarise
-from steadfit.reports.convergence import convergence_figure, report_convergence
+from steadfit.reports.convergence_curves import convergence_figure
+from steadfit.reports.convergence_tables import convergence_frame, convergence_table, explained, verdict, verdicts
 from steadfit.reports.methods import MARKS
-from steadfit.reports.races import convergence_frame, convergence_table, explained, verdict, verdicts
+from steadfit.reports.pages.convergence import write_convergence_page
 from steadfit.reports.values import DASH
 
 NAN = math.nan
@@ -41,7 +42,7 @@ def histories() -> dict[str, list[pd.DataFrame]]:
 
 def said(first: pd.DataFrame, second: pd.DataFrame, **options: Any) -> str:
     found = summarise({"l2": [first], "tukey": [second]}, within=options.get("within", 0.0))
-    return verdict(found.forward, **options)
+    return verdict(found.forward, **{"unit": "px", **options})
 
 
 def test_the_sentence() -> None:
@@ -73,7 +74,7 @@ def test_all_sentences(histories: dict[str, list[pd.DataFrame]]) -> None:
     assert test == "Mean error of the test images: L2 12.0 ± 1.4 mm, Tukey 10.2 ± 0.35 mm; p < .001."
     unsure = TEST | {"tukey": TEST["tukey"] | {"p": 0.21}}
     assert verdicts(found, test=unsure)[2].endswith("; p = .210.")
-    assert verdicts(found, test=TEST | {"tukey": TEST["tukey"] | {"p": None}})[2].endswith("± 0.35 px.")
+    assert verdicts(found, unit="px", test=TEST | {"tukey": TEST["tukey"] | {"p": None}})[2].endswith("± 0.35 px.")
     assert len(verdicts(found)) == 2
 
 
@@ -110,7 +111,7 @@ def test_what_the_columns_mean(histories: dict[str, list[pd.DataFrame]]) -> None
 
 
 def test_the_figure(histories: dict[str, list[pd.DataFrame]]) -> None:
-    figure = convergence_figure(histories, unit="mm")
+    figure = convergence_figure(histories, unit="mm").figure
     by_epoch, by_time = figure.axes
     assert (by_epoch.get_xlabel(), by_time.get_xlabel()) == ("epoch", "time (min)")
     assert by_epoch.get_ylabel() == "median validation error (mm)"
@@ -130,25 +131,27 @@ def test_the_figure(histories: dict[str, list[pd.DataFrame]]) -> None:
 
 
 def test_the_figure_of_odd_histories() -> None:
-    one = convergence_figure({"l2": [history(9)], "tukey": [history(10)]})
+    one = convergence_figure({"l2": [history(9)], "tukey": [history(10)]}).figure
     assert [line.get_marker() for line in one.axes[0].lines[:2]] == ["s", "^"]  # a point is no line
     assert [text.get_text() for text in one.axes[0].texts] == ["1", "best of L2: 9.00"]  # Tukey is never there
     assert not one.axes[0].collections
-    nothing = convergence_figure({"l2": [history(NAN, NAN)], "tukey": [history(math.inf, NAN)]})
+    nothing = convergence_figure({"l2": [history(NAN, NAN)], "tukey": [history(math.inf, NAN)]}).figure
     assert "no validation error was recorded" in [text.get_text() for text in nothing.axes[0].texts]
-    bare = convergence_figure({"l2": [history(9, 8).drop(columns="seconds")], "tukey": [history(3)]})
+    bare = convergence_figure({"l2": [history(9, 8).drop(columns="seconds")], "tukey": [history(3)]}).figure
     assert len(bare.axes) == 1
-    wide = convergence_figure({"l2": [history(100, 1)], "tukey": [history(50, 2)]}, measure="mean", within=0.5)
+    wide = convergence_figure({"l2": [history(100, 1)], "tukey": [history(50, 2)]}, measure="mean", within=0.5).figure
     assert wide.axes[0].get_yscale() == "log"
     assert wide.axes[0].texts[-1].get_text() == "best of L2 + 50 %: 3.00"
-    uneven = convergence_figure({"l2": [history(9, 8, 7), history(9, 8)], "tukey": [history(9, NAN, 7), history(9, 8)]})
+    uneven = convergence_figure(
+        {"l2": [history(9, 8, 7), history(9, 8)], "tukey": [history(9, NAN, 7), history(9, 8)]}
+    ).figure
     assert [len(line.get_xdata()) for line in uneven.axes[0].lines[:2]] == [2, 1]  # type: ignore[arg-type]
 
 
 def test_the_page(histories: dict[str, list[pd.DataFrame]], tmp_path: Path) -> None:
     found = summarise(histories)
     config = {"data": "faces.csv", "epochs": 4, "noise": "l2, tukey", "seeds": 2}
-    path = report_convergence(tmp_path, config=config, found=found, histories=histories, test=TEST, unit="mm")
+    path = write_convergence_page(tmp_path, config=config, found=found, histories=histories, test=TEST, unit="mm")
     page = path.read_text()
     assert (tmp_path / "convergence.png").stat().st_size > 10_000
     assert page.count("data:image/png") == 1
@@ -167,7 +170,7 @@ def test_the_page(histories: dict[str, list[pd.DataFrame]], tmp_path: Path) -> N
 
 def test_the_page_without_times(tmp_path: Path) -> None:
     histories = {name: [history(error).drop(columns="seconds")] for name, error in (("l2", 1.0), ("tukey", 2.0))}
-    page = report_convergence(tmp_path, config={}, found=summarise(histories), histories=histories).read_text()
+    page = write_convergence_page(tmp_path, config={}, found=summarise(histories), histories=histories).read_text()
     assert "Tukey never, L2 at epoch 1." in page
     assert "By the clock" not in page
     assert "Mean error of the test images" not in page

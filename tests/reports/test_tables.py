@@ -1,4 +1,4 @@
-"""Numbers in tables, for the terminal and for Markdown."""
+"""Numbers in tables, for the terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from steadfit.reports.tables import best_method, comparison_frame, comparison_table, fit_summary, to_markdown
+from steadfit.reports.comparison_tables import best_method, comparison_frame, comparison_table
+from steadfit.reports.fit_summary import fit_summary
 from steadfit.reports.values import as_text, mean_interval, percent, rate_interval, seconds, short
 
 DASH = "\N{EN DASH}"
@@ -44,16 +45,6 @@ def test_terminal_table_fits_80_columns(results: dict[str, dict[str, Any]]) -> N
 def test_best_method_is_no_oracle(results: dict[str, dict[str, Any]]) -> None:
     assert best_method(results) == "gum"
     assert best_method({"l2": {"mean": float("nan")}, "oracle": {"mean": 1.0}}) is None
-
-
-def test_markdown() -> None:
-    frame = pd.DataFrame({"a|b": ["x\ny", None], "n": [1.0, np.nan], "k": [3, 4]})
-    assert to_markdown(frame).splitlines() == [
-        "| a\\|b |    n |   k |",
-        "|:-----|-----:|----:|",
-        "| x y  | 1.00 |   3 |",
-        f"| {DASH}    |    {DASH} |   4 |",
-    ]
 
 
 def test_fit_summary(labels: pd.DataFrame) -> None:

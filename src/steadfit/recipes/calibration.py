@@ -18,7 +18,7 @@ from steadfit.data.files import atomic_path
 from steadfit.errors import ConfigError, DataError
 from steadfit.metrics import calibration, calibration_table, mahalanobis, right_labels
 from steadfit.noise.predicted import PredictedMixtureNoise
-from steadfit.reports.calibration import calibration_figure
+from steadfit.reports.calibration_figure import calibration_figure
 from steadfit.reports.style import save
 from steadfit.training import Run, load
 from steadfit.training.calibrated import Calibrated
@@ -143,7 +143,7 @@ def _write(
         "as predicted": calibration(mean, root, target, penalty, weight=weight),
         "with temperature": calibration(mean, found.apply(root), target, penalty, weight=weight),
     }
-    save(calibration_figure(results, unit=run.schema.units, conformal=inside), run.folder / "calibration.png")
+    save(calibration_figure(results, unit=run.schema.units, conformal=inside).figure, run.folder / "calibration.png")
     found.save(run.folder)
     return frame
 

@@ -21,9 +21,11 @@ from steadfit.data.splits import SPLITS
 from steadfit.errors import ConfigError, DataError
 from steadfit.metrics.accuracy import compare_accuracy
 from steadfit.recipes.fitting import check_start
-from steadfit.reports.classification import report_classifier, report_losses
-from steadfit.reports.losses import losses_table
+from steadfit.reports.comparison_tables import comparison_table
 from steadfit.reports.methods import marks
+from steadfit.reports.pages.comparison import write_comparison_page
+from steadfit.reports.pages.run import class_panels, hardest_table, write_run_page
+from steadfit.reports.training_curves import validation_curves
 from steadfit.training.classification import LOSSES, ClassifierRun, ClassifierSettings, fit
 from steadfit.training.classification.outcome import confusion, hardest_images, prediction_table, scores
 from steadfit.training.classification.run import read_classifier_config
@@ -104,15 +106,17 @@ def compare_losses(
     right = {loss: np.array([_right(table)[test] for table in tables[loss]]) for loss in losses}
     best = _significance(results, right)
     _write_numbers(out, classes, results, right, settings.seed)
-    report_losses(
+    histories = {loss: [pd.read_csv(folder / "history.csv") for folder in folders[loss]] for loss in losses}
+    against = marks(results)[best].label
+    write_comparison_page(
         out,
         config={"data": classes.path.name} | settings.to_dict() | {"loss": ", ".join(losses), "seeds": seeds},
         results=results,
-        histories={loss: [pd.read_csv(folder / "history.csv") for folder in folders[loss]] for loss in losses},
-        against=best,
+        panels=[validation_curves(histories, "val_top1", label="validation top-1")],
+        against=against,
     )
     if console is not None:
-        console.print(losses_table(results, title=title or ""))
+        console.print(comparison_table(results, title=title or "", against=against))
         console.print(f"Pictures and tables: {out / 'report.html'}", soft_wrap=True, highlight=False)
     return results
 
@@ -169,18 +173,22 @@ def _fit_and_judge(
 def _write_report(run: ClassifierRun, classes: ClassImages, logits: Tensor, hardest: pd.DataFrame) -> None:
     _, config = read_classifier_config(run.folder)
     shown = "test" if len(classes.rows("test")) else "val"
-    report_classifier(
+    panels = class_panels(
+        pd.read_csv(run.folder / "history.csv"),
+        confusion(classes, logits, shown),
+        classes.names,
+        hardest,
+        class_image_loader(classes),
+        loss=run.settings.loss,
+        split=shown,
+        warm_up=run.settings.warmup_epochs,
+    )
+    write_run_page(
         run.folder,
         config={name: value for name, value in config.items() if name != "names"},
         metrics=json.loads((run.folder / "metrics.json").read_text(encoding="utf-8")),
-        history=pd.read_csv(run.folder / "history.csv"),
-        confusion=confusion(classes, logits, shown),
-        names=classes.names,
-        hardest=hardest,
-        load=class_image_loader(classes),
-        loss=run.settings.loss,
-        shown=shown,
-        warm_up=run.settings.warmup_epochs,
+        panels=panels,
+        listed=hardest_table(hardest),
     )
 
 

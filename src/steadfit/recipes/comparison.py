@@ -20,11 +20,10 @@ from steadfit.networks import HEATMAP_NETWORKS
 from steadfit.noise import NOISE_MODELS
 from steadfit.recipes.fitting import Flags, check_start, fit_and_judge, image_loader, labels_of, left_out, trained
 from steadfit.recipes.poses import MEASURE, PARTS_MEASURE, comparison_figures
-from steadfit.reports.joints import joint_groups, pck_table
+from steadfit.reports.comparison_tables import best_method, comparison_table
+from steadfit.reports.keypoint_tables import PCP, joint_groups, part_groups, share_table
 from steadfit.reports.methods import marks
-from steadfit.reports.pages import report_comparison
-from steadfit.reports.parts import part_groups, pcp_table
-from steadfit.reports.tables import best_method, comparison_table
+from steadfit.reports.pages.comparison import comparison_panels, write_comparison_page
 from steadfit.training import Judgement, Settings
 from steadfit.training.heatmaps import HEATMAP_LOSSES
 from steadfit.training.outcome import FAILURE, detection, measured
@@ -81,9 +80,9 @@ def compare(
         console.print(comparison_table(results, unit=annotations.schema.units, title=title or ""))
         if settings.heatmaps and annotations.length is not None:
             groups = joint_groups(annotations.schema.points, annotations.schema.pairs)
-            console.print(pck_table(results, groups, measure=MEASURE))
+            console.print(share_table(results, groups, what=MEASURE))
         if parts := body_parts(annotations.schema.points):
-            console.print(pcp_table(results, part_groups(parts), measure=PARTS_MEASURE))
+            console.print(share_table(results, part_groups(parts), PCP, what=PARTS_MEASURE))
         console.print(f"Pictures and tables: {out / 'report.html'}", soft_wrap=True, highlight=False)
     return results
 
@@ -179,21 +178,26 @@ def _write_report(
     title: str | None,
 ) -> None:
     shown = next((name for name in results if name.endswith("gum")), best_method(results) or next(iter(results)))
-    load, length = image_loader(annotations), annotations.length
-    report_comparison(
+    load, length, unit = image_loader(annotations), annotations.length, annotations.schema.units
+    failure = "" if length is None else "error above 5 % of the normalising length"
+    panels = comparison_panels(
+        results,
+        histories,
+        suspects_of=None if load is None else (shown, trained(labels_of(annotations, judgements[shown], truth)), load),
+        unit=unit,
+        threshold=None if length is None else FAILURE,
+        length=None if length is None else float(np.nanmean(length[annotations.rows("test")])),
+        failure=failure,
+        truth=None if truth is None else _share(truth, annotations),
+    )
+    write_comparison_page(
         out,
         config=config,
         results=results,
-        histories=histories,
-        gallery_of=None if load is None else (trained(labels_of(annotations, judgements[shown], truth)), load),
-        gallery_title=f"The worst suspects of {marks(results)[shown].label}",
-        title=title,
-        unit=annotations.schema.units,
-        threshold=None if length is None else FAILURE,
-        length=None if length is None else float(np.nanmean(length[annotations.rows("test")])),
-        failure="" if length is None else "error above 5 % of the normalising length",
-        truth=None if truth is None else _share(truth, annotations),
-        more=comparison_figures(annotations, results, judgements, histories),
+        panels=[*panels, *comparison_figures(annotations, results, judgements, histories)],
+        title=title or "",
+        unit=unit,
+        failure=failure,
     )
 
 

@@ -17,8 +17,8 @@ from steadfit.data.files import atomic_path, write_json
 from steadfit.data.images import read_image
 from steadfit.errors import ConfigError, DataError, DataWarning
 from steadfit.recipes.poses import sticks
+from steadfit.reports.keypoint_tables import body_table
 from steadfit.reports.overlays import draw_points, write_image
-from steadfit.reports.parts import body_table
 from steadfit.reports.values import percent, short
 from steadfit.training import Prediction
 from steadfit.training.images import SUFFIXES, as_images

@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 DASH = "\N{EN DASH}"
+STARS = "* p < .05, ** p < .01, *** p < .001"
+
+Array = NDArray[np.float64]
+Results = Mapping[str, Mapping[str, Any]]  # method to its numbers
 
 
 def number(result: Mapping[str, Any], key: str) -> float:
@@ -42,6 +47,15 @@ def percent(value: float, digits: int = 1) -> str:
     if math.isnan(value):
         return DASH
     return f"{100 * value:.{0 if value in (0, 1) else digits}f} %"
+
+
+def believed(trust: float) -> str:
+    """A trust or probability in [0, 1], to two decimals.
+
+    >>> believed(0.25), believed(0.004)
+    ('0.25', '< .01')
+    """
+    return "< .01" if 0 <= trust < 0.01 else f"{trust:.2f}"
 
 
 def seconds(value: float) -> str:
@@ -92,6 +106,44 @@ def p_value(value: float) -> str:
     if math.isnan(value):
         return DASH
     return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
+
+
+def with_unit(quantity: str, unit: str) -> str:
+    """A quantity with its unit, as axes and columns name it; without a unit the quantity alone.
+
+    >>> with_unit("error", "px"), with_unit("error", " ")
+    ('error (px)', 'error')
+    """
+    unit = one_line(unit)
+    return f"{quantity} ({unit})" if unit else quantity
+
+
+def amount(value: float | str, unit: str) -> str:
+    """A number with its unit; without a unit the number alone.
+
+    >>> amount(1.404, "mm"), amount("1.40 ± .02", "")
+    ('1.40 mm', '1.40 ± .02')
+    """
+    return f"{value if isinstance(value, str) else short(value)} {one_line(unit)}".rstrip()
+
+
+def in_unit(unit: str) -> str:
+    """The end of a caption's phrase: ``" in px"``, or nothing without a unit.
+
+    >>> f"The error{in_unit('px')}.", f"The error{in_unit('')}."
+    ('The error in px.', 'The error.')
+    """
+    unit = one_line(unit)
+    return f" in {unit}" if unit else ""
+
+
+def one_line(text: str) -> str:
+    """A name as one line: control characters, line ends among them, become spaces, and none stands at the ends.
+
+    >>> one_line(" eye\\n")
+    'eye'
+    """
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def as_text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""PCK of every joint, or PCP of every part, as a table, the left and the right of a person as one column.
+"""Shares of keypoints and body parts as tables, the left and the right of a person as one column.
 
 ``results`` maps a method to its shares in [0, 1] as `steadfit evaluate` writes them: ``pck``, ``pck_by_point`` (the
 name of a point to its share) and, where measured, ``pck_area``, ``swaps``, ``double``, ``double_right``, and of bodies
@@ -11,20 +11,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from rich.text import Text
 
+from steadfit.metrics import Part
 from steadfit.reports.methods import marks
-from steadfit.reports.values import DASH
+from steadfit.reports.terminal import text_table
+from steadfit.reports.values import DASH, Array, Results, percent, short, with_unit
 
-Array = NDArray[np.float64]
-Results = Mapping[str, Mapping[str, Any]]
 Groups = Mapping[str, Sequence[str]]
 
 
@@ -37,7 +35,8 @@ class Measure:
     further: Mapping[str, str] = field(default_factory=dict)
 
 
-PCK_KEYS = Measure("pck", "pck_by_point", {"AUC": "pck_area"})
+PCK = Measure("pck", "pck_by_point", {"AUC": "pck_area"})
+PCP = Measure("pcp", "pcp_by_part", {"Loose": "pcp_loose"})  # strict; the loose one is for comparison
 HEAD = ("head", "head_top", "neck", "upper_neck")
 BODY = ("head", "neck", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 _SIDE = re.compile(r"^(?:left|right|[lr])[_\s-]+|[_\s-]+(?:left|right|[lr])$|^(?:left|right)|(?:left|right)$", re.I)
@@ -77,54 +76,76 @@ def _column(names: Sequence[str]) -> str:
     return text[:1].upper() + text[1:]
 
 
-def pck_frame(results: Results, groups: Groups, *, keys: Measure = PCK_KEYS) -> pd.DataFrame:
-    """PCK in per cent as text cells, one row per method, indexed by the method's name.
+def part_groups(parts: Sequence[Part]) -> dict[str, tuple[str, ...]]:
+    """The columns of a table of parts: left and right as one, in the order of ``parts``.
 
-    A column is the plain mean of its points' shares, as in the published tables; ``Mean`` is ``pck``, the share of all
-    annotated points, and with several seeds carries their standard deviation. ``AUC`` stands there if any method has a
-    ``pck_area``. A share that a method does not have is a dash.
+    >>> part_groups([Part("head", (0,), (1,)), Part("left_shin", (2,), (3,)), Part("right_shin", (4,), (5,))])
+    {'Head': ('head',), 'Shin': ('left_shin', 'right_shin')}
+    """
+    names = [part.name for part in parts]
+    partner = {name: f"right_{name.removeprefix('left_')}" for name in names if name.startswith("left_")}
+    pairs = [(names.index(left), names.index(right)) for left, right in partner.items() if right in names]
+    return joint_groups(names, pairs, head=())
+
+
+def share_frame(results: Results, groups: Groups, measure: Measure = PCK) -> pd.DataFrame:
+    """Shares in per cent as text cells, one row per method, indexed by the method's name.
+
+    A column is the plain mean of its points' (or parts') shares, as in the published tables. ``Mean`` is the share of
+    all annotated points (judged parts), and with several seeds carries their standard deviation. A further column is
+    left out where no method has it. A share that a method does not have is a dash.
 
     Args:
         results: method to its shares, see above.
-        groups: column to the names of its points, from `joint_groups`.
-        keys: where in the results the shares are.
+        groups: column to the names of its points or parts, from `joint_groups` or `part_groups`.
+        measure: where in the results the shares are.
     """
     rows = []
     for result, mark in zip(results.values(), marks(results).values(), strict=True):
-        columns = {label: _cell(joint_share(result, names, keys=keys)) for label, names in groups.items()}
-        ends = {"Mean": _with_spread(seeds(result, keys.over_all))}
-        ends |= {label: _cell(seeds(result, key)) for label, key in keys.further.items()}
+        columns = {label: _cell(group_share(result, names, measure)) for label, names in groups.items()}
+        ends = {"Mean": _with_spread(seeds(result, measure.over_all))}
+        ends |= {label: _cell(seeds(result, key)) for label, key in measure.further.items()}
         rows.append({"method": mark.label, **columns, **ends})
-    frame = pd.DataFrame(rows, index=list(results), columns=["method", *groups, "Mean", *keys.further], dtype=object)
-    return frame.drop(columns=[label for label in keys.further if (frame[label] == DASH).all()])
+    heads = ["method", *groups, "Mean", *measure.further]
+    frame = pd.DataFrame(rows, index=list(results), columns=heads, dtype=object)
+    return frame.drop(columns=[label for label in measure.further if (frame[label] == DASH).all()])
 
 
-def pck_table(
-    results: Results, groups: Groups, *, title: str = "", measure: str = "PCK", keys: Measure = PCK_KEYS
-) -> Table:
-    """`pck_frame` for the terminal; the highest of each column is bold.
+def share_table(results: Results, groups: Groups, measure: Measure = PCK, *, title: str = "", what: str = "") -> Table:
+    """`share_frame` for the terminal; the highest share of each column is bold.
 
     Args:
         results: method to its shares, see above.
-        groups: column to the names of its points, from `joint_groups`.
+        groups: column to the names of its points or parts, from `joint_groups` or `part_groups`.
+        measure: where in the results the shares are.
         title: a line above the table.
-        measure: what is measured, e.g. ``"PCK@.2 of the torso"``.
-        keys: where in the results the shares are.
+        what: what is measured, e.g. ``"PCK@.2 of the torso"``.
     """
-    frame = pck_frame(results, groups, keys=keys)
+    frame = share_frame(results, groups, measure)
     spread = "; ± is the standard deviation over seeds" if frame["Mean"].str.contains("±").any() else ""
-    table = Table(
-        title=Text(title) if title else None, caption=Text(f"{measure} in %{spread}"), title_justify="left",
-        caption_justify="left", box=SIMPLE_HEAD, padding=0, pad_edge=False, collapse_padding=True,
-    )  # fmt: skip
-    columns = [str(name) for name in frame]
-    for name in columns:
-        table.add_column(Text(name), justify="left" if name == "method" else "right", no_wrap=True)
-    best = [max((x for x in map(_shown, frame[name]) if not np.isnan(x)), default=np.nan) for name in columns]
-    for row in frame.itertuples(index=False):
-        cells = zip(columns, row, best, strict=True)
-        table.add_row(*(Text(c, "bold" if name != "method" and _shown(c) == top else "") for name, c, top in cells))
-    return table
+    shown = frame.drop(columns="method").map(_shown)
+    bold = (shown == shown.max()).reindex(columns=frame.columns, fill_value=False)
+    return text_table(frame, title=title, caption=f"{what} in %{spread}", bold=bold, dense=True)
+
+
+def body_table(found: Mapping[str, Any], unit: str) -> Table:
+    """One run's joints and parts side by side for the terminal: mean errors and PCK of joints, strict PCP of parts.
+
+    Args:
+        found: ``point_error_by_point`` in ``unit``, ``pcp_by_part`` and, where there is a length, ``pck_by_point``; the
+            thresholds ``pcp_alpha`` and ``alpha``.
+        unit: unit of the errors.
+    """
+    shares, errors = found.get("pck_by_point"), found["point_error_by_point"]
+    joints = {"joint": list(errors), with_unit("error", unit): [short(error) for error in errors.values()]}
+    joints |= {} if shares is None else {f"PCK@{found['alpha']:g}": [percent(shares[name]) for name in errors]}
+    parts = {
+        "part": [name.replace("_", " ") for name in found["pcp_by_part"]],
+        f"strict PCP@{found['pcp_alpha']:g}": [percent(share) for share in found["pcp_by_part"].values()],
+    }
+    columns = joints | parts
+    frame = pd.DataFrame(zip_longest(*columns.values(), fillvalue=""), columns=list(columns))
+    return text_table(frame, left=("joint", "part"), gap=2)
 
 
 def seeds(result: Mapping[str, Any], key: str) -> Array:
@@ -133,9 +154,9 @@ def seeds(result: Mapping[str, Any], key: str) -> Array:
     return np.atleast_1d(np.asarray(np.nan if value is None else value, dtype=np.float64))
 
 
-def joint_share(result: Mapping[str, Any], names: Sequence[str], *, keys: Measure = PCK_KEYS) -> Array:
-    """The plain mean over those of the named points that have a share, (S,)."""
-    by_name = result.get(keys.by_name) or {}
+def group_share(result: Mapping[str, Any], names: Sequence[str], measure: Measure = PCK) -> Array:
+    """The plain mean over the named points or parts that have a share, (S,)."""
+    by_name = result.get(measure.by_name) or {}
     shares = np.stack(np.broadcast_arrays(*(seeds(by_name, name) for name in names)))  # (names, S)
     known = ~np.isnan(shares)
     total, count = np.where(known, shares, 0.0).sum(0), known.sum(0)

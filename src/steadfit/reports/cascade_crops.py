@@ -1,20 +1,22 @@
-"""Crops of a cascade: where the first stage puts them, and what the second stage sees and says."""
+"""Crops of a cascade: where the first stage puts them, and what the second stage finds in them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
-from steadfit.reports.poses import picture
+from steadfit.reports.axes import picture
+from steadfit.reports.palette import EDGE, INK, REGIONS
+from steadfit.reports.panel import Panel
 from steadfit.reports.style import house_style, new_figure
+from steadfit.reports.values import Array
 
-COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#D55E00")
 SIDE = 96  # px of a crop in the figure
 
 
@@ -24,9 +26,9 @@ def crop_figure(
     estimate: ArrayLike,
     boxes: Mapping[str, ArrayLike],
     found: Mapping[str, ArrayLike],
-) -> Figure:
-    """A row an image: the whole image with the first stage's points and the crops they place, then every crop with the
-    points found there.
+) -> Panel:
+    """One row per image: the whole image with the first stage's points and the crops they place, then every crop with
+    the points found there.
 
     Args:
         images: N images (H, W, 3) RGB or (H, W) grey, uint8.
@@ -35,7 +37,7 @@ def crop_figure(
         found: region to its points after the second stage (N, n, 2), in px of the image.
 
     Raises:
-        ValueError: arrays that are not one row an image.
+        ValueError: arrays whose number of rows is not that of the images.
     """
     first = np.asarray(estimate, dtype=np.float64)
     crops = {name: np.asarray(box, dtype=np.float64) for name, box in boxes.items()}
@@ -47,25 +49,26 @@ def crop_figure(
     grid = figure.subplots(len(images), 1 + len(crops), squeeze=False)
     for row, (panels, image) in enumerate(zip(grid, images, strict=True)):
         picture(panels[0], image)
-        panels[0].scatter(*first[row].T, s=9, c="#FFFFFF", edgecolors="#111111", linewidths=0.6, zorder=3)
-        for axes, (name, box), colour in zip(panels[1:], crops.items(), _colours(len(crops)), strict=True):
+        panels[0].scatter(*first[row].T, s=9, c="white", edgecolors=EDGE, linewidths=0.6, zorder=3)
+        for axes, (name, box), colour in zip(panels[1:], crops.items(), cycle(REGIONS), strict=False):
             x, y, width, height = box[row]
             panels[0].add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, ec=colour, lw=1.8))
             picture(axes, _cut(image, box[row]))
             points = _into(inside[name][row], box[row])
-            axes.scatter(*points.T, s=26, c=colour, edgecolors="#111111", linewidths=0.8, zorder=3)
+            axes.scatter(*points.T, s=26, c=colour, edgecolors=EDGE, linewidths=0.8, zorder=3)
             if not row:
-                axes.set_title(name, color="#222222")
+                axes.set_title(name, color=INK)
         if not row:
             panels[0].set_title("first stage")
-    return figure
+    return Panel(
+        name="crops",
+        title="Where the second stage looks",
+        caption="The first stage's points and the crops that they place, and what the second stage finds in each.",
+        figure=figure,
+    )
 
 
-def _colours(count: int) -> list[str]:
-    return [COLOURS[k % len(COLOURS)] for k in range(count)]
-
-
-def _cut(image: NDArray[Any], box: NDArray[np.float64]) -> NDArray[Any]:
+def _cut(image: NDArray[Any], box: Array) -> NDArray[Any]:
     """The crop of a box in ``SIDE`` px, edges repeated."""
     scale = SIDE / box[2:].max()
     shift = (SIDE - 1) / 2 - scale * (box[:2] + (box[2:] - 1) / 2)
@@ -74,8 +77,8 @@ def _cut(image: NDArray[Any], box: NDArray[np.float64]) -> NDArray[Any]:
     return np.asarray(cv2.warpAffine(image, rows, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
-def _into(points: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float64]:
+def _into(points: Array, box: Array) -> Array:
     """Points of the image in px of the crop in the figure."""
     scale = SIDE / box[2:].max()
-    moved: NDArray[np.float64] = (points - (box[:2] + (box[2:] - 1) / 2)) * scale + (SIDE - 1) / 2
+    moved: Array = (points - (box[:2] + (box[2:] - 1) / 2)) * scale + (SIDE - 1) / 2
     return moved

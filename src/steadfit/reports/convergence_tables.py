@@ -1,21 +1,17 @@
-"""Which of two methods is sooner where the other one's best is: in a sentence and as a table."""
+"""Convergence of two methods as sentences and as a table: which one is sooner at the other's best."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from rich.text import Text
 
 from steadfit.metrics.convergence import Convergence, Race, middle
 from steadfit.reports.methods import marks
-from steadfit.reports.values import DASH, p_value, short
-
-Tests = Mapping[str, Mapping[str, Any]]
+from steadfit.reports.terminal import text_table
+from steadfit.reports.values import DASH, Results, amount, p_value, short, with_unit
 
 HEADS = {
     "epoch": "at\nepoch", "reached": "other's\nbest at", "seeds": "in\nseeds", "epochs": "sooner\nepochs",
@@ -23,12 +19,12 @@ HEADS = {
 }  # fmt: skip
 
 
-def verdict(race: Race, *, unit: str = "px", within: float = 0.0) -> str:
-    """The race in a sentence: when the method is where the reference's best is, and how much sooner or later.
+def verdict(race: Race, *, unit: str = "", within: float = 0.0) -> str:
+    """One race as a sentence: when the method is at the reference's best, and how much sooner or later.
 
     Args:
         race: of :func:`steadfit.metrics.convergence.summarise`.
-        unit: of the errors.
+        unit: unit of the errors.
         within: how far above the best counts as reached, as there.
     """
     drawn = marks([race.reference, race.method])
@@ -36,7 +32,7 @@ def verdict(race: Race, *, unit: str = "px", within: float = 0.0) -> str:
     if not race.seeds:
         return f"{other} has no validation error that {one} could reach."
     goal = f"{100 * within:g} % above the best validation error" if within else "the best validation error"
-    goal += f" of {other} ({short(middle(race.level))} {unit}, epoch {middle(race.reference_epochs):g})"
+    goal += f" of {other} ({amount(middle(race.level), unit)}, epoch {middle(race.reference_epochs):g})"
     counted = f"{race.reached} of {race.seeds} seed{'s' if race.seeds > 1 else ''}"
     if np.isnan(race.speed_up):
         most = " in most seeds" if race.reached else ""
@@ -44,23 +40,25 @@ def verdict(race: Race, *, unit: str = "px", within: float = 0.0) -> str:
     return f"{one} reaches {goal} at epoch {middle(race.epochs):g}, {_sooner(race.speed_up)}; {counted}."
 
 
-def verdicts(found: Convergence, *, unit: str = "px", test: Tests | None = None) -> list[str]:
-    """The races of both to the other's best, and the errors on the test images, a sentence each."""
+def verdicts(found: Convergence, *, unit: str = "", test: Results | None = None) -> list[str]:
+    """The races of both to the other's best, and the errors on the test images, one sentence each."""
     said = [verdict(race, unit=unit, within=found.within) for race in (found.forward, found.backward)]
     if test is None:
         return said
-    errors = [f"{mark.label} {spread(test[name]['test_error'])} {unit}" for name, mark in marks(found.methods).items()]
+    errors = [
+        f"{mark.label} {amount(spread(test[name]['test_error']), unit)}" for name, mark in marks(found.methods).items()
+    ]
     p = test[found.methods[1]]["p"]
     sure = "" if p is None else f"; p {p_value(p) if p < 0.001 else '= ' + p_value(p)}"
     return [*said, f"Mean error of the test images: {', '.join(errors)}{sure}."]
 
 
-def convergence_frame(found: Convergence, *, unit: str = "px", test: Tests | None = None) -> pd.DataFrame:
+def convergence_frame(found: Convergence, *, unit: str = "", test: Results | None = None) -> pd.DataFrame:
     """A convergence study as text cells, one row for each of the two methods, indexed by its name.
 
     Args:
         found: of :func:`steadfit.metrics.convergence.summarise`.
-        unit: of the errors.
+        unit: unit of the errors.
         test: method to ``test_error`` (S,), ``p`` (None for the reference) and ``stars``; None without test images.
     """
     rows = []
@@ -68,7 +66,7 @@ def convergence_frame(found: Convergence, *, unit: str = "px", test: Tests | Non
         own = found.runs[found.runs["method"] == race.method]
         row = {
             "method": mark.label,
-            f"best ({unit})": spread(own["best"]),
+            with_unit("best", unit): spread(own["best"]),
             "epoch": epoch(middle(own["best_epoch"])),
             "reached": epoch(middle(race.epochs)),
             "seeds": f"{race.reached}/{race.seeds}",
@@ -78,21 +76,16 @@ def convergence_frame(found: Convergence, *, unit: str = "px", test: Tests | Non
         if test is not None:
             result = test[race.method]
             p = DASH if result["p"] is None else f"{p_value(result['p'])} {result['stars']}".strip()
-            row |= {f"test ({unit})": spread(result["test_error"]), "p": p}
+            row |= {with_unit("test", unit): spread(result["test_error"]), "p": p}
         rows.append(row)
     return pd.DataFrame(rows, index=list(found.methods), dtype=object)
 
 
-def convergence_table(found: Convergence, *, unit: str = "px", test: Tests | None = None) -> Table:
-    """:func:`convergence_frame` for a terminal of 80 columns, without p, which :func:`verdicts` tell."""
+def convergence_table(found: Convergence, *, unit: str = "", test: Results | None = None) -> Table:
+    """:func:`convergence_frame` for a terminal of 80 columns, without p, which :func:`verdicts` has."""
     frame = convergence_frame(found, unit=unit, test=test).drop(columns="p", errors="ignore")
-    table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
-    for name in map(str, frame):
-        head = HEADS.get(name, name.replace(" ", "\n", 1))
-        table.add_column(Text(head), justify="left" if name == "method" else "right", no_wrap=name != "method")
-    for row in frame.to_numpy():
-        table.add_row(*(Text(str(cell)) for cell in row))
-    return table
+    heads = {name: HEADS.get(name, name.replace(" ", "\n", 1)) for name in map(str, frame)}
+    return text_table(frame, heads=heads, wrap=("method",))
 
 
 def spread(values: Any) -> str:

@@ -1,28 +1,23 @@
-"""Which part of an image shows a suspect label, and the small pictures of the report's table."""
+"""Thumbnails of suspect labels, and which part of an image shows one."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import cv2
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from steadfit.reports.overlays import GREEN, RED, WHITE, Image, arrow, as_rgb, cross, encode, line, ring
+from steadfit.reports.overlays import GREEN, RED, WHITE, Image, Load, arrow, as_rgb, cross, encode, line, ring
+from steadfit.reports.palette import OUTSIDE, rgb
+from steadfit.reports.values import Array
 
-Array = NDArray[np.float64]
 Box = tuple[float, float, float, float]
 
 SMALL = 160  # px: images up to this side are shown whole
-OUTSIDE = (236, 238, 240)
 BEYOND = 0.5  # image sides: a label farther outside than this is not shown in its place but by an arrow
 MARGIN = 0.3  # image sides: what is shown of the way to such a label
 
 
-def thumbnails(
-    suspects: pd.DataFrame, load: Callable[[str], Image], *, count: int = 50, side: int = 152
-) -> list[bytes]:
+def thumbnails(suspects: pd.DataFrame, load: Load, *, count: int = 50, side: int = 152) -> list[bytes]:
     """JPEG pictures of the first suspects: given label as a red cross or arrow, predicted one as a green ring.
 
     Args:
@@ -53,8 +48,8 @@ def thumbnail(image: Image, given: Array, predicted: Array, *, side: int = 152) 
         dtype=np.uint8,
     )
     steps = (np.arange(side) + 0.5) / scale
-    canvas[:, (left + steps < -0.5) | (left + steps > image.shape[1] - 0.5)] = OUTSIDE
-    canvas[(top + steps < -0.5) | (top + steps > image.shape[0] - 0.5)] = OUTSIDE
+    canvas[:, (left + steps < -0.5) | (left + steps > image.shape[1] - 0.5)] = rgb(OUTSIDE)
+    canvas[(top + steps < -0.5) | (top + steps > image.shape[0] - 0.5)] = rgb(OUTSIDE)
     if len(given) == 2:
         where, inside = in_view(given, predicted, box)
         a, b = (np.asarray(p, dtype=float) * scale + to_output[:, 2] for p in (where, predicted))
@@ -76,8 +71,8 @@ def label_values(table: pd.DataFrame) -> tuple[Array, Array]:
 def view(image: Image, given: Array, predicted: Array) -> Box:
     """Left, right, top, bottom of the view in pixels: a square with both labels; small images are shown whole.
 
-    It reaches beyond the image for a label outside, but by no more than half the image; :func:`in_view` tells where a
-    label beyond that is marked.
+    It reaches beyond the image for a label outside, but by no more than half the image; :func:`in_view` gives the place
+    where a label beyond that is marked.
     """
     size = np.array([image.shape[1], image.shape[0]], dtype=float)
     corners = [np.array([-0.5, -0.5]), size - 0.5]
@@ -105,7 +100,8 @@ def _reached(label: Array, size: Array) -> Array:
 def in_view(point: Array, other: Array, box: Box) -> tuple[Array, bool]:
     """Where a point is marked: in its place or, out of view, at the border on the way from the other point.
 
-    Returns: the place, and whether it is the point's own.
+    Returns:
+        The place, and whether it is the point's own.
     """
     point, other = np.asarray(point, dtype=float), np.asarray(other, dtype=float)
     low, high = np.array([box[0], box[2]]), np.array([box[1], box[3]])

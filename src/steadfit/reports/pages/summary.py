@@ -1,4 +1,4 @@
-"""What the report says in words: the large numbers, one sentence about each, and a caption for each figure."""
+"""Words of a report: the large numbers with their meaning, and the first sentences."""
 
 from __future__ import annotations
 
@@ -7,18 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from steadfit.reports.comparison_tables import best_method, of_classes
 from steadfit.reports.methods import marks
-from steadfit.reports.tables import Results, best_method
-from steadfit.reports.values import count, number, percent, seconds, short, star_text
-
-
-@dataclass(frozen=True)
-class Card:
-    """One large number with its meaning."""
-
-    title: str
-    value: str
-    meaning: str
+from steadfit.reports.pages.html import Card
+from steadfit.reports.values import Results, amount, count, number, percent, seconds, short, star_text
 
 
 @dataclass(frozen=True)
@@ -55,9 +47,9 @@ CARDS = (
         ("error_rate",), "estimated error rate", percent,
         "Estimated share of wrong labels; compare it with a sample that you check by hand.",
     ),
-    Headline(("precision",), "precision", percent, "Of the suspects, so many are truly wrong (the truth is known)."),
-    Headline(("recall",), "recall", percent, "Of the truly wrong labels, so many are among the suspects."),
-    Headline(("gross_recall",), "gross recall", percent, "Of the labels that are wrong by a lot, so many were found."),
+    Headline(("precision",), "precision", percent, "Share of the suspects that are truly wrong (the truth is known)."),
+    Headline(("recall",), "recall", percent, "Share of the truly wrong labels that are among the suspects."),
+    Headline(("gross_recall",), "gross recall", percent, "Share of the labels wrong by a lot that were found."),
     Headline(("seconds", "time"), "time", seconds, "Training time."),
 )  # fmt: skip
 
@@ -68,39 +60,18 @@ ROWS = {
 }
 DOUBT = "(There are no test rows: this is against the validation labels, which may be wrong themselves.)"
 
-CAPTIONS = {
-    "training_curves": "Median error on the validation labels after every epoch, and below it the share of these "
-    "labels that are suspect. The shaded epochs are the warm-up, in which no label is distrusted yet.",
-    "failure_bars": "Failure rate (of the test labels) and mean error (of the test images), with 95 % intervals.",
-    "suspects_gallery": "One suspect per image: where the annotation is (red cross; an arrow where it is far outside) "
-    "and where the network puts the point (green ring). If the ring is right, the annotation is wrong.",
-    "error_cdf": "Share of test images whose error is below the value on the axis; higher and further left is better.",
-    "trust_histogram": "Distance between annotation and prediction for every label, on a logarithmic axis. Wrong "
-    "labels that lie among the right ones cannot be told from them.",
-    "crops": "The first stage's points and the crops that they place, and what the second stage finds in each.",
-    "poses": "Annotations and predictions on a few images; left and right have two colours. Ringed in red: points "
-    "farther from their annotation than .2 of the normalising length.",
-    "pck_joints": "Share of test points within .2 of the normalising length, left and right together.",
-    "pck_curves": "Share of test points within the threshold on the axis; higher and further left is better.",
-    "pck_epochs": "Share of validation points within .2 of the normalising length after every epoch.",
-    "pcp_parts": "Share of parts both of whose ends are within half of the part's own length, left and right together.",
-    "pcp_curves": "Share of parts within the threshold on the axis. Solid: both ends have to be (strict); dotted: the "
-    "mean of their errors (loose).",
-    "confusions": "Points that lie at their partner's annotation; heatmaps with several peaks, and how many of them "
-    "are right all the same.",
-    "excess": "One joint of each image. Red: the network finds the joint there more probable than in its own place, so "
-    "that anchor loss weighs the pixel more than cross entropy does.",
-    "contamination": "Failure rate, and precision and recall of the suspects, against the share of wrong labels. Bands "
-    "reach from the lowest to the highest seed.",
-}
-
 
 def cards(metrics: Mapping[str, Any], unit: str) -> list[Card]:
-    """The cards for which the metrics have a number, in fixed order."""
+    """The cards for which the metrics have a number, in fixed order; of classes one per split."""
     metrics, rows = with_share(metrics), evaluated(metrics)
+    classes = [
+        Card(f"top-1, {split}", percent(number(part, "top1")), f"{count(int(part['images']))} images")
+        for split in ROWS
+        if "top1" in (part := metrics.get(split) or {})
+    ]
     found = ((headline, find(metrics, *headline.keys)) for headline in CARDS)
-    return [
-        Card(headline.title, f"{headline.show(value)} {unit}" if headline.unit else headline.show(value),
+    return classes + [
+        Card(headline.title, amount(headline.show(value), unit if headline.unit else ""),
              headline.meaning.format(rows=rows))
         for headline, value in found
         if not math.isnan(value)
@@ -131,38 +102,64 @@ def evaluated(metrics: Mapping[str, Any]) -> str:
 
 
 def run_lead(metrics: Mapping[str, Any], unit: str) -> str:
-    """The report's first sentence."""
+    """The first sentences of a run's report."""
     error, share = find(metrics, *CARDS[0].keys), find(with_share(metrics), "suspects", "suspect_share")
-    parts = []
+    parts = [_classified(metrics)]
     if not math.isnan(error):
-        parts.append(f"Predictions are off by {short(error)} {unit} on average.")
+        parts.append(f"Predictions are off by {amount(error, unit)} on average.")
         parts += [DOUBT] if "test" not in metrics and "val" in metrics else []
     alone = find(metrics.get("coarse", {}), *CARDS[0].keys)
     if not math.isnan(alone):
-        parts.append(f"The first stage alone would be off by {short(alone)} {unit}.")
+        parts.append(f"The first stage alone would be off by {amount(alone, unit)}.")
     if not math.isnan(share):
         parts.append(f"{percent(share)} of the training labels are suspect; the worst are listed below.")
-    return " ".join(parts) or "The run has finished."
+    return " ".join(filter(None, parts)) or "The run has finished."
+
+
+def _classified(metrics: Mapping[str, Any]) -> str:
+    """How many images are classified right, of the first split that has images."""
+    split = next((name for name in ROWS if "top1" in (metrics.get(name) or {})), None)
+    if split is None:
+        return ""
+    found, classes = metrics[split], {name for one in ROWS for name in (metrics.get(one) or {}).get("per_class", ())}
+    right, near = percent(number(found, "top1")), percent(number(found, "top5"))
+    lead = f"{right} of the {count(int(found['images']))} {split} images are classified right; "
+    return f"{lead}for {near} the label is among the first {min(5, len(classes) or 5)}."
 
 
 def compare_lead(results: Results, unit: str, against: str = "the best") -> str:
-    """The comparison's first sentence: the best method, and whether the next one is really worse."""
+    """The first sentences of a comparison: the best method, and whether the next one is really worse."""
     best = best_method(results)
     if best is None:
         return "No method has a mean error."
+    if of_classes(results):
+        right = percent(number(results[best], "top1"))
+        lead = f"{marks(results)[best].label} classifies the most test images right, {right}."
+        return f"{lead} {class_verdict(results, best)}".rstrip()
     drawn, mean = marks(results), {name: number(result, "mean") for name, result in results.items()}
-    lead = f"{drawn[best].label} has the lowest mean error, {short(mean[best])} {unit}"
+    lead = f"{drawn[best].label} has the lowest mean error, {amount(mean[best], unit)}"
     rate = number(results[best], "failure_rate")
     lead += f" with {percent(rate)} failures." if not math.isnan(rate) else "."
     rest = [name for name in results if name != best and not name.startswith("oracle") and not math.isnan(mean[name])]
     if rest:
         second = min(rest, key=mean.__getitem__)
-        lead += f" The next is {drawn[second].label} with {short(mean[second])} {unit}"
+        lead += f" The next is {drawn[second].label} with {amount(mean[second], unit)}"
         worse = "significantly" if "*" in star_text(results[second]) else "but not significantly"
         lead += f", {worse} worse." if against == "the best" else "."
     if "l2" in rest and second != "l2":
-        lead += f" Trusting every label (L2) gives {short(mean['l2'])} {unit}."
+        lead += f" Trusting every label (L2) gives {amount(mean['l2'], unit)}."
     oracles = [name for name in results if name.startswith("oracle") and not math.isnan(mean[name])]
     if oracles:
-        lead += f" Knowing the wrong labels and leaving them out (oracle) gives {short(mean[oracles[0]])} {unit}."
+        lead += f" Knowing the wrong labels and leaving them out (oracle) gives {amount(mean[oracles[0]], unit)}."
     return lead
+
+
+def class_verdict(results: Results, best: str) -> str:
+    """Whether the best loss is better than each of the others beyond chance."""
+    others = [number(found, "p_holm") for name, found in results.items() if name != best]
+    if not others or any(map(math.isnan, others)):
+        return ""
+    unclear = sum(p >= 0.05 for p in others)
+    if not unclear:
+        return "On these images it is better than every other loss beyond chance."
+    return f"{unclear} of the {len(others)} others cannot be told from it on these images."

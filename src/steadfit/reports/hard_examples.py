@@ -1,25 +1,23 @@
-"""What losses for hard examples do over the epochs: validation curves, and where anchor loss exceeds cross entropy."""
+"""Hard examples: the images whose labels a classifier believes least, and where anchor loss exceeds cross entropy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
-from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from steadfit.reports.joints import Array
-from steadfit.reports.methods import marks
-from steadfit.reports.poses import picture
-from steadfit.reports.style import house_style, legend_above, method_handles, new_figure, no_data, percent_axis
-from steadfit.reports.values import percent
-
-Histories = Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]]
+from steadfit.reports.axes import no_data, picture
+from steadfit.reports.overlays import Load, as_rgb
+from steadfit.reports.palette import INK, PREDICTED_TEXT
+from steadfit.reports.panel import Panel
+from steadfit.reports.style import house_style, new_figure
+from steadfit.reports.values import Array, believed, one_line, percent
 
 NONE = (0.0, 0.0, 0.0, 0.0)
 REDS = LinearSegmentedColormap.from_list("excess", [(1.0, 0.35, 0.2, 0.35), (0.85, 0.0, 0.1, 0.95)])
@@ -27,51 +25,39 @@ EXCESS = REDS.with_extremes(under=NONE, bad=NONE)
 
 
 @house_style()
-def validation_curves(
-    histories: Histories, column: str, *, label: str = "", warm_up: int = 0, percentages: bool = True
-) -> Figure:
-    """A column of the histories by epoch, one line for each method: the mean over seeds in a band to the extremes.
+def hardest_gallery(table: pd.DataFrame, load: Load, *, tiles: int = 24, columns: int = 8) -> Panel:
+    """The images whose labels the network believes least: hard ones, or wrong labels.
 
     Args:
-        histories: method to its history, or to one for each seed; the mean stands where every seed has a value.
-        column: of the histories, e.g. ``"val_top1"``; a method without it has no line.
-        label: of the vertical axis; the column's name without one.
-        warm_up: the first so many epochs are shaded.
-        percentages: the column is a share in [0, 1].
+        table: with ``image``, ``label``, ``predicted`` and ``probability`` (of the label), worst first.
+        load: gives the image (RGB or grey, uint8) of a name in the table.
+        tiles: number of images.
+        columns: images in a row.
     """
-    drawn = marks(histories)
-    figure = new_figure(8.0, 4.4)
-    axes = figure.subplots()
-    for method, found in histories.items():
-        every = [found] if isinstance(found, pd.DataFrame) else list(found)
-        if not all(column in history for history in every):
-            continue
-        table = pd.concat([history.set_index("epoch")[column] for history in every], axis=1).dropna()  # (epochs, S)
-        mark, epochs = drawn[method], np.asarray(table.index, dtype=np.float64)
-        marker = mark.marker if len(table) == 1 else ""
-        axes.plot(epochs, table.mean(axis=1), color=mark.colour, ls=mark.line, marker=marker, label=mark.label)
-        if len(every) > 1:
-            axes.fill_between(epochs, table.min(axis=1), table.max(axis=1), color=mark.colour, alpha=0.16, lw=0)
-    if not any(len(line.get_xdata()) for line in axes.lines):  # type: ignore[arg-type]
-        no_data(axes, f"no {label or column} was recorded")
-        return figure
-    if warm_up:
-        _shade(axes, warm_up)
-    axes.set(xlabel="epoch", ylabel=label or column)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    if percentages:
-        percent_axis(axes)
-    legend_above(figure, method_handles(drawn))
-    return figure
+    worst = table.head(tiles)
+    rows = max(-(-len(worst) // columns), 1)
+    figure = new_figure(1.25 * columns, 1.75 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    small: dict[str, Any] = {"fontsize": 7.5, "loc": "center", "pad": 3}
+    for axes in panels:
+        axes.set_axis_off()
+    for axes, row in zip(panels, worst.itertuples(), strict=False):
+        axes.imshow(as_rgb(load(str(row.image))), interpolation="nearest")
+        title = f"{_cut(str(row.label))}\n{believed(float(str(row.probability)))}"
+        axes.set_title(title, fontweight="normal", color=INK, **small)
+        seen = f"→ {_cut(str(row.predicted))}"
+        axes.text(0.5, -0.05, seen, transform=axes.transAxes, ha="center", va="top", color=PREDICTED_TEXT, fontsize=7.5)
+    if worst.empty:
+        no_data(panels[0], "no image")
+    caption = (
+        "Label and its probability, and below the image what the network sees instead: hard images, or wrong labels."
+    )
+    return Panel(name="hardest_images", title="The hardest training images", caption=caption, figure=figure)
 
 
-def _shade(axes: Axes, warm_up: int) -> None:
-    axes.axvspan(0.5, warm_up + 0.5, color="#EEF1F4", zorder=0, lw=0)
-    axes.set_xlim(0.5, None)
-    axes.annotate(
-        "warm-up", (0.5, 0), (6, 6), xycoords=("data", "axes fraction"), textcoords="offset points", color="#666666",
-        fontsize=9,
-    )  # fmt: skip
+def _cut(text: str, length: int = 14) -> str:
+    text = one_line(text)
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 @house_style()
@@ -82,7 +68,7 @@ def excess_maps(
     *,
     names: Sequence[str] = (),
     joints: Sequence[int] | None = None,
-) -> Figure:
+) -> Panel:
     """Where anchor loss exceeds cross entropy: in red, for one joint of each image, after each epoch.
 
     A pixel is red where its factor (1 + q - q*)^gamma is above 1: the network finds the joint there more probable than
@@ -92,7 +78,7 @@ def excess_maps(
         frames: ``(M, C, H, W)`` images, uint8.
         points: ``(M, K, 2)`` annotations in px of the frames; NaN is missing.
         modulator: epoch to ``(M, K, h, w)`` factors; the maps cover the frames.
-        names: K names of the joints, written beside the images.
+        names: K names of the joints, written next to the images.
         joints: M joints to show; without them, in each image the annotated one that exceeds by most in the first of
             the epochs.
 
@@ -119,7 +105,13 @@ def excess_maps(
     bar = figure.colorbar(layer, ax=grid, shrink=0.6, aspect=26, pad=0.01)
     bar.set_label("factor on cross entropy")
     bar.outline.set_visible(False)
-    return figure
+    return Panel(
+        name="excess",
+        title="Where anchor loss exceeds cross entropy",
+        caption="One joint of each image. Red: the network finds the joint there more probable than in its own place, "
+        "so that anchor loss weighs the pixel more than cross entropy does. The number is the share of such pixels.",
+        figure=figure,
+    )
 
 
 def _most_exceeding(first: Array, points: Array) -> list[int]:

@@ -1,9 +1,9 @@
-"""The suspects gallery: what was annotated, and what the network says instead."""
+"""Gallery of suspect labels: what was annotated, and what the network predicts instead."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,23 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike, NDArray
 
 from steadfit.audit.suspects import suspects
-from steadfit.reports.crops import Box, in_view, label_values, view
-from steadfit.reports.overlays import as_rgb
-from steadfit.reports.style import GIVEN, PREDICTED, house_style, legend_above, new_figure, no_data
-from steadfit.reports.values import short
+from steadfit.reports.axes import no_data
+from steadfit.reports.overlays import Load, as_rgb
+from steadfit.reports.palette import GIVEN, NOTE, OUTSIDE, PREDICTED, PREDICTED_TEXT
+from steadfit.reports.panel import Panel
+from steadfit.reports.style import house_style, legend_above, new_figure
+from steadfit.reports.thumbnails import Box, in_view, label_values, view
+from steadfit.reports.values import believed, one_line, short, with_unit
 
 JOIN = [withStroke(linewidth=2.0, foreground="#80868B")]  # a white line is lost outside the image otherwise
+NAME = "suspects_gallery"
+POINTS = (
+    "The annotation (red cross; an arrow where it is far outside) and the point that the network predicts (green ring) "
+    "of each suspect. If the ring is right, the annotation is wrong."
+)
+SCALARS = (
+    "The given value (red) and the predicted one (green) of each suspect. If the green one fits, the label is wrong."
+)
 
 
 @house_style()
@@ -34,13 +45,14 @@ def suspects_gallery(
     points: Sequence[str] | None = None,
     others: Sequence[ArrayLike] | None = None,
     columns: int = 6,
-    unit: str = "px",
+    unit: str = "",
+    of: str = "",
     interpolation: str = "bicubic",
-) -> Figure:
+) -> Panel:
     """A grid of images, one suspect label each: given as a red cross, predicted as a green ring.
 
     Large images are cut to the surroundings of the two, and an arrow points to a given label that is out of view. For
-    scalars, given and predicted stand below the image.
+    scalars, given and predicted are below the image.
 
     Args:
         images: M images, (H, W, 3) RGB or (H, W) grey, uint8.
@@ -52,6 +64,7 @@ def suspects_gallery(
         others: M arrays (K, 2), the image's other annotated points, drawn faintly.
         columns: tiles in a row.
         unit: unit of the scalars.
+        of: whose suspects these are, for the title.
         interpolation: how pixels are enlarged, as matplotlib calls it: ``"bicubic"``, ``"nearest"``.
 
     Raises:
@@ -59,15 +72,16 @@ def suspects_gallery(
     """
     given, predicted, trust = (np.asarray(value, dtype=float) for value in (given, predicted, trust))
     _check(len(images), given, predicted, trust, names)
+    scalar = given.shape[1] == 1
+    title, caption = f"The worst suspects of {of}" if of else "The worst suspects", SCALARS if scalar else POINTS
     if not len(images):
-        return _empty()
+        return Panel(name=NAME, title=title, caption=caption, figure=_empty())
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
-    scalar = given.shape[1] == 1
     figure, outside = new_figure(1.75 * max(columns, 3) + 0.2, (2.3 if scalar else 2.15) * rows + 0.5), False
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for i, axes in enumerate(panels):
-        axes.set(xticks=[], yticks=[], facecolor="#ECEEF0", frame_on=i < len(images))
+        axes.set(xticks=[], yticks=[], facecolor=OUTSIDE, frame_on=i < len(images))
         axes.spines[:].set_visible(False)
         if i < len(images):
             label = points[i] if points is not None else ""
@@ -79,20 +93,27 @@ def suspects_gallery(
             else:
                 outside |= not _mark(axes, given[i], predicted[i], box, None if others is None else others[i])
     legend_above(figure, _legend(unit if scalar else None, others is not None, outside))
-    return figure
+    return Panel(name=NAME, title=title, caption=caption, figure=figure)
 
 
 def gallery(
-    table: pd.DataFrame, load: Callable[[str], NDArray[Any]], *, count: int = 24, per_image: int = 1, unit: str = "px"
-) -> Figure:
+    table: pd.DataFrame,
+    load: Load,
+    *,
+    count: int = 24,
+    per_image: int = 1,
+    unit: str = "",
+    of: str = "",
+) -> Panel:
     """The gallery of a labels table's worst suspects.
 
     Args:
         table: a labels table with ``image``, not shortened: the other points of each image come from it.
         load: gives the image (RGB, uint8) of a path in the table.
         count: number of tiles.
-        per_image: at most so many tiles of one image, so that one bad sample does not fill the page.
+        per_image: number of tiles of one image at most, so that one bad sample does not fill the page.
         unit: unit of scalars.
+        of: whose suspects these are, for the title.
     """
     worst = suspects(table[table["x"].notna()] if "x" in table else table)  # of a mixed table the points
     worst = worst[worst.groupby("image").cumcount() < per_image].head(count)
@@ -108,6 +129,7 @@ def gallery(
         points=list(worst["point"]),
         others=None if scalar else [_others(table, row) for row in worst.itertuples()],
         unit=unit,
+        of=of,
     )
 
 
@@ -165,7 +187,7 @@ def _mark(axes: Axes, given: NDArray[Any], predicted: NDArray[Any], box: Box, ot
 
 
 def _title(axes: Axes, name: str, point: str, trust: float) -> None:
-    level = "trust < .01" if trust < 0.01 else f"trust {trust:.2f}"
+    level = f"trust {believed(trust)}"
     second = f"{_shorten(point, 16)}, {level}" if point else level
     text = f"{_shorten(name, 24)}\n{second}"
     axes.set_title(text, fontsize=7.5, fontweight="normal", loc="center", color="#333333", pad=3)
@@ -173,22 +195,22 @@ def _title(axes: Axes, name: str, point: str, trust: float) -> None:
 
 def _shorten(text: str, length: int) -> str:
     """The end of a path says more than its start."""
-    text = "".join(c if c.isprintable() else "?" for c in text)
+    text = one_line(text)
     return text if len(text) <= length else "…" + text[1 - length :]
 
 
 def _below(axes: Axes, given: float, predicted: float) -> None:
     style: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "fontsize": 10, "fontweight": "bold"}
     axes.text(0.43, -0.04, short(given), ha="right", color=GIVEN, **style)
-    axes.text(0.5, -0.04, "→", ha="center", color="#666666", **style)
-    axes.text(0.57, -0.04, short(predicted), ha="left", color="#007A4D", **style)
+    axes.text(0.5, -0.04, "→", ha="center", color=NOTE, **style)
+    axes.text(0.57, -0.04, short(predicted), ha="left", color=PREDICTED_TEXT, **style)
 
 
 def _legend(unit: str | None, others: bool, outside: bool) -> list[Line2D]:
     if unit is not None:
         return [
             Line2D([], [], ls="", label="given", marker="s", color=GIVEN),
-            Line2D([], [], ls="", label=f"predicted ({unit})", marker="s", color="#007A4D"),
+            Line2D([], [], ls="", label=with_unit("predicted", unit), marker="s", color=PREDICTED_TEXT),
         ]
     handles = [
         Line2D([], [], ls="", marker="x", ms=8, mec=GIVEN, mew=2.0, label="given"),

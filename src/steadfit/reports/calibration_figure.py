@@ -1,26 +1,29 @@
-"""Figures of calibration: plain results of `steadfit.metrics` in, a matplotlib Figure out."""
+"""Calibration of predicted distributions: expected and real errors, coverage, ranks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from steadfit.metrics.calibration import Calibration, Coverage, Pit, Reliability
-from steadfit.reports.style import FAINT, RIGHT, WRONG, house_style, legend_above, new_figure, no_data, percent_axis
+from steadfit.reports.axes import no_data, percent_axis
+from steadfit.reports.palette import FAINT, INK, RIGHT, WRONG
+from steadfit.reports.panel import Panel
+from steadfit.reports.style import house_style, legend_above, new_figure
+from steadfit.reports.values import in_unit, with_unit
 
 COLOURS = (WRONG, RIGHT, "#009E73", "#CC79A7")
 MARKERS = ("o", "s", "^", "D")
-CONFORMAL = "#222222"
+CONFORMAL = INK
 
 
 @house_style()
 def calibration_figure(
-    results: Mapping[str, Calibration], *, unit: str = "px", conformal: Coverage | None = None
-) -> Figure:
+    results: Mapping[str, Calibration], *, unit: str = "", conformal: Coverage | None = None
+) -> Panel:
     """Three panels: expected against empirical error, coverage of the ellipses, PIT of the radius.
 
     A calibrated prediction lies on the dashed line of each panel. Whiskers and bands are 95 % intervals; the band of
@@ -29,32 +32,41 @@ def calibration_figure(
     Args:
         results: label to :func:`~steadfit.metrics.calibration`, at most four, e.g. as predicted and with temperature.
         unit: unit of the errors.
-        conformal: coverage of the conformal regions over their own levels; a line of its own in the second panel.
+        conformal: coverage of the conformal regions over their own levels; another line in the second panel.
 
     Raises:
         ValueError: no result, or more than four.
     """
     if not 1 <= len(results) <= len(COLOURS):
         raise ValueError(f"calibration_figure: expected 1 to {len(COLOURS)} results, got {len(results)}.")
-    figure = new_figure(12.0, 4.3)
-    errors, shares, ranks = figure.subplots(1, 3)
     drawn = [result for result in results.values() if len(result.reliability.labels)]
-    if not drawn:
-        for axes in (errors, shares, ranks):
-            no_data(axes, "no label to compare with")
-        return figure
-    for i, result in enumerate(results.values()):
+    figure = new_figure(12.0, 4.3)
+    errors, shares, ranks = panels = figure.subplots(1, 3)
+    for i, result in enumerate(results.values() if drawn else ()):
         _errors(errors, result.reliability, COLOURS[i], MARKERS[i])
         _coverage(shares, result.coverage, COLOURS[i])
         _ranks(ranks, result.pit, COLOURS[i], filled=i == len(results) - 1)
-    _frame_errors(errors, drawn, unit)
-    _frame_coverage(shares, conformal)
-    _frame_ranks(ranks, drawn[-1])
+    if drawn:
+        _frame_errors(errors, drawn, unit)
+        _frame_coverage(shares, conformal)
+        _frame_ranks(ranks, drawn[-1])
+        legend_above(figure, _legend(results, conformal is not None))
+    for axes in () if drawn else panels:
+        no_data(axes, "no label to compare with")
+    return Panel(
+        name="calibration",
+        title="Calibration",
+        caption=f"Expected against mean error{in_unit(unit)}, share of the labels inside the ellipses of each level, "
+        "and ranks of the radii. A calibrated prediction lies on the dashed lines.",
+        figure=figure,
+    )
+
+
+def _legend(results: Collection[str], conformal: bool) -> list[Line2D]:
     handles = [Line2D([], [], color=COLOURS[i], marker=MARKERS[i], label=label) for i, label in enumerate(results)]
-    if conformal is not None:
+    if conformal:
         handles.append(Line2D([], [], color=CONFORMAL, ls=":", lw=2.2, label="conformal"))
-    legend_above(figure, [*handles, Line2D([], [], color=FAINT, ls="--", lw=1.2, label="calibrated")])
-    return figure
+    return [*handles, Line2D([], [], color=FAINT, ls="--", lw=1.2, label="calibrated")]
 
 
 def _errors(axes: Axes, found: Reliability, colour: str, marker: str) -> None:
@@ -75,7 +87,7 @@ def _frame_errors(axes: Axes, drawn: list[Calibration], unit: str) -> None:
     low, high = (values.min() / 1.25, values.max() * 1.25) if logarithmic else (0.0, 1.1 * max(values.max(), 1e-300))
     axes.plot([low, high], [low, high], color=FAINT, ls="--", lw=1.2, zorder=0)
     axes.set(
-        title="expected and real error", xlabel=f"expected error ({unit})", ylabel=f"mean error ({unit})",
+        title="expected and real error", xlabel=with_unit("expected error", unit), ylabel=with_unit("mean error", unit),
         xlim=(low, high), ylim=(low, high),
     )  # fmt: skip
     if logarithmic:

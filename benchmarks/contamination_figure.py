@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from steadfit.reports.axes import percent_axis
 from steadfit.reports.methods import Mark, marks
-from steadfit.reports.style import house_style, legend_above, method_handles, new_figure, percent_axis
+from steadfit.reports.style import house_style, legend_above, method_handles, new_figure
 
 COLUMNS = ("kind", "share", "method", "failure_rate", "precision", "recall")
 

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from steadfit.metrics import Part, body_parts
-from steadfit.reports.parts import body_table, part_groups, pcp_curves, pcp_frame, pcp_parts, pcp_table
+from steadfit.reports.keypoint_figures import pcp_curves, pcp_parts
+from steadfit.reports.keypoint_tables import PCP, body_table, part_groups, share_frame, share_table
 
 DASH = "\N{EN DASH}"
 GROUPS = {"Head": ("head",), "Shin": ("right_shin", "left_shin")}
@@ -38,23 +39,23 @@ def test_left_and_right_are_one_column() -> None:
 
 
 def test_pcp_frame() -> None:
-    frame = pcp_frame(PARTS | {"mine": {}}, GROUPS)
+    frame = share_frame(PARTS | {"mine": {}}, GROUPS, PCP)
     assert list(frame) == ["method", "Head", "Shin", "Mean", "Loose"]
     assert list(frame.loc["tukey"]) == ["Tukey", "90.0", "45.0", "60.0", "70.0"]
     assert list(frame.loc["l2"]) == ["L2", "90.0", "30.0", "51.0 ± 1.4", DASH]
     assert list(frame.loc["mine"]) == ["mine", *[DASH] * 4]
-    assert "Loose" not in pcp_frame({"l2": PARTS["l2"]}, GROUPS)
+    assert "Loose" not in share_frame({"l2": PARTS["l2"]}, GROUPS, PCP)
 
 
 def test_pcp_table() -> None:
-    text = " ".join(shown(pcp_table(PARTS, GROUPS, title="LSP", measure="strict PCP@.5")).split())
+    text = " ".join(shown(share_table(PARTS, GROUPS, PCP, title="LSP", what="strict PCP@.5")).split())
     assert "LSP method Head Shin Mean Loose" in text
     assert "Tukey 90.0 45.0 60.0 70.0" in text
     assert "strict PCP@.5 in %; ± is the standard deviation over seeds" in text
 
 
 def test_pcp_parts() -> None:
-    axes = pcp_parts(PARTS, GROUPS).axes[0]
+    axes = pcp_parts(PARTS, GROUPS).figure.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["Head", "Shin", "Mean"]
     tukey, l2 = axes.containers
     np.testing.assert_allclose(tukey[0].get_ydata(), [0.9, 0.45, 0.6])
@@ -65,7 +66,7 @@ def test_pcp_parts() -> None:
 def test_pcp_curves() -> None:
     alphas, rows = np.linspace(0, 1, 6), np.array([np.linspace(0, 0.9, 6), np.linspace(0, 0.7, 6)])
     strict = {"l2": rows, "tukey": rows[0]}
-    figure = pcp_curves(strict, alphas, loose={"l2": rows + 0.1, "tukey": rows[0] + 0.1}, alpha=0.5)
+    figure = pcp_curves(strict, alphas, loose={"l2": rows + 0.1, "tukey": rows[0] + 0.1}, alpha=0.5).figure
     axes = figure.axes[0]
     curves = {(line.get_label(), line.get_linestyle()): line for line in axes.lines}
     np.testing.assert_allclose(curves["L2", "-"].get_ydata(), rows.mean(0))
@@ -76,7 +77,7 @@ def test_pcp_curves() -> None:
     assert len(axes.collections) == 2  # the bands of the two seeds
     assert axes.get_xlabel() == "threshold (share of each part's own length)"
     assert [text.get_text() for text in axes.get_legend().texts] == ["L2", "Tukey", "loose"]
-    only = pcp_curves(strict, alphas).axes[0]
+    only = pcp_curves(strict, alphas).figure.axes[0]
     assert [text.get_text() for text in only.get_legend().texts] == ["L2", "Tukey"]
     assert len(only.lines) == 2
 
