@@ -18,15 +18,18 @@ from steadfit.metrics import calibration
 from steadfit.metrics.convergence import summarise
 from steadfit.penalties import Squared
 from steadfit.reports.calibration_figure import calibration_figure
+from steadfit.reports.class_confusions import confusion_figure
+from steadfit.reports.comparison_figures import error_cdf, failure_bars
 from steadfit.reports.convergence_curves import convergence_figure
 from steadfit.reports.convergence_tables import verdicts
 from steadfit.reports.fit_summary import fit_summary
-from steadfit.reports.pages.comparison import comparison_panels, write_comparison_page
-from steadfit.reports.pages.run import class_panels, hardest_table, label_panels, suspects_table, write_run_page
+from steadfit.reports.hard_examples import hardest_gallery
+from steadfit.reports.pages.comparison import write_comparison_page
+from steadfit.reports.pages.run import hardest_table, label_panels, suspects_table, write_run_page
 from steadfit.reports.pages.summary import cards, compare_lead, find, run_lead
 from steadfit.reports.panel import Panel
 from steadfit.reports.suspects_gallery import gallery
-from steadfit.reports.training_curves import training_curves
+from steadfit.reports.training_curves import training_curves, validation_curves
 
 RACED = {name: [pd.DataFrame({"epoch": [1, 2], "val_error": [2.0, best]})] for name, best in (("l2", 1), ("gum", 0.5))}
 EVIL = "<script>alert('x')</script>\"&.png"
@@ -56,7 +59,7 @@ class Page(HTMLParser):
 def write(folder: Path, labels: pd.DataFrame, load: Any = None, **changes: Any) -> Page:
     values: dict[str, Any] = {
         "config": {"noise": "gum", "network": {"width": 32}},
-        "metrics": {"test": {"mean_error": 1.404, "failure_rate": 0.0125}, "suspects": 0.285, "precision": None},
+        "metrics": {"test": {"point_error": 1.404, "failure_rate": 0.0125}, "suspects": 0.285, "precision": None},
         "panels": [], "listed": suspects_table(labels, load),
     }  # fmt: skip
     return Page(write_run_page(folder, **{**values, **changes}))
@@ -176,10 +179,9 @@ def test_whole_pages(
         "suspects_gallery.png", "training_curves.png", "trust_histogram.png",
     ]  # fmt: skip
     assert not any(panel.figure.axes for panel in panels)  # closed
-    page = Page(write_comparison_page(
-        tmp_path / "all", config={}, results=results,
-        panels=comparison_panels(results, {"gum": history}, suspects_of=("gum", labels, load), threshold=3.0),
-    ))  # fmt: skip
+    panels = [failure_bars(results), gallery(labels, load, of="GUM"), error_cdf(results, threshold=3.0)]
+    panels += [training_curves({"gum": history})]
+    page = Page(write_comparison_page(tmp_path / "all", config={}, results=results, panels=panels))
     assert page.tags.count("figure") == 4
     assert "The worst suspects of GUM." in page.text
 
@@ -197,7 +199,10 @@ def hardest(name: str) -> pd.DataFrame:
 def test_a_page_of_classes(tmp_path: Path, labels: pd.DataFrame, load: Any) -> None:
     history = pd.DataFrame({"epoch": [1, 2], "val_top1": [0.2, 0.4], "val_loss": [3.0, 2.0]})
     table = hardest(EVIL)
-    panels = class_panels(history, [[3, 1], [0, 4]], [EVIL, "dog"], table, lambda _: load("faces/1.png"), loss="ce")
+    panels = [
+        validation_curves({"ce": history}, "val_top1"), confusion_figure([[3, 1], [0, 4]], [EVIL, "dog"]),
+        validation_curves({"ce": history}, "val_loss"), hardest_gallery(table, lambda _: load("faces/1.png")),
+    ]  # fmt: skip
     score = {"images": 1234, "top1": 0.875, "top5": 1.0, "per_class": {EVIL: 0.75, "dog": 1.0}}
     page = write(tmp_path, labels, metrics={"test": score, "train": score | {"top1": 0.5}}, panels=panels,
                  listed=hardest_table(table))  # fmt: skip
@@ -225,7 +230,7 @@ def drawn(labels: pd.DataFrame, load: Any, history: pd.DataFrame, results: Any, 
     raced = {name: [history.assign(val_mean=history["val_error"], seconds=9.0)] for name in ("l2", "gum")}
     return [
         *label_panels({"gum": history}, labels, load, unit=unit), gallery(scalar, load, unit=unit),
-        *comparison_panels(results, {"gum": history}, suspects_of=("gum", labels, load), unit=unit),
+        failure_bars(results, unit=unit), error_cdf(results, unit=unit),
         convergence_figure(raced, unit=unit), calibration_figure({"run": found}, unit=unit),
     ]  # fmt: skip
 
@@ -246,9 +251,18 @@ def test_without_a_unit_nothing_is_left_of_it(
         with_unit
     )
     assert (
-        "Median error of the validation labels after every epoch in mm, and below it the share of these labels that "
+        "Median error (mm) of the validation labels after every epoch, and below it the share of these labels that "
         "are suspect. In the shaded epochs, the warm-up, no label is distrusted yet."
     ) in with_unit
+
+
+def test_captions_are_sentences(
+    labels: pd.DataFrame, load: Any, history: pd.DataFrame, results: dict[str, dict[str, Any]]
+) -> None:
+    for panel in drawn(labels, load, history, results, "mm"):
+        assert re.fullmatch(r"[A-Z][^.].*[a-z0-9%)]\.", panel.caption), panel.caption
+        assert re.fullmatch(r"[A-Z].*[^.]", panel.title), panel.title
+        assert re.fullmatch(r"[a-z_0-9]+", panel.name), panel.name
 
 
 def test_a_unit_is_text(

@@ -21,11 +21,13 @@ from steadfit.data.splits import SPLITS
 from steadfit.errors import ConfigError, DataError
 from steadfit.metrics.accuracy import compare_accuracy
 from steadfit.recipes.fitting import check_start
+from steadfit.reports.class_confusions import confusion_figure
 from steadfit.reports.comparison_tables import comparison_table
+from steadfit.reports.hard_examples import hardest_gallery
 from steadfit.reports.methods import marks
 from steadfit.reports.pages.comparison import write_comparison_page
-from steadfit.reports.pages.run import class_panels, hardest_table, write_run_page
-from steadfit.reports.training_curves import validation_curves
+from steadfit.reports.pages.run import hardest_table, write_run_page
+from steadfit.reports.training_curves import TOP1, validation_curves
 from steadfit.training.classification import LOSSES, ClassifierRun, ClassifierSettings, fit
 from steadfit.training.classification.outcome import confusion, hardest_images, prediction_table, scores
 from steadfit.training.classification.run import read_classifier_config
@@ -112,7 +114,7 @@ def compare_losses(
         out,
         config={"data": classes.path.name} | settings.to_dict() | {"loss": ", ".join(losses), "seeds": seeds},
         results=results,
-        panels=[validation_curves(histories, "val_top1", label="validation top-1")],
+        panels=[validation_curves(histories, "val_top1", label="validation top-1", what=TOP1)],
         against=against,
     )
     if console is not None:
@@ -173,16 +175,14 @@ def _fit_and_judge(
 def _write_report(run: ClassifierRun, classes: ClassImages, logits: Tensor, hardest: pd.DataFrame) -> None:
     _, config = read_classifier_config(run.folder)
     shown = "test" if len(classes.rows("test")) else "val"
-    panels = class_panels(
-        pd.read_csv(run.folder / "history.csv"),
-        confusion(classes, logits, shown),
-        classes.names,
-        hardest,
-        class_image_loader(classes),
-        loss=run.settings.loss,
-        split=shown,
-        warm_up=run.settings.warmup_epochs,
-    )
+    history = {run.settings.loss: pd.read_csv(run.folder / "history.csv")}
+    warm_up = run.settings.warmup_epochs
+    panels = [
+        validation_curves(history, "val_top1", label="validation top-1", what=TOP1, warm_up=warm_up),
+        validation_curves(history, "val_loss", label="validation loss", percentages=False, warm_up=warm_up),
+        confusion_figure(confusion(classes, logits, shown), classes.names, split=shown),
+        hardest_gallery(hardest, class_image_loader(classes)),
+    ]
     write_run_page(
         run.folder,
         config={name: value for name, value in config.items() if name != "names"},

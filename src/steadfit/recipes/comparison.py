@@ -20,10 +20,13 @@ from steadfit.networks import HEATMAP_NETWORKS
 from steadfit.noise import NOISE_MODELS
 from steadfit.recipes.fitting import Flags, check_start, fit_and_judge, image_loader, labels_of, left_out, trained
 from steadfit.recipes.poses import MEASURE, PARTS_MEASURE, comparison_figures
+from steadfit.reports.comparison_figures import error_cdf, failure_bars
 from steadfit.reports.comparison_tables import best_method, comparison_table
 from steadfit.reports.keypoint_tables import PCP, joint_groups, part_groups, share_table
 from steadfit.reports.methods import marks
-from steadfit.reports.pages.comparison import comparison_panels, write_comparison_page
+from steadfit.reports.pages.comparison import write_comparison_page
+from steadfit.reports.suspects_gallery import gallery
+from steadfit.reports.training_curves import training_curves
 from steadfit.training import Judgement, Settings
 from steadfit.training.heatmaps import HEATMAP_LOSSES
 from steadfit.training.outcome import FAILURE, detection, measured
@@ -180,24 +183,19 @@ def _write_report(
     shown = next((name for name in results if name.endswith("gum")), best_method(results) or next(iter(results)))
     load, length, unit = image_loader(annotations), annotations.length, annotations.schema.units
     failure = "" if length is None else "error above 5 % of the normalising length"
-    panels = comparison_panels(
-        results,
-        histories,
-        suspects_of=None if load is None else (shown, trained(labels_of(annotations, judgements[shown], truth)), load),
-        unit=unit,
-        threshold=None if length is None else FAILURE,
-        length=None if length is None else float(np.nanmean(length[annotations.rows("test")])),
-        failure=failure,
-        truth=None if truth is None else _share(truth, annotations),
-    )
+    table, worst = trained(labels_of(annotations, judgements[shown], truth)), []
+    if load is not None and table["suspect"].any():
+        worst = [gallery(table, load, unit=unit, of=marks(results)[shown].label)]
+    normaliser = None if length is None else float(np.nanmean(length[annotations.rows("test")]))
+    panels = [
+        failure_bars(results, unit=unit, failure=failure),
+        *worst,
+        error_cdf(results, threshold=None if length is None else FAILURE, length=normaliser, unit=unit),
+        training_curves(histories, unit=unit, truth=None if truth is None else _share(truth, annotations)),
+        *comparison_figures(annotations, results, judgements, histories),
+    ]
     write_comparison_page(
-        out,
-        config=config,
-        results=results,
-        panels=[*panels, *comparison_figures(annotations, results, judgements, histories)],
-        title=title or "",
-        unit=unit,
-        failure=failure,
+        out, config=config, results=results, panels=panels, title=title or "", unit=unit, failure=failure
     )
 
 

@@ -24,6 +24,7 @@ from steadfit.training.outcome import PCK_ALPHA, PCP_ALPHA, poses
 
 SHOWN = 6  # images with their poses
 MEASURE = f"PCK@{PCK_ALPHA:g}"
+VALIDATION = f"share of the validation points within {PCK_ALPHA:g} of the normalising length"
 PARTS_MEASURE = f"strict PCP@{PCP_ALPHA:g}"
 
 Rows = npt.NDArray[np.int64]
@@ -85,7 +86,7 @@ def _point_figures(
     return [
         pck_joints(results, joint_groups(schema.points, schema.pairs), what=MEASURE),
         pck_curves(curves, alphas, alpha=PCK_ALPHA, length="normalising"),
-        validation_curves(histories, "val_pck", label=f"validation {MEASURE}"),
+        validation_curves(histories, "val_pck", label=f"validation {MEASURE}", what=VALIDATION),
         *([confusion_bars(results)] if schema.pairs else []),
     ]
 

@@ -13,7 +13,7 @@ from steadfit.reports.axes import no_data, percent_axis
 from steadfit.reports.palette import FAINT, INK, RIGHT, WRONG
 from steadfit.reports.panel import Panel
 from steadfit.reports.style import house_style, legend_above, new_figure
-from steadfit.reports.values import in_unit, with_unit
+from steadfit.reports.values import with_unit
 
 COLOURS = (WRONG, RIGHT, "#009E73", "#CC79A7")
 MARKERS = ("o", "s", "^", "D")
@@ -56,8 +56,8 @@ def calibration_figure(
     return Panel(
         name="calibration",
         title="Calibration",
-        caption=f"Expected against mean error{in_unit(unit)}, share of the labels inside the ellipses of each level, "
-        "and ranks of the radii. A calibrated prediction lies on the dashed lines.",
+        caption=f"{with_unit('Mean error', unit)} against the expected one, share of the labels inside the "
+        "ellipses of each level, and ranks of the radii. A calibrated prediction lies on the dashed lines.",
         figure=figure,
     )
 

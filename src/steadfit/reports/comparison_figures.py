@@ -16,7 +16,6 @@ from steadfit.reports.style import house_style, method_handles, new_figure
 from steadfit.reports.values import (
     STARS,
     Results,
-    in_unit,
     mean_interval,
     number,
     percent,
@@ -57,8 +56,8 @@ def failure_bars(results: Results, *, unit: str = "", failure: str = "", against
     return Panel(
         name="failure_bars",
         title="Failures and mean errors",
-        caption="Failure rate of the test labels, and mean error of the test images"
-        f"{in_unit(unit)}, with 95 % intervals over the images.",
+        caption=f"Failure rate of the test labels, and {with_unit('mean error', unit)} of the test images, with 95 % "
+        "intervals over the images.",
         figure=figure,
     )
 

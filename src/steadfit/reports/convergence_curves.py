@@ -15,7 +15,7 @@ from steadfit.reports.methods import Mark, marks
 from steadfit.reports.palette import FAINT
 from steadfit.reports.panel import Panel
 from steadfit.reports.style import house_style, legend_above, method_handles, new_figure
-from steadfit.reports.values import Array, in_unit, short, with_unit
+from steadfit.reports.values import Array, short, with_unit
 
 Histories = Mapping[str, Sequence[pd.DataFrame]]
 
@@ -51,9 +51,9 @@ def convergence_figure(histories: Histories, *, measure: str = "median", within:
     return Panel(
         name="convergence",
         title="Validation error",
-        caption=f"Validation error{in_unit(unit)} after every epoch{', and by the clock' if timed else ''}: the mean "
-        "over the seeds in a band to the extremes. A mark is where a seed is first at or under the best of the first "
-        "method in the same seed, a dotted line where the middle seed is.",
+        caption=f"{with_unit('Validation error', unit)} after every epoch{', and by the clock' if timed else ''}: the "
+        "mean over the seeds in a band to the extremes. A mark shows where a seed is first at or under the best of the "
+        "first method in the same seed, a dotted line where the middle seed is.",
         figure=figure,
     )
 

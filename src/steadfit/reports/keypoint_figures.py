@@ -19,9 +19,14 @@ from steadfit.reports.methods import Mark, marks
 from steadfit.reports.palette import FAINT, INK
 from steadfit.reports.panel import Panel
 from steadfit.reports.style import house_style, legend_above, method_handles, new_figure
-from steadfit.reports.values import Array, Results, percent
+from steadfit.reports.values import Array, Results, capital, percent
 
 CONFUSIONS = {"swaps": "left and right exchanged", "double": "several peaks", "double_right": "right despite them"}
+MEANINGS = {
+    "swaps": "points that are at their partner's annotation",
+    "double": "heatmaps with several peaks",
+    "double_right": "those that are right all the same",
+}
 LOOSE = ":"  # the line of loose PCP, above the solid one of strict PCP
 
 
@@ -33,7 +38,7 @@ def pck_joints(results: Results, groups: Groups, *, what: str = "PCK") -> Panel:
         groups: column to the names of its points, from `joint_groups`.
         what: what is measured, e.g. ``"PCK@.2 of the torso"``.
     """
-    caption = f"{what}: share of test points within the threshold, left and right together."
+    caption = f"{capital(what)}: share of test points within the threshold, left and right together."
     return Panel(name="pck_joints", title="PCK of every joint", caption=caption, figure=_shares(results, groups, what))
 
 
@@ -48,8 +53,8 @@ def pcp_parts(results: Results, groups: Groups, *, what: str = "strict PCP@.5") 
     return Panel(
         name="pcp_parts",
         title="PCP of every part",
-        caption=f"{what}: share of parts with both ends within the threshold, which is relative to the part's own "
-        "length; left and right together.",
+        caption=f"{capital(what)}: share of parts with both ends within the threshold, in parts "
+        "of its own length; left and right together.",
         figure=_shares(results, groups, what, PCP),
     )
 
@@ -183,7 +188,6 @@ def confusion_bars(results: Results, *, names: Mapping[str, str] | None = None) 
     return Panel(
         name="confusions",
         title="Left and right, and double counts",
-        caption="Share of points that are at their partner's annotation, share of heatmaps with several peaks, and how "
-        "many of these are right all the same.",
+        caption=f"Share of {', of '.join(MEANINGS.get(key, names[key]) for key in there) or 'confusions'}.",
         figure=figure,
     )

@@ -21,7 +21,7 @@ from rich.table import Table
 from steadfit.metrics import Part
 from steadfit.reports.methods import marks
 from steadfit.reports.terminal import text_table
-from steadfit.reports.values import DASH, Array, Results, percent, short, with_unit
+from steadfit.reports.values import DASH, Array, Results, capital, percent, short, with_unit
 
 Groups = Mapping[str, Sequence[str]]
 
@@ -73,7 +73,7 @@ def _column(names: Sequence[str]) -> str:
     """The name of a point, or of a pair without its sides."""
     bare = [_SIDE.sub("", name) or name for name in names] if len(names) > 1 else names
     text = " / ".join(dict.fromkeys(bare)).replace("_", " ")
-    return text[:1].upper() + text[1:]
+    return capital(text)
 
 
 def part_groups(parts: Sequence[Part]) -> dict[str, tuple[str, ...]]:

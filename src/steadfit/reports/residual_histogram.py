@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from steadfit.reports.palette import RIGHT, WRONG
 from steadfit.reports.panel import Panel
 from steadfit.reports.style import house_style, legend_above, new_figure
-from steadfit.reports.values import count, in_unit, with_unit
+from steadfit.reports.values import count, with_unit
 
 
 @house_style()
@@ -41,8 +41,8 @@ def residual_histogram(table: pd.DataFrame, *, unit: str = "", bins: int = 48) -
     return Panel(
         name="trust_histogram",
         title="Residuals of all labels",
-        caption=f"Distance between annotation and prediction for every label{in_unit(unit)}, on a logarithmic axis. "
-        "Wrong labels whose distance is that of right ones cannot be found.",
+        caption=f"{with_unit('Distance', unit)} between annotation and prediction of every label, on a logarithmic "
+        "axis. Wrong labels whose distance is that of right ones cannot be found.",
         figure=figure,
     )
 

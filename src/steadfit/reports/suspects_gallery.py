@@ -24,7 +24,7 @@ from steadfit.reports.thumbnails import Box, in_view, label_values, view
 from steadfit.reports.values import believed, one_line, short, with_unit
 
 JOIN = [withStroke(linewidth=2.0, foreground="#80868B")]  # a white line is lost outside the image otherwise
-NAME = "suspects_gallery"
+NAME, COLUMNS = "suspects_gallery", 6
 POINTS = (
     "The annotation (red cross; an arrow where it is far outside) and the point that the network predicts (green ring) "
     "of each suspect. If the ring is right, the annotation is wrong."
@@ -44,10 +44,8 @@ def suspects_gallery(
     *,
     points: Sequence[str] | None = None,
     others: Sequence[ArrayLike] | None = None,
-    columns: int = 6,
     unit: str = "",
     of: str = "",
-    interpolation: str = "bicubic",
 ) -> Panel:
     """A grid of images, one suspect label each: given as a red cross, predicted as a green ring.
 
@@ -62,10 +60,8 @@ def suspects_gallery(
         names: (M,) file names, shown shortened.
         points: (M,) names of the points.
         others: M arrays (K, 2), the image's other annotated points, drawn faintly.
-        columns: tiles in a row.
         unit: unit of the scalars.
         of: whose suspects these are, for the title.
-        interpolation: how pixels are enlarged, as matplotlib calls it: ``"bicubic"``, ``"nearest"``.
 
     Raises:
         ValueError: numbers of images, labels and names differ.
@@ -76,7 +72,7 @@ def suspects_gallery(
     title, caption = f"The worst suspects of {of}" if of else "The worst suspects", SCALARS if scalar else POINTS
     if not len(images):
         return Panel(name=NAME, title=title, caption=caption, figure=_empty())
-    columns = min(columns, len(images))
+    columns = min(COLUMNS, len(images))
     rows = math.ceil(len(images) / columns)
     figure, outside = new_figure(1.75 * max(columns, 3) + 0.2, (2.3 if scalar else 2.15) * rows + 0.5), False
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -87,7 +83,7 @@ def suspects_gallery(
             label = points[i] if points is not None else ""
             _title(axes, names[i], label, float(trust[i]))
             box = view(images[i], given[i], predicted[i])
-            _show(axes, images[i], box, interpolation)
+            _show(axes, images[i], box)
             if scalar:
                 _below(axes, float(given[i, 0]), float(predicted[i, 0]))
             else:
@@ -97,13 +93,7 @@ def suspects_gallery(
 
 
 def gallery(
-    table: pd.DataFrame,
-    load: Load,
-    *,
-    count: int = 24,
-    per_image: int = 1,
-    unit: str = "",
-    of: str = "",
+    table: pd.DataFrame, load: Load, *, count: int = 24, per_image: int = 1, unit: str = "", of: str = ""
 ) -> Panel:
     """The gallery of a labels table's worst suspects.
 
@@ -157,14 +147,14 @@ def _empty() -> Figure:
     return figure
 
 
-def _show(axes: Axes, image: NDArray[Any], box: Box, interpolation: str) -> None:
+def _show(axes: Axes, image: NDArray[Any], box: Box) -> None:
     """Only the pixels in view, at their true coordinates."""
     height, width = image.shape[:2]
     left, top = max(math.floor(box[0]) - 2, 0), max(math.floor(box[2]) - 2, 0)
     right, bottom = min(math.ceil(box[1]) + 3, width), min(math.ceil(box[3]) + 3, height)
     if right > left and bottom > top:
         extent = (left - 0.5, right - 0.5, bottom - 0.5, top - 0.5)
-        axes.imshow(as_rgb(image[top:bottom, left:right]), extent=extent, interpolation=interpolation)
+        axes.imshow(as_rgb(image[top:bottom, left:right]), extent=extent, interpolation="bicubic")
     axes.set(xlim=box[:2], ylim=(box[3], box[2]), aspect="equal")
 
 

@@ -17,7 +17,9 @@ from steadfit.reports.methods import Mark, marks
 from steadfit.reports.palette import FAINT
 from steadfit.reports.panel import Panel
 from steadfit.reports.style import house_style, legend_above, method_handles, new_figure
-from steadfit.reports.values import in_unit, with_unit
+from steadfit.reports.values import capital, with_unit
+
+TOP1 = "share of the validation images that are classified right"
 
 
 @house_style()
@@ -40,7 +42,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame], *, unit: str = "", tr
     if below:
         _curves(panels[1], histories, drawn, "suspects")
         panels[1].set(ylabel="suspect labels")
-        panels[1].set_ylim(0.0, max(panels[1].get_ylim()[1], 0.01))
+        panels[1].set_ylim(0.0, max(1.08 * panels[1].dataLim.ymax, 0.01))
         percent_axis(panels[1])
         if truth is not None:
             _reference(panels[1], truth)
@@ -50,7 +52,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame], *, unit: str = "", tr
         shade_warm_up(panels, *warm_up)
     if len(histories) > 1:
         legend_above(figure, method_handles(drawn))
-    caption = f"Median error of the validation labels after every epoch{in_unit(unit)}"
+    caption = f"{with_unit('Median error', unit)} of the validation labels after every epoch"
     caption += ", and below it the share of these labels that are suspect." if below else "."
     caption += " In the shaded epochs, the warm-up, no label is distrusted yet." if warm_up else ""
     return Panel(name="training_curves", title="Training", caption=caption, figure=figure)
@@ -62,6 +64,7 @@ def validation_curves(
     column: str,
     *,
     label: str = "",
+    what: str = "",
     warm_up: int = 0,
     percentages: bool = True,
 ) -> Panel:
@@ -71,13 +74,14 @@ def validation_curves(
         histories: method to its history, or to one for each seed; the mean is drawn where every seed has a value.
         column: of the histories, e.g. ``"val_top1"``; a method without it has no line.
         label: of the vertical axis; the column's name without one.
+        what: what the column is, for the caption; the label without it.
         warm_up: number of epochs that are shaded.
         percentages: the column is a share in [0, 1].
     """
     label = label or column
     every = {name: [found] if isinstance(found, pd.DataFrame) else list(found) for name, found in histories.items()}
     drawn, figure = marks(every), new_figure(8.0, 4.4)
-    axes, caption = figure.subplots(), f"{label[:1].upper()}{label[1:]} after every epoch."
+    axes, caption = figure.subplots(), f"{capital(what or label)} after every epoch."
     for method, found in every.items():
         if all(column in history for history in found):
             table = pd.concat([history.set_index("epoch")[column] for history in found], axis=1).dropna()  # (epochs, S)
@@ -95,7 +99,7 @@ def validation_curves(
     else:
         no_data(axes, f"no {label} was recorded")
     name = f"{column.removeprefix('val_')}_epochs"
-    return Panel(name=name, title=f"{label[:1].upper()}{label[1:]} by epoch", caption=caption, figure=figure)
+    return Panel(name=name, title=f"{capital(label)} by epoch", caption=caption, figure=figure)
 
 
 def _curves(axes: Axes, histories: Mapping[str, pd.DataFrame], drawn: Mapping[str, Mark], column: str) -> None:

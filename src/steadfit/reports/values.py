@@ -127,14 +127,13 @@ def amount(value: float | str, unit: str) -> str:
     return f"{value if isinstance(value, str) else short(value)} {one_line(unit)}".rstrip()
 
 
-def in_unit(unit: str) -> str:
-    """The end of a caption's phrase: ``" in px"``, or nothing without a unit.
+def capital(text: str) -> str:
+    """The text with a capital first letter, the others as they are.
 
-    >>> f"The error{in_unit('px')}.", f"The error{in_unit('')}."
-    ('The error in px.', 'The error.')
+    >>> capital("strict PCP")
+    'Strict PCP'
     """
-    unit = one_line(unit)
-    return f" in {unit}" if unit else ""
+    return text[:1].upper() + text[1:]
 
 
 def one_line(text: str) -> str:

@@ -9,15 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from steadfit.reports.comparison_figures import error_cdf, failure_bars
 from steadfit.reports.comparison_tables import best_method, comparison_frame, of_classes
-from steadfit.reports.methods import marks
-from steadfit.reports.overlays import Load
 from steadfit.reports.pages.html import Page, Table, subtitle, write_page
 from steadfit.reports.pages.summary import compare_lead
 from steadfit.reports.panel import Panel
-from steadfit.reports.suspects_gallery import gallery
-from steadfit.reports.training_curves import training_curves
 from steadfit.reports.values import STARS, Results
 
 CLASSES = (
@@ -52,7 +47,7 @@ def write_comparison_page(
         folder: the folder of the comparison.
         config: what all methods had in common.
         results: method to its numbers, as for `steadfit.reports.comparison_tables.comparison_frame`.
-        panels: the figures, in the order of the page: `comparison_panels` and others.
+        panels: the figures, in the order of the page.
         title: the heading.
         unit: unit of the errors.
         against: what the stars are relative to.
@@ -72,43 +67,6 @@ def write_comparison_page(
         config=config,
     )
     return write_page(page, folder)
-
-
-def comparison_panels(
-    results: Results,
-    histories: Mapping[str, pd.DataFrame],
-    *,
-    suspects_of: tuple[str, pd.DataFrame, Load] | None = None,
-    unit: str = "",
-    threshold: float | None = None,
-    length: float | None = None,
-    failure: str = "",
-    truth: float | None = None,
-    against: str = "the best",
-) -> list[Panel]:
-    """The figures of a comparison of errors: failures, the suspects of one method, cumulative errors, training.
-
-    Args:
-        results: method to its numbers.
-        histories: method to its history.
-        suspects_of: a method, its labels table and its image loader, for a gallery of its suspects.
-        unit: unit of the errors.
-        threshold: errors above it are failures; in parts of ``length`` if given, else in ``unit``.
-        length: the normalising length, in ``unit``.
-        failure: what a failure is, in words.
-        truth: the true share of wrong labels, if known.
-        against: what the stars are relative to.
-    """
-    shown = []
-    if suspects_of is not None and suspects_of[1]["suspect"].any():
-        method, table, load = suspects_of
-        shown.append(gallery(table, load, unit=unit, of=marks(results)[method].label))
-    return [
-        failure_bars(results, unit=unit, failure=failure, against=against),
-        *shown,
-        error_cdf(results, threshold=threshold, length=length, unit=unit),
-        training_curves(histories, unit=unit, truth=truth),
-    ]
 
 
 def _note(frame: pd.DataFrame, against: str, failure: str) -> str:

@@ -131,6 +131,8 @@ def subtitle(config: Mapping[str, Any], keys: Sequence[str] = SUBTITLE) -> str:
     """The entries of a configuration that identify a run, as one line."""
     known = flat(config)
     found = {key: known.get(key, known.get(f"settings.{key}")) for key in keys}
+    if found.get("noise") is not None:
+        found.pop("loss", None)  # of heatmaps, and in the configuration of every network
     return ", ".join(f"{key} {as_text(value)}" for key, value in found.items() if value is not None)
 
 

@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from steadfit.audit.suspects import AXES, suspects
-from steadfit.reports.class_confusions import confusion_figure
-from steadfit.reports.hard_examples import hardest_gallery
 from steadfit.reports.overlays import Load
 from steadfit.reports.pages.html import Page, Table, subtitle, write_page
 from steadfit.reports.pages.summary import cards, run_lead
@@ -20,7 +17,7 @@ from steadfit.reports.panel import Panel
 from steadfit.reports.residual_histogram import residual_histogram
 from steadfit.reports.suspects_gallery import gallery
 from steadfit.reports.thumbnails import thumbnails
-from steadfit.reports.training_curves import training_curves, validation_curves
+from steadfit.reports.training_curves import training_curves
 from steadfit.reports.values import DASH, as_text, believed, short
 
 ROWS = 50  # of a table of labels
@@ -44,7 +41,7 @@ def write_run_page(
         config: the run's configuration, nested mappings allowed.
         metrics: the run's numbers; `steadfit.reports.pages.summary.CARDS` says which are shown large. Groups such as
             ``test`` may be nested mappings.
-        panels: the figures, in the order of the page: `label_panels` or `class_panels`, and others.
+        panels: the figures, in the order of the page, e.g. `label_panels` and others.
         listed: the labels to look at: `suspects_table` or `hardest_table`.
         title: the heading; by default the folder's name.
         unit: unit of errors and residuals.
@@ -97,38 +94,6 @@ def suspects_table(table: pd.DataFrame, load: Load | None = None) -> Table:
     pictures = thumbnails(listed, load, count=ROWS) if load is not None and _pictured(listed) else []
     before = found if len(listed) else "No label is suspect."
     return Table(title="Suspect labels", frame=frame, left=left, before=before, pictures=pictures)
-
-
-def class_panels(
-    history: pd.DataFrame,
-    confusion: ArrayLike,
-    names: Sequence[str],
-    hardest: pd.DataFrame,
-    load: Load,
-    *,
-    loss: str,
-    split: str = "test",
-    warm_up: int = 0,
-) -> list[Panel]:
-    """The figures of a classifier: accuracy and loss by epoch, confusions, the hardest images.
-
-    Args:
-        history: the run's history.
-        confusion: (C, C) numbers of images, true class by predicted class.
-        names: (C,) names of the classes.
-        hardest: the training images whose labels the network believes least, worst first.
-        load: gives the image of a name in ``hardest``.
-        loss: its name, for the colour.
-        split: which images ``confusion`` counts.
-        warm_up: number of epochs of cross entropy.
-    """
-    of: dict[str, Any] = {"histories": {loss: history}, "warm_up": warm_up}
-    return [
-        validation_curves(column="val_top1", label="validation top-1", **of),
-        validation_curves(column="val_loss", label="validation loss", percentages=False, **of),
-        confusion_figure(confusion, names, split=split),
-        hardest_gallery(hardest, load),
-    ]
 
 
 def hardest_table(hardest: pd.DataFrame) -> Table:

@@ -10,7 +10,7 @@ from typing import Any
 from steadfit.reports.comparison_tables import best_method, of_classes
 from steadfit.reports.methods import marks
 from steadfit.reports.pages.html import Card
-from steadfit.reports.values import Results, amount, count, number, percent, seconds, short, star_text
+from steadfit.reports.values import Results, amount, count, number, percent, short, star_text
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Headline:
 
 CARDS = (
     Headline(
-        ("point_error", "mean_error", "error", "mean", "mae"), "mean error", short,
+        ("point_error", "mae"), "mean error", short,
         "Mean distance between predictions and {rows}.",
         unit=True,
     ),
@@ -39,9 +39,8 @@ CARDS = (
         ("pcp",), "strict PCP@.5", percent,
         "Share of the body's parts, judged by {rows}, with both ends within half of the part's length.",
     ),
-    Headline(("suspects_count", "n_suspects"), "suspect labels", lambda v: count(int(v)), "Labels to look at again."),
     Headline(
-        ("suspects", "suspect_share"), "suspect share", percent, "Share of the labels that training came to distrust."
+        ("suspects",), "suspect share", percent, "Share of the labels that training came to distrust."
     ),
     Headline(
         ("error_rate",), "estimated error rate", percent,
@@ -50,7 +49,6 @@ CARDS = (
     Headline(("precision",), "precision", percent, "Share of the suspects that are truly wrong (the truth is known)."),
     Headline(("recall",), "recall", percent, "Share of the truly wrong labels that are among the suspects."),
     Headline(("gross_recall",), "gross recall", percent, "Share of the labels wrong by a lot that were found."),
-    Headline(("seconds", "time"), "time", seconds, "Training time."),
 )  # fmt: skip
 
 ROWS = {
@@ -103,7 +101,7 @@ def evaluated(metrics: Mapping[str, Any]) -> str:
 
 def run_lead(metrics: Mapping[str, Any], unit: str) -> str:
     """The first sentences of a run's report."""
-    error, share = find(metrics, *CARDS[0].keys), find(with_share(metrics), "suspects", "suspect_share")
+    error, share = find(metrics, *CARDS[0].keys), find(with_share(metrics), "suspects")
     parts = [_classified(metrics)]
     if not math.isnan(error):
         parts.append(f"Predictions are off by {amount(error, unit)} on average.")
