@@ -11,14 +11,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
+from steadfit.reports.cascade_crops import crop_figure
+from steadfit.reports.class_confusions import confusion_figure
 from steadfit.reports.comparison_figures import error_cdf, failure_bars
+from steadfit.reports.hard_examples import excess_maps, hardest_gallery
+from steadfit.reports.keypoint_figures import confusion_bars, pck_curves, pck_joints
 from steadfit.reports.methods import MARKS, marks
+from steadfit.reports.panel import Panel
 from steadfit.reports.residual_histogram import residual_histogram
+from steadfit.reports.stick_figures import stick_figures
 from steadfit.reports.style import save
 from steadfit.reports.suspects_gallery import gallery, suspects_gallery
 from steadfit.reports.thumbnails import in_view, thumbnail, view
-from steadfit.reports.training_curves import training_curves
+from steadfit.reports.training_curves import training_curves, validation_curves
 
 
 def texts(axes: Any) -> list[str]:
@@ -186,6 +193,35 @@ def test_methods_keep_their_colours() -> None:
     assert marks(["gum", "x", "l2"])["gum"] == marks(["l2", "gum"])["gum"]
     assert len({mark.colour for mark in MARKS.values()}) == len(MARKS)
     assert marks(["x", "y"])["x"].colour != marks(["x", "y"])["y"].colour
+
+
+NAME = "_$\\frac{$ <b> %s"  # neither a formula, which mathtext would refuse, nor hidden from legends
+
+
+def named(name: str, history: pd.DataFrame, results: dict[str, dict[str, Any]]) -> list[Panel]:
+    """Every figure that shows names from outside, each of them ``name``."""
+    image, joints = np.zeros((8, 8, 3), dtype=np.uint8), np.full((1, 2, 2), 3.0)
+    hardest = pd.DataFrame({"image": ["a"], "label": name, "predicted": name, "probability": [0.5]})
+    shares = {name: {"pck": 0.5, "pck_by_point": {name: 0.5}, "swaps": 0.1}}
+    return [
+        training_curves({name: history, "l2": history}), validation_curves({name: history}, "suspects", label=name),
+        failure_bars({name: results["l2"]}, failure=name, against=name), error_cdf({name: results["l2"]}),
+        suspects_gallery([image], joints[:, 0], joints[:, 1], [0.5], [name], points=[name], of=name),
+        hardest_gallery(hardest, lambda _: image), confusion_figure(np.eye(2), [name, "b"]),
+        confusion_figure(1 - np.eye(40), [name] * 40), pck_joints(shares, {name: [name]}, what=name),
+        pck_curves({name: [0.0, 1.0]}, [0.0, 0.5]), confusion_bars(shares),
+        stick_figures([image], {name: joints}, limbs=[(0, 1)]),
+        excess_maps(image.transpose(2, 0, 1)[None], joints, {1: np.ones((1, 2, 2, 2))}, names=[name, name]),
+        crop_figure([image], joints, {name: [[1.0, 1.0, 4.0, 4.0]]}, {name: joints}),
+    ]  # fmt: skip
+
+
+def test_names_are_text_in_every_figure(
+    history: pd.DataFrame, results: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    for panel in named(NAME, history, results):
+        panel.figure.savefig(tmp_path / "figure.png", dpi=20)  # by somebody without the style
+        assert any(NAME[1:12] in text.get_text() for text in panel.figure.findobj(Text)), panel.name
 
 
 def test_nothing_global_changes(

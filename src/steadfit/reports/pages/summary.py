@@ -26,9 +26,7 @@ class Headline:
 
 CARDS = (
     Headline(
-        ("point_error", "mae"), "mean error", short,
-        "Mean distance between predictions and {rows}.",
-        unit=True,
+        ("point_error", "mae"), "mean error", short, "Mean distance between predictions and {rows}.", unit=True
     ),
     Headline(
         ("failure_rate",), "failure rate", percent,
@@ -39,9 +37,7 @@ CARDS = (
         ("pcp",), "strict PCP@.5", percent,
         "Share of the body's parts, judged by {rows}, with both ends within half of the part's length.",
     ),
-    Headline(
-        ("suspects",), "suspect share", percent, "Share of the labels that training came to distrust."
-    ),
+    Headline(("suspects",), "suspect share", percent, "Share of the labels that training came to distrust."),
     Headline(
         ("error_rate",), "estimated error rate", percent,
         "Estimated share of wrong labels; compare it with a sample that you check by hand.",
@@ -79,13 +75,9 @@ def cards(metrics: Mapping[str, Any], unit: str) -> list[Card]:
 def find(metrics: Mapping[str, Any], *keys: str) -> float:
     """The first of the keys that has a number: at the top, else in a group, ``test`` and ``val`` before the others."""
     nested = {name: group for name, group in metrics.items() if isinstance(group, Mapping)}
-    order = {name: place for place, name in enumerate(ROWS)}
-    groups = [metrics, *(nested[name] for name in sorted(nested, key=lambda name: order.get(name, len(order))))]
-    for group in groups:
-        for key in keys:
-            if isinstance(group.get(key), int | float) and not math.isnan(number(group, key)):
-                return number(group, key)
-    return float("nan")
+    groups = [metrics, *(nested.pop(name) for name in ROWS if name in nested), *nested.values()]
+    found = (number(group, key) for group in groups for key in keys if isinstance(group.get(key), int | float))
+    return next((value for value in found if not math.isnan(value)), float("nan"))
 
 
 def with_share(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -130,26 +122,30 @@ def compare_lead(results: Results, unit: str, against: str = "the best") -> str:
     best = best_method(results)
     if best is None:
         return "No method has a mean error."
+    drawn = marks(results)
     if of_classes(results):
-        right = percent(number(results[best], "top1"))
-        lead = f"{marks(results)[best].label} classifies the most test images right, {right}."
+        lead = f"{drawn[best].label} classifies the most test images right, {percent(number(results[best], 'top1'))}."
         return f"{lead} {class_verdict(results, best)}".rstrip()
-    drawn, mean = marks(results), {name: number(result, "mean") for name, result in results.items()}
-    lead = f"{drawn[best].label} has the lowest mean error, {amount(mean[best], unit)}"
+    mean = {name: number(result, "mean") for name, result in results.items()}
+    mean = {name: value for name, value in mean.items() if not math.isnan(value)}
     rate = number(results[best], "failure_rate")
-    lead += f" with {percent(rate)} failures." if not math.isnan(rate) else "."
-    rest = [name for name in results if name != best and not name.startswith("oracle") and not math.isnan(mean[name])]
-    if rest:
-        second = min(rest, key=mean.__getitem__)
-        lead += f" The next is {drawn[second].label} with {amount(mean[second], unit)}"
+    parts = [f"{drawn[best].label} has the lowest mean error, {amount(mean[best], unit)}"]
+    parts[0] += "." if math.isnan(rate) else f" with {percent(rate)} failures."
+    second = min((name for name in mean if name != best and not _oracle(name)), key=mean.__getitem__, default=None)
+    if second is not None:
         worse = "significantly" if "*" in star_text(results[second]) else "but not significantly"
-        lead += f", {worse} worse." if against == "the best" else "."
-    if "l2" in rest and second != "l2":
-        lead += f" Trusting every label (L2) gives {amount(mean['l2'], unit)}."
-    oracles = [name for name in results if name.startswith("oracle") and not math.isnan(mean[name])]
-    if oracles:
-        lead += f" Knowing the wrong labels and leaving them out (oracle) gives {amount(mean[oracles[0]], unit)}."
-    return lead
+        parts.append(f"The next is {drawn[second].label} with {amount(mean[second], unit)}")
+        parts[-1] += f", {worse} worse." if against == "the best" else "."
+    if "l2" in mean and "l2" not in (best, second):
+        parts.append(f"Trusting every label (L2) gives {amount(mean['l2'], unit)}.")
+    if oracle := next(filter(_oracle, mean), None):
+        parts.append(f"Knowing the wrong labels and leaving them out (oracle) gives {amount(mean[oracle], unit)}.")
+    return " ".join(parts)
+
+
+def _oracle(name: str) -> bool:
+    """Whether a method knows the wrong labels."""
+    return name.startswith("oracle")
 
 
 def class_verdict(results: Results, best: str) -> str:
