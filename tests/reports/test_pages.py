@@ -69,7 +69,7 @@ def test_names_are_escaped_everywhere(tmp_path: Path, labels: pd.DataFrame, hist
     curves = training_curves({"gum": history})
     page = write(
         tmp_path, labels.assign(image=EVIL, point=EVIL), title=EVIL, config={EVIL: EVIL}, metrics={EVIL: EVIL},
-        panels=[Panel(name="curves", title=EVIL, caption=EVIL, figure=curves.figure)],
+        panels=[Panel(curves.figure, EVIL, EVIL, name="curves")],
     )  # fmt: skip
     assert "script" not in page.tags
     assert page.text.count(EVIL) >= 3 * 2 + 2 + 2 * 2 + 2  # suspects, headings, folded tables, the panel

@@ -53,13 +53,11 @@ def calibration_figure(
         legend_above(figure, _legend(results, conformal is not None))
     for axes in () if drawn else panels:
         no_data(axes, "no label to compare with")
-    return Panel(
-        name="calibration",
-        title="Calibration",
-        caption=f"{with_unit('Mean error', unit)} against the expected one, share of the labels inside the "
-        "ellipses of each level, and ranks of the radii. A calibrated prediction lies on the dashed lines.",
-        figure=figure,
+    caption = (
+        f"{with_unit('Mean error', unit)} against the expected one, share of the labels inside the "
+        "ellipses of each level, and ranks of the radii. A calibrated prediction lies on the dashed lines."
     )
+    return Panel(figure, "Calibration", caption, name="calibration")
 
 
 def _legend(results: Collection[str], conformal: bool) -> list[Line2D]:

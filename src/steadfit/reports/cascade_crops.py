@@ -60,12 +60,8 @@ def crop_figure(
                 axes.set_title(name, color=INK)
         if not row:
             panels[0].set_title("first stage")
-    return Panel(
-        name="crops",
-        title="Where the second stage looks",
-        caption="The first stage's points and the crops that they place, and what the second stage finds in each.",
-        figure=figure,
-    )
+    caption = "The first stage's points and the crops that they place, and what the second stage finds in each."
+    return Panel(figure, "Where the second stage looks", caption, name="crops")
 
 
 def _cut(image: NDArray[Any], box: Array) -> NDArray[Any]:

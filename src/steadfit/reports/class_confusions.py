@@ -30,14 +30,11 @@ def confusion_figure(confusion: ArrayLike, names: Sequence[str], *, most: int = 
     """
     number, classes = np.asarray(confusion, dtype=np.float64), [one_line(name) for name in names]
     listed = len(classes) > NAMED
-    return Panel(
-        name="class_confusions",
-        title=f"Confusions on the {split} images",
-        caption=f"The most frequent confusions, by the number of {split} images."
-        if listed
-        else f"Per cent of the {split} images of each label, by the class that the network predicts.",
-        figure=_pairs(number, classes, most) if listed else _matrix(number, classes),
-    )
+    figure = _pairs(number, classes, most) if listed else _matrix(number, classes)
+    caption = f"Per cent of the {split} images of each label, by the class that the network predicts."
+    if listed:
+        caption = f"The most frequent confusions, by the number of {split} images."
+    return Panel(figure, f"Confusions on the {split} images", caption, name="class_confusions")
 
 
 def _matrix(number: Array, names: Sequence[str]) -> Figure:

@@ -53,13 +53,11 @@ def failure_bars(results: Results, *, unit: str = "", failure: str = "", against
     left.set_xticks([tick for tick in left.get_xticks() if tick <= min(left.get_xlim()[1], 1.0)])
     if any(star_text(result) for result in results.values()):
         right.set_xlabel(f"{STARS} against {against}", fontsize=9)
-    return Panel(
-        name="failure_bars",
-        title="Failures and mean errors",
-        caption=f"Failure rate of the test labels, and {with_unit('mean error', unit)} of the test images, with 95 % "
-        "intervals over the images.",
-        figure=figure,
+    caption = (
+        f"Failure rate of the test labels, and {with_unit('mean error', unit)} of the test images, with 95 % "
+        "intervals over the images."
     )
+    return Panel(figure, "Failures and mean errors", caption, name="failure_bars")
 
 
 def _ends(value: float, half: float, *, most: float = float("inf")) -> tuple[float, float]:
@@ -94,7 +92,7 @@ def error_cdf(
     percent_axis(axes)
     axes.legend(loc="lower right", handles=method_handles(drawn))
     caption = "Share of the test images whose error is below the value on the axis; higher and further left is better."
-    return Panel(name="error_cdf", title="Cumulative errors", caption=caption, figure=figure)
+    return Panel(figure, "Cumulative errors", caption, name="error_cdf")
 
 
 def _steps(axes: Axes, values: NDArray[Any], reach: float, mark: Mark) -> None:

@@ -25,7 +25,7 @@ def convergence_figure(histories: Histories, *, measure: str = "median", within:
     """Validation error by epoch and by time, and where each of two methods is first at the best of the first one.
 
     Lines are means over the seeds, in bands to the extremes, as far as every seed was trained. The dashed line is the
-    level of the middle seed. A dot is the epoch in which a seed is first at or under the level of its own pair, and the
+    level of the middle seed. A dot is the epoch in which a seed is first at or under the level of its pair, and the
     dotted lines are those of the middle seeds. A method that does not get there in most seeds has no dotted line.
 
     Args:
@@ -48,14 +48,12 @@ def convergence_figure(histories: Histories, *, measure: str = "median", within:
     panels[0].set(ylabel=with_unit(f"{measure} validation error", unit))
     error_axis(panels[0], np.concatenate([curve.error.ravel() for curve in curves.values()]))
     legend_above(figure, method_handles(drawn))
-    return Panel(
-        name="convergence",
-        title="Validation error",
-        caption=f"{with_unit('Validation error', unit)} after every epoch{', and by the clock' if timed else ''}: the "
+    caption = (
+        f"{with_unit('Validation error', unit)} after every epoch{', and by the clock' if timed else ''}: the "
         "mean over the seeds in a band to the extremes. A mark shows where a seed is first at or under the best of the "
-        "first method in the same seed, a dotted line where the middle seed is.",
-        figure=figure,
+        "first method in the same seed, a dotted line where the middle seed is."
     )
+    return Panel(figure, "Validation error", caption, name="convergence")
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,7 +52,7 @@ def hardest_gallery(table: pd.DataFrame, load: Load, *, tiles: int = 24, columns
     caption = (
         "Label and its probability, and below the image what the network sees instead: hard images, or wrong labels."
     )
-    return Panel(name="hardest_images", title="The hardest training images", caption=caption, figure=figure)
+    return Panel(figure, "The hardest training images", caption, name="hardest_images")
 
 
 def _cut(text: str, length: int = 14) -> str:
@@ -105,13 +105,11 @@ def excess_maps(
     bar = figure.colorbar(layer, ax=grid, shrink=0.6, aspect=26, pad=0.01)
     bar.set_label("factor on cross entropy")
     bar.outline.set_visible(False)
-    return Panel(
-        name="excess",
-        title="Where anchor loss exceeds cross entropy",
-        caption="One joint of each image. Red: the network finds the joint there more probable than in its own place, "
-        "so that anchor loss weighs the pixel more than cross entropy does. The number is the share of such pixels.",
-        figure=figure,
+    caption = (
+        "One joint of each image. Red: the network finds the joint there more probable than in its own place, "
+        "so that anchor loss weighs the pixel more than cross entropy does. The number is the share of such pixels."
     )
+    return Panel(figure, "Where anchor loss exceeds cross entropy", caption, name="excess")
 
 
 def _most_exceeding(first: Array, points: Array) -> list[int]:

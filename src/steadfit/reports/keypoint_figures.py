@@ -39,7 +39,7 @@ def pck_joints(results: Results, groups: Groups, *, what: str = "PCK") -> Panel:
         what: what is measured, e.g. ``"PCK@.2 of the torso"``.
     """
     caption = f"{capital(what)}: share of test points within the threshold, left and right together."
-    return Panel(name="pck_joints", title="PCK of every joint", caption=caption, figure=_shares(results, groups, what))
+    return Panel(_shares(results, groups, what), "PCK of every joint", caption, name="pck_joints")
 
 
 def pcp_parts(results: Results, groups: Groups, *, what: str = "strict PCP@.5") -> Panel:
@@ -50,13 +50,11 @@ def pcp_parts(results: Results, groups: Groups, *, what: str = "strict PCP@.5") 
         groups: column to the names of its parts, from `part_groups`.
         what: what is measured.
     """
-    return Panel(
-        name="pcp_parts",
-        title="PCP of every part",
-        caption=f"{capital(what)}: share of parts with both ends within the threshold, in parts "
-        "of its own length; left and right together.",
-        figure=_shares(results, groups, what, PCP),
+    caption = (
+        f"{capital(what)}: share of parts with both ends within the threshold, in parts "
+        "of its own length; left and right together."
     )
+    return Panel(_shares(results, groups, what, PCP), "PCP of every part", caption, name="pcp_parts")
 
 
 @house_style()
@@ -110,7 +108,7 @@ def pck_curves(
     axes.legend(loc="lower right", handles=method_handles(marks(curves)))
     caption = "Share of test points within the threshold on the axis; higher and further left is better."
     caption += f" {SEEDS}" if _several(curves) else ""
-    return Panel(name="pck_curves", title="PCK over its threshold", caption=caption, figure=figure)
+    return Panel(figure, "PCK over its threshold", caption, name="pck_curves")
 
 
 @house_style()
@@ -140,7 +138,7 @@ def pcp_curves(
     caption = "Share of parts within the threshold on the axis: strict PCP asks it of both ends"
     caption += ". " if loose is None else ", loose PCP (dotted) of the mean of their errors. "
     caption += SEEDS if _several(strict) else ""
-    return Panel(name="pcp_curves", title="PCP over its threshold", caption=caption.strip(), figure=figure)
+    return Panel(figure, "PCP over its threshold", caption.strip(), name="pcp_curves")
 
 
 def share_curves(axes: Axes, curves: Mapping[str, ArrayLike], alphas: ArrayLike, *, line: str | None = None) -> None:
@@ -185,9 +183,5 @@ def confusion_bars(results: Results, *, names: Mapping[str, str] | None = None) 
         bar_rows(panels, drawn)
     else:
         no_data(panels[0], "nothing was counted")
-    return Panel(
-        name="confusions",
-        title="Left and right, and double counts",
-        caption=f"Share of {', of '.join(MEANINGS.get(key, names[key]) for key in there) or 'confusions'}.",
-        figure=figure,
-    )
+    caption = f"Share of {', of '.join(MEANINGS.get(key, names[key]) for key in there) or 'confusions'}."
+    return Panel(figure, "Left and right, and double counts", caption, name="confusions")

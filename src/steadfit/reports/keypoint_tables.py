@@ -125,7 +125,7 @@ def share_table(results: Results, groups: Groups, measure: Measure = PCK, *, tit
     spread = "; ± is the standard deviation over seeds" if frame["Mean"].str.contains("±").any() else ""
     shown = frame.drop(columns="method").map(_shown)
     bold = (shown == shown.max()).reindex(columns=frame.columns, fill_value=False)
-    return text_table(frame, title=title, caption=f"{what} in %{spread}", bold=bold, dense=True)
+    return text_table(frame, title=title, caption=f"{what} in %{spread}".strip(), bold=bold, dense=True)
 
 
 def body_table(found: Mapping[str, Any], unit: str) -> Table:

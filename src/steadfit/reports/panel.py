@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False)
 class Panel:
     """One figure of a page.
 
     Attributes:
-        name: stem of its PNG file; unique on a page.
+        figure: the drawing, on its own canvas.
         title: heading of the figure.
         caption: one or two sentences that say what is seen, with units.
-        figure: the drawing, on a canvas of its own.
+        name: stem of its PNG file; unique on a page.
     """
 
-    name: str
+    figure: Figure
     title: str
     caption: str
-    figure: Figure
+    _: KW_ONLY
+    name: str

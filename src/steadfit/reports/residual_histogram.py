@@ -38,13 +38,11 @@ def residual_histogram(table: pd.DataFrame, *, unit: str = "", bins: int = 48) -
     panels[-1].set(xlabel=with_unit("residual", unit))
     panels[-1].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     legend_above(figure, [Patch(color=RIGHT, label="kept"), Patch(color=WRONG, label="suspect")])
-    return Panel(
-        name="trust_histogram",
-        title="Residuals of all labels",
-        caption=f"{with_unit('Distance', unit)} between annotation and prediction of every label, on a logarithmic "
-        "axis. Wrong labels whose distance is that of right ones cannot be found.",
-        figure=figure,
+    caption = (
+        f"{with_unit('Distance', unit)} between annotation and prediction of every label, on a logarithmic "
+        "axis. Wrong labels whose distance is that of right ones cannot be found."
     )
+    return Panel(figure, "Residuals of all labels", caption, name="trust_histogram")
 
 
 def _by_truth(table: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -29,7 +29,7 @@ def stick_figures(
     pairs: Limbs = (),
     missed: Mapping[str, ArrayLike] | None = None,
 ) -> Panel:
-    """Poses drawn into their images: a column for each image, a row for each method.
+    """Poses drawn into their images: one column per image, one row per method.
 
     The two sides of a person have two colours, so that left taken for right is seen at once.
 
@@ -59,7 +59,7 @@ def stick_figures(
     caption = "Annotated and predicted points on a few images."
     caption += " The two sides have two colours." if pairs else ""
     caption += " Points ringed in red are farther from their annotation than PCK allows." if missed else ""
-    return Panel(name="poses", title="Predicted points", caption=caption, figure=figure)
+    return Panel(figure, "Predicted points", caption, name="poses")
 
 
 def _sticks(axes: Axes, joints: Array, limbs: Limbs, colours: Sequence[str], ringed: NDArray[np.bool_]) -> None:

@@ -71,7 +71,7 @@ def suspects_gallery(
     scalar = given.shape[1] == 1
     title, caption = f"The worst suspects of {of}" if of else "The worst suspects", SCALARS if scalar else POINTS
     if not len(images):
-        return Panel(name=NAME, title=title, caption=caption, figure=_empty())
+        return Panel(_empty(), title, caption, name=NAME)
     columns = min(COLUMNS, len(images))
     rows = math.ceil(len(images) / columns)
     figure, outside = new_figure(1.75 * max(columns, 3) + 0.2, (2.3 if scalar else 2.15) * rows + 0.5), False
@@ -89,7 +89,7 @@ def suspects_gallery(
             else:
                 outside |= not _mark(axes, given[i], predicted[i], box, None if others is None else others[i])
     legend_above(figure, _legend(unit if scalar else None, others is not None, outside))
-    return Panel(name=NAME, title=title, caption=caption, figure=figure)
+    return Panel(figure, title, caption, name=NAME)
 
 
 def gallery(

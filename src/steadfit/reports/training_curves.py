@@ -55,7 +55,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame], *, unit: str = "", tr
     caption = f"{with_unit('Median error', unit)} of the validation labels after every epoch"
     caption += ", and below it the share of these labels that are suspect." if below else "."
     caption += " In the shaded epochs, the warm-up, no label is distrusted yet." if warm_up else ""
-    return Panel(name="training_curves", title="Training", caption=caption, figure=figure)
+    return Panel(figure, "Training", caption, name="training_curves")
 
 
 @house_style()
@@ -99,7 +99,7 @@ def validation_curves(
     else:
         no_data(axes, f"no {label} was recorded")
     name = f"{column.removeprefix('val_')}_epochs"
-    return Panel(name=name, title=f"{capital(label)} by epoch", caption=caption, figure=figure)
+    return Panel(figure, f"{capital(label)} by epoch", caption, name=name)
 
 
 def _curves(axes: Axes, histories: Mapping[str, pd.DataFrame], drawn: Mapping[str, Mark], column: str) -> None:

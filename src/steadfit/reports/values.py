@@ -137,7 +137,7 @@ def capital(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """A name as one line: control characters, line ends among them, become spaces, and none stands at the ends.
+    """A name as one line: control characters such as line ends become spaces, and the ends are stripped.
 
     >>> one_line(" eye\\n")
     'eye'
