@@ -20,6 +20,7 @@ from steadfit.metrics import calibration, calibration_table, mahalanobis, right_
 from steadfit.noise.predicted import PredictedMixtureNoise
 from steadfit.reports.calibration_figure import calibration_figure
 from steadfit.reports.style import save
+from steadfit.reports.values import one_line
 from steadfit.training import Run, load
 from steadfit.training.calibrated import Calibrated
 from steadfit.training.run import fingerprint, read_config
@@ -158,7 +159,7 @@ def _tell(
         f"On {measured_on} ({int(row['labels'])}):",
         f"  NLL {row['nll']:.3f} before, {row['nll_after']:.3f} after, nats a label",
         f"  mean error {row['mean_error']:.3f}, expected {row['expected_error']:.3f} before, "
-        f"{row['expected_error_after']:.3f} after, {run.schema.units}",
+        f"{row['expected_error_after']:.3f} after" + (f", {unit}" if (unit := one_line(run.schema.units)) else ""),
         *(
             f"  {level} % ellipses hold {100 * row[f'cover_{level}']:.1f} % before, "
             f"{100 * row[f'cover_{level}_after']:.1f} % after"

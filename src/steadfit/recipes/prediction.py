@@ -19,7 +19,7 @@ from steadfit.errors import ConfigError, DataError, DataWarning
 from steadfit.recipes.poses import sticks
 from steadfit.reports.keypoint_tables import body_table
 from steadfit.reports.overlays import draw_points, write_image
-from steadfit.reports.values import percent, short
+from steadfit.reports.values import amount, percent, short
 from steadfit.training import Prediction
 from steadfit.training.images import SUFFIXES, as_images
 from steadfit.training.opening import Predictor, load_predictor
@@ -184,10 +184,8 @@ IN_UNITS = ("mae", "rmse", "point_error")
 def _show(found: dict[str, Any], units: str, console: Console) -> None:
     numbers = {name: value for name, value in found.items() if not isinstance(value, dict)}
     for name, value in numbers.items():
-        unit = f" {units}" if name in IN_UNITS else ""
-        console.print(
-            f"{name:>12}  {value if name == 'rows' else short(value, 5)}{unit}", highlight=False, markup=False
-        )
+        text = str(value) if name == "rows" else short(value, 5)
+        console.print(f"{name:>12}  {amount(text, units if name in IN_UNITS else '')}", highlight=False, markup=False)
     if "pcp_by_part" in found:
         console.print(body_table(found, units))
     else:
