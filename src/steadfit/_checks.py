@@ -8,6 +8,15 @@ from numbers import Real
 
 import torch
 from torch import Tensor
+from torch._C import _functorch
+
+
+def hidden() -> bool:
+    """Whether values cannot be looked at: the code is being compiled or vmapped. Shapes and dtypes always can."""
+    if torch.compiler.is_compiling():
+        return True
+    stack = _functorch.get_interpreter_stack()
+    return stack is not None and any(level.key() == _functorch.TransformType.Vmap for level in stack)
 
 
 def number(who: str, name: str, value: object) -> float:

@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from typer import Context, Option
 
+import steadfit
+from steadfit._console import say
 from steadfit.cli_errors import EXIT_CODES, Commands
 from steadfit.cli_options import (
     CalibratedViews,
@@ -79,6 +81,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(console, f"steadfit {steadfit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def version(
+    show: Annotated[
+        bool, Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 @app.command()
@@ -257,13 +274,13 @@ def predict(
 
     if recipes.is_classifier(run):
         refuse(ctx, "view", "coverage", "overlays", where="with a classifier")
-        _say(f"Predictions: {recipes.predict_classes(run, inputs, out, skip_bad=skip_bad)}")
+        say(console, f"Predictions: {recipes.predict_classes(run, inputs, out, skip_bad=skip_bad)}")
         return
     views = [one.value for one in view or []]
     written = recipes.predict_to(
         run, inputs, out, overlays=overlays, views=views, coverage=coverage, skip_bad=skip_bad, console=console
     )
-    _say(f"Predictions: {written}")
+    say(console, f"Predictions: {written}")
 
 
 @app.command()
@@ -348,11 +365,7 @@ def corrupt(
     written, wrong = recipes.corrupt_dataset(
         annotations, out, kind=kind.value, share=share, seed=seed, splits=parts, width=width, std=std
     )
-    _say(f"{written}: {wrong:.1%} of the labels in {' and '.join(parts)} are wrong.")
-
-
-def _say(text: str) -> None:
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
+    say(console, f"{written}: {wrong:.1%} of the labels in {' and '.join(parts)} are wrong.")
 
 
 def main() -> None:

@@ -2,58 +2,87 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
+from steadfit._console import visible
+from steadfit.cli_signals import Terminated, ended_by_signals, ignore_more
 from steadfit.errors import ConfigError, ConvergenceWarning, DataError, DataWarning, RunError, SteadfitError
 
 EXIT_CODES = (
     "Exit codes: 0 done; 2 wrong usage or contradicting options; 3 the data cannot be used (one message names file, "
-    "line and column); 4 the run folder does not fit; 130 interrupted; 1 anything else. Errors go to standard error."
+    "line and column); 4 the run folder does not fit or is damaged, or the training diverged; 130 interrupted, 143 "
+    "terminated, 129 hung up; 1 anything else, such as a full disk. Errors go to standard error."
 )
+CODES = {ConfigError: 2, DataError: 3, RunError: 4}
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+RESUME = "Continue with --resume."
+HINTS = {
+    "fit": RESUME,
+    "compare": RESUME,
+    "convergence": RESUME,
+    "demo": "The same command continues.",
+    "corrupt": "Delete the folder that was begun, and run the command again.",
+}
+"""How to go on after a command that did not come to its end."""
 
 
 class Commands(TyperGroup):
     """What a user can mend becomes one message on standard error and an exit code; everything else a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
-        with _readable_warnings():
+        with _readable_warnings(), ended_by_signals() as asked:
             try:
                 return super().invoke(ctx)
             except SteadfitError as error:
-                codes = {ConfigError: 2, DataError: 3, RunError: 4}
-                _stop(f"error: {error}", next((code for kind, code in codes.items() if isinstance(error, kind)), 1))
+                _stop(f"error: {error}", next((code for kind, code in CODES.items() if isinstance(error, kind)), 1))
             except BrokenPipeError:
                 raise
             except OSError as error:
-                _stop(f"error: {error.filename or 'system'}: {error.strerror or error}", 1)
+                _stop(_system(error, ctx), 1)
             except KeyboardInterrupt:
                 _interrupted(ctx)
-            except SystemExit as error:  # what Lightning makes of Ctrl-C
+            except Terminated as error:
+                _terminated(ctx, error.number)
+            except SystemExit as error:  # what Lightning makes of signals
+                if asked.number is not None:
+                    _terminated(ctx, asked.number)
                 if isinstance(error.__context__, KeyboardInterrupt):
                     _interrupted(ctx)
                 raise
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    typer.echo(message, err=True)
+    with suppress(OSError):  # nobody may be there to read it: the terminal was closed
+        typer.echo(visible(message), err=True)
     raise typer.Exit(code) from None
 
 
+def _system(error: OSError, ctx: Any) -> str:
+    """File and reason; after a full disk also how to go on."""
+    text = f"error: {error.filename or 'system'}: {error.strerror or error}"
+    return f"{text}. Make room. {_hint(ctx)}" if error.errno in NO_ROOM else text
+
+
+def _hint(ctx: Any) -> str:
+    return HINTS.get(ctx.invoked_subcommand, "Run the command again.")
+
+
 def _interrupted(ctx: Any) -> NoReturn:
-    hints = {
-        "fit": "Continue with --resume.",
-        "compare": "Continue with --resume.",
-        "convergence": "Continue with --resume.",
-        "demo": "The same command continues.",
-    }
-    _stop(f"interrupted. {hints.get(ctx.invoked_subcommand, '')}".strip(), 130)
+    ignore_more()
+    _stop(f"interrupted. {_hint(ctx)}", 130)
+
+
+def _terminated(ctx: Any, number: int) -> NoReturn:
+    ignore_more()
+    _stop(f"terminated. {_hint(ctx)}", 128 + number)
 
 
 @contextmanager
@@ -64,7 +93,7 @@ def _readable_warnings() -> Iterator[None]:
     def show(message: Warning | str, *_args: Any, **_kw: Any) -> None:
         if str(message) not in told:
             told.add(str(message))
-            typer.echo(f"warning: {message}", err=True)
+            typer.echo(visible(f"warning: {message}"), err=True)
 
     with warnings.catch_warnings():
         if not sys.warnoptions:

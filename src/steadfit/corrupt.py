@@ -300,8 +300,10 @@ def _first(units: Tensor, share: float, generator: torch.Generator) -> Tensor:
 
 
 def _directions(truth: Tensor, generator: torch.Generator) -> Tensor:
-    """Unit vectors, uniform on the sphere of D dimensions: normals over their length."""
+    """Unit vectors, uniform on the sphere of D dimensions: normals over their length; for D = 1 exactly -1 or 1."""
     normal = torch.randn(truth.shape, generator=generator, dtype=torch.float64)
+    if truth.shape[-1] == 1:
+        return torch.where(normal < 0, -1.0, 1.0).to(normal)
     length = normal.square().sum(-1, keepdim=True).sqrt()
     return normal / length.clamp_min(torch.finfo(torch.float64).tiny)
 

@@ -15,12 +15,45 @@ class DataError(SteadfitError, ValueError):
     """A table, a ``dataset.yaml`` or an image cannot be used; the message names file, line and column."""
 
 
+class SchemaError(DataError):
+    """What the columns mean contradicts itself, wherever that was said.
+
+    Args:
+        rule: what was expected and got, without saying who expected it.
+    """
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(f"Schema: {rule}")
+        self.rule = rule
+
+    def __reduce__(self) -> tuple[type[SchemaError], tuple[str]]:
+        return SchemaError, (self.rule,)
+
+
 class ConfigError(SteadfitError, ValueError):
     """Options contradict each other, or a configuration file has a key or value that is not known."""
 
 
 class RunError(SteadfitError, RuntimeError):
     """A run folder is missing, incomplete, or does not fit what is asked of it."""
+
+
+class DivergedError(RunError):
+    """A training whose loss, outputs or weights are no longer finite.
+
+    Args:
+        message: what is said.
+        epoch: the first such epoch, from 1.
+        batch: the first such batch in it, from 1; None where only the weights show it.
+    """
+
+    def __init__(self, message: str, *, epoch: int = 0, batch: int | None = None) -> None:
+        super().__init__(message)
+        self.epoch, self.batch = epoch, batch
+
+
+class ProcessLostError(SteadfitError, RuntimeError):
+    """A process of a distributed training has ended, or does not answer any more."""
 
 
 class ConvergenceWarning(UserWarning):

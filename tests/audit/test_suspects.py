@@ -110,7 +110,7 @@ def test_no_cell_is_a_formula_and_names_come_back(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["image"] for row in rows] == [f"'{x}" if x[0] in "=+-@\t'" else x for x in NAMES]
     assert {row["point"] for row in rows} == {"'=p"}
-    assert rows[0]["predicted_x"] == "-1"  # a negative number stays one
+    assert float(rows[0]["predicted_x"]) == -1  # a negative number stays one
     read = read_suspects(tmp_path / "suspects.csv")
     assert list(read["image"]) == NAMES
     assert list(read["point"]) == ["=p"] * n

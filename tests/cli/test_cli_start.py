@@ -13,6 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import steadfit
 from steadfit import cli, cli_training, cli_words
 from steadfit.core.elliptical import LOCATIONS
 from steadfit.core.heatmaps import DECODINGS
@@ -48,6 +49,23 @@ def test_help_imports_nothing_heavy() -> None:
         f"print([name for name in {HEAVY} if name in sys.modules])",
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_the_version_imports_nothing_heavy() -> None:
+    done = python(
+        "-c", "import sys; from typer.testing import CliRunner; from steadfit.cli import app;"
+        "result = CliRunner().invoke(app, ['--version']); print(result.stdout, result.exit_code, end=' ');"
+        f"print([name for name in {HEAVY} if name in sys.modules])",
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == (f"steadfit {steadfit.__version__}\n 0 []\n", "")
+
+
+def test_the_help_of_the_program() -> None:
+    result = CliRunner().invoke(cli.app, ["--help"], prog_name="steadfit", env={"COLUMNS": "100"})
+    assert result.exit_code == 0
+    for text in ("Train regression networks on labels", "--version", "143", "diverged"):
+        assert text in result.stdout
+    assert CliRunner().invoke(cli.app, [], prog_name="steadfit").exit_code == 2
 
 
 def test_exit_codes_through_a_shell(tmp_path: Path) -> None:

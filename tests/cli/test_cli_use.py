@@ -71,7 +71,8 @@ def test_predict_from_features(regression: Regression, steadfit: Steadfit, fails
     table, run = regression
     assert steadfit("predict", run, table, "-o", tmp_path).exit_code == 0
     found = pd.read_csv(tmp_path / "predictions.csv")
-    assert list(found) == ["line", "age"]
+    assert list(found) == ["row", "line", "age"]
+    assert (found["line"] - found["row"] == 2).all()
     assert found["line"].tolist() == list(range(2, 82))
     one = tmp_path / "one.csv"
     pd.read_csv(table)[["a", "b", "c"]].head(1).to_csv(one, index=False)
@@ -154,7 +155,7 @@ def test_the_normalising_length(
     assert "failure_rate" in steadfit("evaluate", run, table, "--normalizer", "100", "--split", "all").stdout
     fails(steadfit("evaluate", run, table, "--normalizer", "-1"), 2, "--normalizer: expected normalizer > 0")
     fails(steadfit("evaluate", run, table, "--normalizer", "width"), 3, "column 'width'")
-    other = features(tmp_path / "table.csv")
+    other = features(tmp_path / "table.csv", seed=1)
     (tmp_path / "dataset.yaml").write_text(yaml.safe_dump({"normalizer": 100, "units": "months"}))
     result = steadfit("evaluate", run, other)
     assert "failure_rate" in result.stdout

@@ -65,6 +65,30 @@ def moments(rows: Rows, weight: list[float], kind: str) -> Rows:
     return found
 
 
+def trimmed_side(column: list[float]) -> float:
+    """The range between the fences, at least four times an upper limit of the innermost residuals' scale."""
+    x, n = sorted(column), len(column)
+    kept = x
+    for share, factor in ((0.95, 2.5), (0.8, 10.0), (0.5, 40.0)):
+        cut = min(max(2, math.ceil(n * (1 - share) / 2)), (n - 1) // 4)
+        low, high = x[cut], x[n - 1 - cut]
+        margin = (factor - 1) / 2 * (high - low)
+        kept = [v for v in kept if margin == 0 or low - margin <= v <= high + margin]
+    rank = innermost_rank(n)
+    return max(kept[-1] - kept[0], 4 * innermost(column) * (1 + 4 / math.sqrt(rank)))
+
+
+def innermost_rank(n: int) -> int:
+    return max(math.ceil(0.2 * n), min(10, (n + 1) // 2))
+
+
+def innermost(column: list[float]) -> float:
+    """Sigma of the Gaussian whose |r| have the same low quantile."""
+    rank = innermost_rank(len(column))
+    share = (rank - 0.5) / len(column)
+    return sorted(map(abs, column))[rank - 1] / statistics.NormalDist().inv_cdf((1 + share) / 2)
+
+
 def fit(rows: Rows, kind: str = "full", volume: str | float = "range", iterations: int = 400) -> Twin:
     d = len(rows[0])
     columns = [[r[j] for r in rows if not math.isnan(r[j])] for j in range(d)]
@@ -72,6 +96,8 @@ def fit(rows: Rows, kind: str = "full", volume: str | float = "range", iteration
     side = widths if isinstance(volume, str) else [volume ** (1 / d)] * d
     share = 0.5
     start = [1.4826 * statistics.median(map(abs, c)) for c in columns]
+    if volume == "trimmed":
+        side, start = [trimmed_side(c) for c in columns], [innermost(c) for c in columns]
     if kind == "isotropic":
         start = [math.sqrt(statistics.fmean(x * x for x in start))] * d
     covariance = [[start[i] ** 2 * (i == j) for j in range(d)] for i in range(d)]

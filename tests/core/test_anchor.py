@@ -161,7 +161,7 @@ def test_plain_entries_are_not_modulated() -> None:
     z, plain = torch.randn(3, 4), torch.tensor([[1.0], [0.0], [1.0]])
     found = background(z, Modulator(0.2, 1.5, plain=plain))
     for a, b, c in zip(found, background(z, Modulator(0.2, 1.5)), background(z, None), strict=True):
-        torch.testing.assert_close(a, torch.where(plain > 0, c, b), rtol=0, atol=0)
+        torch.testing.assert_close(a, torch.where(plain > 0, c, b), rtol=4 * EPS, atol=0)
 
 
 @pytest.mark.parametrize("modulator", [None, Modulator(0.3, 0.7)], ids=repr)
@@ -197,8 +197,9 @@ def test_inputs_are_left_alone() -> None:
 
 def test_a_second_derivative_is_refused() -> None:
     z = torch.randn(2, 3, requires_grad=True)
-    with pytest.raises(RuntimeError, match="expected a first derivative, got create_graph=True"):
-        torch.autograd.grad(anchor_loss(z, torch.tensor([0, 1])).sum(), z, create_graph=True)
+    (slope,) = torch.autograd.grad(anchor_loss(z, torch.tensor([0, 1])).sum(), z, create_graph=True)
+    with pytest.raises(RuntimeError, match="with_slope: expected one derivative, got a second"):
+        torch.autograd.grad(slope.square().sum(), z)
 
 
 def test_a_known_slope_can_be_used_twice() -> None:

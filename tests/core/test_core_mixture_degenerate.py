@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 EVERY = [
     pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"]),
     pytest.mark.parametrize("kind", ["full", "diagonal", "isotropic"]),
-    pytest.mark.parametrize("volume", ["range", "moments", 50.0]),
+    pytest.mark.parametrize("volume", ["trimmed", "range", "moments", 50.0]),
 ]
 
 
@@ -135,7 +135,12 @@ def test_a_single_gross_outlier(volume: str | float, kind: str, dtype: torch.dty
     else:
         result = fit(residual, kind, 1e12 if volume == 50.0 else volume)
         assert result.converged
-    assert (result.responsibility < 0.5).nonzero().flatten().tolist() == [17]
+    flagged = (result.responsibility < 0.5).nonzero().flatten().tolist()
+    if volume == "trimmed":  # the box is that of the others, at whose edge one of a hundred may fall
+        assert 17 in flagged
+        assert len(flagged) <= 2
+    else:
+        assert flagged == [17]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -71,7 +71,7 @@ def test_any_dimension(dim: int) -> None:
     expected = np.apply_along_axis(lambda v: twin(v.tolist()), dim, value.numpy())
     found = steadfit.mad(value, dim=dim)
     assert found.shape == expected.shape
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-15)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-14)
 
 
 def test_missing_labels_are_left_out_and_a_column_of_them_is_nan() -> None:

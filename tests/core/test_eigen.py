@@ -47,7 +47,7 @@ def cases(dim: int) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 5])
 def test_decompositions_are_backward_stable(dim: int) -> None:
-    bound = 8 if dim <= 3 else 40  # roundings; the eigen-solver is allowed more
+    bound = 24 if dim <= 3 else 80  # three times the roundings seen; the eigen-solver is allowed more
     for name, v in cases(dim).items():
         scale = v.abs().amax(dim=-1, keepdim=True).clamp(min=1e-300)
         values, frame = eigen.decompose(v, dim)
@@ -63,7 +63,7 @@ def test_eigenvalues_equal_the_solvers(dim: int) -> None:
         values, _ = eigen.decompose(v, dim)
         expected = torch.linalg.eigvalsh(eigen.matrix_of(v, dim))
         error = (values.sort(dim=-1).values - expected).abs().amax(dim=-1)
-        assert bool((error <= 24 * EPS * v.abs().amax(dim=-1)).all()), name
+        assert bool((error <= 72 * EPS * v.abs().amax(dim=-1)).all()), name
 
 
 def test_a_small_eigenvalue_keeps_its_digits() -> None:
@@ -74,7 +74,7 @@ def test_a_small_eigenvalue_keeps_its_digits() -> None:
         context.prec = 50
         p, q, r = (Decimal(x.item()) for x in (a, b, c))
         exact = (p * r - q * q) / ((p + r) / 2 + (((p - r) / 2) ** 2 + q * q).sqrt())
-    assert float(low) == pytest.approx(float(exact), rel=1e-15)
+    assert float(low) == pytest.approx(float(exact), rel=1e-14)
 
 
 def decimal_knee(x: Decimal, floor: Decimal) -> Decimal:
@@ -118,14 +118,14 @@ def test_divided_differences(nodes: tuple[float, float, float], floor: float) ->
         second = decimal_divided(exact, Decimal(floor))
         inverse = -first / decimal_knee(exact[0], Decimal(floor)) / decimal_knee(exact[1], Decimal(floor))
     slope = float(knee(x).slope)
-    below = 8 * EPS * (1 + max(0.0, -min(nodes)) / floor)
+    below = 24 * EPS * (1 + max(0.0, -min(nodes)) / floor)
     for a, b in ((x, y), (y, x)):
         assert float(knee.divided(knee(a), knee(b))) == pytest.approx(float(first), rel=below)
         found = Knee(floor, inverse=True)
         assert float(found.divided(found(a), found(b))) == pytest.approx(float(inverse), rel=below)
     for triple in permutations((x, y, z)):
         assert float(knee.twice_divided(*triple)) == pytest.approx(
-            float(second), rel=1e-9, abs=8 * EPS * slope * depth / floor
+            float(second), rel=1e-9, abs=24 * EPS * slope * depth / floor
         )
 
 
@@ -133,9 +133,9 @@ def test_divided_differences_of_equal_numbers() -> None:
     for floor in (0.5, 1.0, 4.0):
         knee, inverse = Knee(floor), Knee(floor, inverse=True)
         x = torch.tensor([-9.0, 0.1, 0.499, 0.5, 1.0, 3.0, 4.0, 5.0])
-        torch.testing.assert_close(knee.divided(knee(x), knee(x)), knee(x).slope, rtol=1e-15, atol=0)
-        torch.testing.assert_close(inverse.divided(inverse(x), inverse(x)), inverse(x).slope, rtol=1e-15, atol=0)
+        torch.testing.assert_close(knee.divided(knee(x), knee(x)), knee(x).slope, rtol=1e-14, atol=0)
+        torch.testing.assert_close(inverse.divided(inverse(x), inverse(x)), inverse(x).slope, rtol=1e-14, atol=0)
         expected = torch.where(x < floor, (x / floor - 1).exp() / (2 * floor), 0.0)
-        torch.testing.assert_close(knee.twice_divided(x, x, x), expected, rtol=1e-15, atol=0)
+        torch.testing.assert_close(knee.twice_divided(x, x, x), expected, rtol=1e-14, atol=0)
         expected = torch.where(x < floor, 0.0, -1 / x**2)
-        torch.testing.assert_close(knee.log_slope_divided(x, x), expected, rtol=1e-15, atol=0)
+        torch.testing.assert_close(knee.log_slope_divided(x, x), expected, rtol=1e-14, atol=0)

@@ -42,7 +42,10 @@ def test_thousands_of_cases_are_stationary(penalty: Penalty) -> None:
             mu, root = views(count, 200, dim, condition=1e4, outlying=1e3)
             found = fuse_views(mu, root, penalty, location="mu", max_iter=40)
             slope, pulls = gradient(found.mode, mu, root, penalty)
-            print(float((slope.norm(dim=-1) / pulls).max()), found.n_iter.max(), found.converged.all())
+            assert bool(found.converged.all())
+            assert int(found.n_iter.max()) <= 25  # 14 at most; a step more or less is another machine's rounding
+            # a mean at 1e3 under a root of 1e2 leaves residuals rounded at 1e-11, where pulls are as small as 1e-4
+            assert float((slope.norm(dim=-1) / pulls).max()) < 1e-5
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 5])
@@ -215,7 +218,7 @@ def test_dtype_is_kept_and_gradients_end() -> None:
         torch.testing.assert_close(a, b.float(), rtol=1e-5, atol=1e-5)
     with torch.inference_mode():
         again = fuse(mu, root, Charbonnier(), location="mu")[0]
-    torch.testing.assert_close(again.clone(), fuse(mu, root, Charbonnier(), location="mu")[0], rtol=0, atol=0)
+    torch.testing.assert_close(again.clone(), fuse(mu, root, Charbonnier(), location="mu")[0], rtol=1e-9, atol=1e-9)
 
 
 def test_a_pair_and_a_report() -> None:

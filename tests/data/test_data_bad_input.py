@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -139,7 +140,10 @@ FILES = {
         b"image,x0,y0,x0\na,1,2,3\n",
         "line 1, column 'x0': expected a column once, got it at places 2 and 4 of the header.",
     ),
-    "semicolons": (b"image;x0;y0\na;1;2\n", "line 1: expected columns separated by commas, got 'image;x0;y0'."),
+    "bars": (
+        b"image|x0|y0\na|1|2\n",
+        "line 1: expected columns separated by commas, semicolons or tabs, got 'image|x0|y0'.",
+    ),
     "latin-1": (b"image,x0,y0\nb.png,1,2\n\xe4.png,1,2\n", "line 3: expected UTF-8, got byte 0xe4."),
     "utf-16": ("image,x0,y0\n".encode("utf-16"), "line 1: expected UTF-8, got byte 0xff."),
     "open quote": (b'image,x0,y0\na,1,2\n"b,1,2\nc,1,2\n', "line 3: expected CSV cells, got unexpected end of data."),
@@ -292,3 +296,37 @@ def test_a_missing_feature_is_a_problem_of_its_row(write: Write) -> None:
 def test_long_cells_are_cut(write: Write, rows: list[str]) -> None:
     rows[0] = f"a0.png,train,{'z' * 500},2,4,1.25"
     assert f"got '{'z' * 57}...'." in message(write(rows))
+
+
+@pytest.mark.parametrize("cell", ["1e39", "-1e39", "1e308", "3.41e38"])
+@pytest.mark.parametrize("column", [0, 2, 3])
+def test_what_float32_does_not_hold_is_named(write: Write, cell: str, column: int) -> None:
+    rows = [[f"{k}", f"{k * k}", f"{k % 7}", f"{k * 3}"] for k in range(40)]
+    rows[5][column] = cell
+    path = write([",".join(row) for row in rows], header="a,b,c,y")
+    text = message(path, Schema(targets=("y",)))
+    name = "abcy"[column]
+    assert text.startswith(
+        f"{path}, line 7, column {name!r}: expected a number of at most 3.4e+38 in size, which float32"
+    )
+    assert f"got {cell!r}." in text
+    with pytest.warns(DataWarning, match="1 row is left out"):
+        assert len(load_annotations(path, Schema(targets=("y",)), skip_bad=True)) == 39
+
+
+@pytest.mark.parametrize(("cell", "fine"), [("1e17", True), ("1e25", False)])
+def test_what_float32_holds_is_asked_in_units_of_the_spread(write: Write, cell: str, fine: bool) -> None:
+    """Also in rows that are not trained on, and where the number itself is no problem."""
+    rows = [f"{k / 7},{k * 1e-3},{'train' if k < 30 else 'val'}" for k in range(40)]
+    rows[-1] = f"{cell},0.5,val"
+    path = write(rows, header="a,y,split")
+    fails = pytest.raises(DataError, match=r"line 41, column 'a': expected a number within 1e\+18 times the column's")
+    with contextlib.nullcontext() if fine else fails:
+        load_annotations(path, Schema(targets=("y",)), need_splits=("train", "val"))
+
+
+def test_a_column_of_large_numbers_that_differ_little_is_fine(write: Write) -> None:
+    rows = [f"{k},{1e30 + k * 1e15},{'train' if k < 30 else 'val'}" for k in range(40)]
+    path = write(rows, header="a,y,split")
+    table = load_annotations(path, Schema(targets=("y",)), need_splits=("train", "val"))
+    assert table.target[1, 0, 0] == 1e30 + 1e15

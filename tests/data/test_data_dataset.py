@@ -36,12 +36,12 @@ def test_a_batch_holds_letterboxed_images_and_labels(table: Annotations, cache: 
     for _ in range(2):  # the second time out of the cache
         batch = data.__getitems__([4, 2, 4])
         assert batch["index"].tolist() == [4, 2, 4]
-        assert (batch["input"].dtype, batch["target"].dtype) == (torch.uint8, torch.float32)
+        assert (batch["input"].dtype, batch["target"].dtype) == (torch.uint8, torch.float64)
         assert batch["input"].shape == (3, channels, 16, 20)
         for b, row in enumerate([4, 2, 4]):
             frame, scale, shift = letterbox(read_image(table.root / f"a{row}.png", channels), (16, 20))
             assert torch.equal(batch["input"][b], torch.from_numpy(frame).permute(2, 0, 1))
-            np.testing.assert_array_equal(batch["target"][b], (table.target[row] * scale + shift).astype(np.float32))
+            np.testing.assert_array_equal(batch["target"][b], table.target[row] * scale + shift)
     assert torch.isnan(batch["target"][1, 0]).all()
 
 
@@ -83,7 +83,7 @@ def test_features_need_no_frame(features: Annotations) -> None:
     data = LabelledDataset(features, features.rows("train"))
     batch = data.__getitems__([0, 3])
     rows = features.rows("train")[[0, 3]]
-    assert batch["input"].dtype == torch.float32
+    assert batch["input"].dtype == torch.float64
     assert batch["input"].tolist() == [[float(row), row / 2] for row in rows]
     assert batch["target"][:, 0, 0].tolist() == [float(row * row) for row in rows]
     assert torch.equal(data.frame.scale, torch.ones(len(data), 1, dtype=torch.float64))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,8 @@ ROOT = Path(os.environ.get("STEADFIT_DATA", Path.home() / ".cache" / "steadfit-d
 @pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / "annotations.csv").is_file(), reason=f"no lfw_net in {ROOT.parent} ($STEADFIT_DATA)")
 def test_lfw_net_loads_and_its_copies_are_found() -> None:
-    start = time.perf_counter()
     with pytest.warns(DataWarning, match="8 groups of images have the same bytes .* 4 of them across splits"):
         table = load_annotations(ROOT)
-    assert time.perf_counter() - start < 60  # about 3 s alone; wide, for a machine that is busy
     assert table.target.shape == (13466, 5, 2)
     assert table.schema.columns == ("x0", "y0", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")
     assert [len(table.rows(word)) for word in ("train", "val", "test")] == [9000, 1000, 3466]

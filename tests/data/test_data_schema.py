@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
-from steadfit.data import Schema, parse_pairs
+from steadfit.data import Schema, load_annotations, parse_pairs
 from steadfit.errors import DataError
 
 FACE = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
@@ -28,7 +31,7 @@ def test_yaml_with_names_and_indices(tmp_path: Path) -> None:
     )
     schema = Schema.from_yaml(path)
     assert schema == Schema(
-        points=FACE, pairs=((0, 1), (3, 4)), limbs=((0, 2),), normalizer=(0, 1), visibility="missing"
+        units="px", points=FACE, pairs=((0, 1), (3, 4)), limbs=((0, 2),), normalizer=(0, 1), visibility="missing"
     )
     assert Schema.discover(tmp_path / "annotations.csv") == schema
     assert Schema.discover(tmp_path) == schema
@@ -122,3 +125,21 @@ def test_wrong_yaml_names_the_file(tmp_path: Path, text: str, message: str) -> N
 def test_missing_yaml(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected a readable UTF-8 file"):
         Schema.from_yaml(tmp_path / "none.yaml")
+
+
+def test_only_points_in_images_are_in_px_by_themselves(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for k in range(4):
+        assert cv2.imwrite(str(tmp_path / f"{k}.png"), np.full((8, 8), 10 * k, np.uint8))
+    rows = "".join(f"{k}.png,{k},{k + 1},{2 * k},{k * k}\n" for k in range(4))
+    (tmp_path / "table.csv").write_text("image,x0,y0,age,b\n" + rows)
+
+    def units(**schema: Any) -> str:
+        return load_annotations(tmp_path / "table.csv", Schema(**schema), need_splits=()).schema.units
+
+    assert units() == "px"
+    assert units(units="mm") == "mm"
+    assert units(targets=("age",)) == ""
+    assert units(targets=("age",), units="px") == "px"
+    assert units(targets=("age",), image="", features=("b",)) == ""
+    assert units(points=("a",), features=("b",), image="") == ""

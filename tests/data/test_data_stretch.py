@@ -116,7 +116,7 @@ def test_the_dataset_stretches_pixels_and_labels_alike(faces: Annotations, box: 
     images = [read_image(table.root / name, 3) for name in table.images[:4]]  # type: ignore[index]
     assert torch.equal(batch["input"], sample(images, frame.matrix(torch.arange(4)), (24, 16), 3))
     expected = frame.to_frame(torch.from_numpy(table.target))[:4]
-    torch.testing.assert_close(batch["target"], expected.float(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(batch["target"], expected, rtol=0, atol=1e-5)
     with pytest.raises(ValueError, match="expected sampling 'warp' or 'auto' with augment, boxes or stretched"):
         LabelledDataset(table, sampling="letterbox")
 

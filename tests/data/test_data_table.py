@@ -150,11 +150,11 @@ def test_a_table_of_features(write: Write) -> None:
     assert table.images is None
     assert table.size is None
     assert table.features is not None
-    assert table.features.dtype == np.float32
-    assert table.features[3].tolist() == [3.0, np.float32(0.1 * 3), 0.0]
+    assert table.features.dtype == np.float64
+    assert table.features[3].tolist() == [3.0, float(f"{0.1 * 3}"), 0.0]
     chosen = load_annotations(path, Schema(targets=("y",), features=("b", "a")))
     assert chosen.features is not None
-    assert chosen.features[3].tolist() == [np.float32(0.1 * 3), 3.0]
+    assert chosen.features[3].tolist() == [float(f"{0.1 * 3}"), 3.0]
 
 
 def test_columns_of_words_are_left_out_with_a_warning(write: Write) -> None:
@@ -285,3 +285,50 @@ def test_grey_images_count_as_images(write: Write, rows: list[str], tmp_path: Pa
     size = load_annotations(write(rows)).size
     assert size is not None
     assert size[0].tolist() == [7.0, 9.0]
+
+
+def feature_rows(words: list[str] | None = None) -> list[str]:
+    """Every row of features stands four times in turn, each time with another label."""
+    rows = [f"{k % 15},{0.1 * (k % 15)},{k}" for k in range(60)]
+    return rows if words is None else [f"{row},{word}" for row, word in zip(rows, words, strict=True)]
+
+
+def test_copies_of_features_are_drawn_into_one_split(write: Write) -> None:
+    path = write(feature_rows(), header="a,b,y")
+    for seed in range(10):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            split = load_annotations(path, Schema(targets=("y",)), seed=seed).split
+        assert all(len(set(split[k::15])) == 1 for k in range(15))
+        assert set(split) == {"train", "val", "test"}
+
+
+def test_copies_of_features_in_several_given_splits_warn(write: Write) -> None:
+    words = ["train"] * 45 + ["val"] * 15
+    words[15] = "test"
+    path = write(feature_rows(words), header="a,b,y,split")
+    with pytest.warns(DataWarning) as caught:
+        table = load_annotations(path, Schema(targets=("y",)))
+    text = str(caught[0].message)
+    assert "15 rows of features are the same in several splits" in text
+    assert "\n  lines 2 (train) = 17 (test) = 32 (train) = 47 (val)\n" in text
+    assert text.endswith("\n  and 5 more")
+    assert caught[0].filename == __file__
+    assert table.split.tolist() == words
+
+
+def test_too_few_different_rows_are_drawn_one_by_one(write: Write) -> None:
+    path = write([f"{k % 2},{k}" for k in range(40)], header="a,y")
+    with pytest.warns(DataWarning, match="2 rows of features are the same in several splits"):
+        assert set(load_annotations(path, Schema(targets=("y",))).split) == {"train", "val", "test"}
+
+
+def test_rows_are_counted_from_0_and_lines_as_in_the_file(write: Write) -> None:
+    rows = [f"{k},{k * k}" for k in range(12)]
+    rows[3:3] = ["", "1,2,3"]  # an empty line is no row; one of three cells is a bad one
+    with pytest.warns(DataWarning, match="1 row is left out"):
+        table = load_annotations(write(rows, header="a,y"), Schema(targets=("y",)), skip_bad=True)
+    assert table.row is not None
+    assert table.row.tolist() == [0, 1, 2, *range(4, 13)]
+    assert table.line.tolist() == [2, 3, 4, *range(7, 16)]
+    assert table.take([4]).row.tolist() == [5]  # type: ignore[union-attr]

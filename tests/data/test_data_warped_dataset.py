@@ -48,7 +48,7 @@ def test_a_batch_holds_warped_images_and_labels(table: Annotations, cache: bool,
         assert {key: (value.dtype, tuple(value.shape)) for key, value in batch.items()} == {
             "index": (torch.int64, (4,)),
             "input": (torch.uint8, (4, channels, 16, 20)),
-            "target": (torch.float32, (4, 2, 2)),
+            "target": (torch.float64, (4, 2, 2)),
             "mirrored": (torch.bool, (4,)),
             "warp": (torch.float64, (4, 3, 3)),
         }

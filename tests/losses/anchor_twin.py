@@ -20,7 +20,7 @@ def sample(
     """Eq. A-1 of one sample, term by term; NaN in p: a term that is missing."""
     q = [q_of(x) for x in z]
     true = [a for a, b in zip(q, p, strict=True) if b > 0.5]
-    wrong = [a for a, b in zip(q, p, strict=True) if b == 0]
+    wrong = [a for a, b in zip(q, p, strict=True) if b == 0] or [a for a, b in zip(q, p, strict=True) if b < 0.5]
     rise = fall = 0.0  # exponents
     q_pos = q_neg = math.nan
     if isinstance(anchor, float):

@@ -117,6 +117,31 @@ def test_a_single_missing_soft_label_leaves_the_others() -> None:
         assert slope[0, 1] == 0
 
 
+@ANCHOR
+def test_smoothed_labels_keep_both_sides(anchor: str | float) -> None:
+    """No class has p = 0 then; the anchors are those of the hard labels, and the loss tends to theirs."""
+    z, index = 2 * torch.randn(9, 5), torch.randint(0, 5, (9,))
+    loss = AnchorLoss(1.5, anchor=anchor, reduction="none")
+    hard = torch.eye(5)[index]
+    for share in (0.3, 0.1, 1e-9):
+        p = (1 - share) * hard + share / 5
+        wanted = [twin.sample(a, b, 1.5, 0.05, anchor, False) for a, b in zip(z.tolist(), p.tolist(), strict=True)]
+        found = loss(z, p)
+        assert found.tolist() == pytest.approx(wanted, rel=1e-12)
+        assert not torch.allclose(found, AnchorLoss(0.0, reduction="none")(z, p), rtol=1e-6)  # plain cross entropy
+    torch.testing.assert_close(found, loss(z, index), rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("anchor", ["background", "target", "both"])
+def test_a_half_is_neither_right_nor_wrong(anchor: str) -> None:
+    """As a class that is missing: its score, the highest, is no anchor; but it has a term."""
+    z = torch.tensor([[1.0, 5.0, -0.5]])
+    whole = AnchorLoss(1.5, anchor=anchor)(z, torch.tensor([[0.9, 0.5, 0.1]]))
+    missing = AnchorLoss(1.5, anchor=anchor)(z, torch.tensor([[0.9, math.nan, 0.1]]))
+    assert float(whole) == pytest.approx(twin.sample(z[0].tolist(), [0.9, 0.5, 0.1], 1.5, 0.05, anchor, False))
+    assert float(missing) == pytest.approx(twin.sample(z[0].tolist(), [0.9, math.nan, 0.1], 1.5, 0.05, anchor, False))
+
+
 def test_a_single_class() -> None:
     """No rival: the target's side is plain, in both kinds of labels."""
     z = torch.tensor([[0.3], [-2.0]])
@@ -130,10 +155,10 @@ def test_the_batch_is_its_rows(anchor: str | float) -> None:
     z, target = torch.randn(6, 5), torch.randint(0, 5, (6,))
     loss = AnchorLoss(0.5, anchor=anchor, reduction="none")
     rows = torch.cat([loss(z[i : i + 1], target[i : i + 1]) for i in range(6)])
-    torch.testing.assert_close(loss(z, target), rows, rtol=1e-15, atol=0)
+    torch.testing.assert_close(loss(z, target), rows, rtol=1e-14, atol=0)
     shuffled = torch.randperm(5)
     moved = torch.argsort(shuffled)[target]
-    torch.testing.assert_close(loss(z[:, shuffled], moved), rows, rtol=1e-14, atol=0)
+    torch.testing.assert_close(loss(z[:, shuffled], moved), rows, rtol=1e-13, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])

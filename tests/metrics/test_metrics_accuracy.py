@@ -1,14 +1,18 @@
-"""The exact paired test of accuracies: against enumeration, McNemar's test, and its own symmetries."""
+"""Top-k accuracy, and its exact paired test: against enumeration, McNemar's test, and its own symmetries."""
 
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
+from torchmetrics.classification import MulticlassAccuracy
 
-from steadfit.metrics.accuracy import compare_accuracy, sign_flip
+from steadfit.metrics import Measure
+from steadfit.metrics.accuracy import compare_accuracy, sign_flip, top_k
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -86,3 +90,27 @@ def test_differences_are_whole() -> None:
     for value in ([0.5], [[1]], [np.nan]):
         with pytest.raises(ValueError, match=r"sign_flip: expected whole differences of shape \(N,\)"):
             sign_flip(value)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_top_k_equals_torchmetrics_over_batches(k: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, target = torch.randn(300, 5, generator=generator), torch.randint(5, (300,), generator=generator)
+    twin, own = MulticlassAccuracy(5, top_k=k, average="micro"), Measure(partial(top_k, k=k))
+    for rows in torch.arange(300).split(70):
+        twin.update(logits[rows], target[rows])
+        own.update(logits[rows], target[rows])
+    assert float(own.compute()) == pytest.approx(float(twin.compute()), abs=1e-6)  # both divide in float32
+    assert float(own.compute()) == pytest.approx(float(top_k(logits, target, k=k).double().mean()), abs=1e-6)
+
+
+def test_top_k_at_its_edges() -> None:
+    ties, nan = torch.zeros(1, 3), torch.tensor([[0.0, float("nan"), 1.0]])
+    assert [top_k(ties, torch.tensor([c])).item() for c in range(3)] == [1.0, 0.0, 0.0]
+    assert top_k(nan, torch.tensor([2])).item() == 0.0  # a diverged network is not right
+    assert top_k(torch.randn(2, 3), torch.tensor([0, 2]), k=9).tolist() == [1.0, 1.0]
+    assert top_k(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long)).shape == (0,)
+    with pytest.raises(ValueError, match=r"top_k: expected logits \(N, C\) and targets \(N,\), got \(3,\) and \(1,\)"):
+        top_k(torch.zeros(3), torch.zeros(1))
+    with pytest.raises(ValueError, match="top_k: expected k >= 1, got 0"):
+        top_k(ties, torch.tensor([0]), k=0)

@@ -1,16 +1,15 @@
-"""Scores of flagged labels: by hand, against scikit-learn, over batches."""
+"""Scores of flagged labels: by hand, against scikit-learn."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import FrozenInstanceError, asdict
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
-import torch
 from sklearn import metrics as twin
 
-from steadfit.metrics import OutlierDetection, outlier_scores
+from steadfit.metrics import outlier_scores
 
 
 def case(n=400, levels=None, seed=0):
@@ -71,29 +70,6 @@ def test_shares_without_denominator_are_nan():
 def test_scores_are_frozen():
     with pytest.raises(FrozenInstanceError):
         outlier_scores([True], [True]).recall = 0.0
-
-
-def test_metric_over_batches_and_ranks_equals_the_function():
-    arrays = case(levels=10)
-    parts = [torch.from_numpy(x.copy()) for x in arrays]
-    left, right = OutlierDetection(), OutlierDetection()
-    for rows in torch.arange(400).split(130)[:2]:
-        left.update(*(x[rows] for x in parts))
-    right.update(*(x[260:].reshape(14, 10) for x in parts))
-    left.merge_state(right)
-    expected = asdict(outlier_scores(*arrays))
-    result = {name: float(value) for name, value in left.compute().items()}
-    assert result == pytest.approx(expected, rel=1e-6)  # scalars are of the default dtype
-
-
-@pytest.mark.filterwarnings("ignore:The ``compute`` method of metric")
-def test_metric_without_updates_or_gross_is_nan():
-    empty = OutlierDetection().compute()
-    assert math.isnan(float(empty["precision"]))
-    assert float(empty["wrong"]) == 0
-    metric = OutlierDetection()
-    metric.update(torch.tensor([True]), torch.tensor([True]), torch.tensor([0.0]))
-    assert math.isnan(float(metric.compute()["gross_recall"]))
 
 
 @pytest.mark.parametrize(

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from steadfit.metrics import (
-    PCK,
-    DoubleCounts,
-    FailureRate,
-    PCKArea,
-    SwapRate,
+    Measure,
+    double_counts,
+    failure,
     head_length,
     normalised_error,
+    pck,
+    pck_area,
     pck_curve,
-    swapped,
+    swaps,
     torso_length,
 )
 
@@ -77,7 +78,8 @@ def test_normalised_error_equals_a_loop():
 def test_pck_equals_a_loop_overall_and_per_point(alpha):
     prediction, target, length = data()
     errors = list(judged(prediction, target, length))
-    overall, each = PCK(alpha), PCK(alpha, points=5)
+    formula = partial(pck, alpha=alpha)
+    overall, each = Measure(formula), Measure(formula, columns=5)
     assert float(overall(prediction, target, length)) == pytest.approx(share(e <= alpha for *_, e in errors), abs=1e-12)
     for k, value in enumerate(each(prediction, target, length).tolist()):
         assert value == pytest.approx(share(e <= alpha for _, point, e in errors if point == k), abs=1e-12)
@@ -85,10 +87,12 @@ def test_pck_equals_a_loop_overall_and_per_point(alpha):
 
 def test_pck_is_what_is_no_failure():
     prediction, target, length = data()
-    pck, failure, known = PCK(0.3), FailureRate(0.3), ~length.isnan()
-    pck.update(prediction, target, length)
-    failure.update(prediction[known], target[known], length[known])
-    assert float(pck.compute()) == pytest.approx(1 - float(failure.compute()), abs=1e-12)
+    right, failed = pck(prediction, target, length, alpha=0.3), failure(prediction, target, length, threshold=0.3)
+    assert right.isnan().any()
+    torch.testing.assert_close(failed, 1 - right, rtol=0, atol=0, equal_nan=True)
+    known = ~length.isnan()
+    rate = failure(prediction[known], target[known], length[known], threshold=0.3).nanmean()
+    assert float(right.nanmean()) == pytest.approx(1 - float(rate), abs=1e-12)
 
 
 def test_curve_equals_pck_at_every_threshold():
@@ -99,8 +103,9 @@ def test_curve_equals_pck_at_every_threshold():
     assert each.shape == (4, 5)
     assert (together.diff() >= 0).all()
     for i, alpha in enumerate(alphas[1:], 1):
-        assert float(together[i]) == pytest.approx(float(PCK(alpha)(prediction, target, length)), abs=1e-12)
-        torch.testing.assert_close(each[i], PCK(alpha, points=5)(prediction, target, length), rtol=1e-12, atol=0)
+        right = pck(prediction, target, length, alpha=alpha)
+        assert float(together[i]) == pytest.approx(float(right.nanmean()), abs=1e-12)
+        torch.testing.assert_close(each[i], right.nanmean(0), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("alpha", [0.1, 0.5])
@@ -111,7 +116,7 @@ def test_area_equals_the_integral_of_the_steps(alpha):
     edges = np.array([0.0, *[e for e in errors if e < alpha], alpha])
     heights = [np.searchsorted(errors, left, side="right") / len(errors) for left in edges[:-1]]
     expected = float(np.sum(np.diff(edges) * heights)) / alpha
-    assert float(PCKArea(alpha)(prediction, target, length)) == pytest.approx(expected, rel=1e-12)
+    assert float(pck_area(prediction, target, length, alpha=alpha).nanmean()) == pytest.approx(expected, rel=1e-12)
 
 
 def test_area_against_sampled_curves_and_per_point():
@@ -119,9 +124,9 @@ def test_area_against_sampled_curves_and_per_point():
     error = normalised_error(prediction, target, length)
     alphas = torch.linspace(0, 0.5, 51)
     sampled = float(torch.trapezoid(pck_curve(error, alphas), alphas)) / 0.5
-    exact = float(PCKArea(0.5)(prediction, target, length))
+    exact = float(pck_area(prediction, target, length, alpha=0.5).nanmean())
     assert abs(sampled - exact) <= 0.01 / 2 / 0.5  # half a step over alpha, as promised
-    each = PCKArea(0.5, points=5)(prediction, target, length)
+    each = pck_area(prediction, target, length, alpha=0.5).nanmean(0)
     counts = (~error.isnan()).sum(0)
     assert float((each * counts).sum() / counts.sum()) == pytest.approx(exact, rel=1e-12)
 
@@ -132,17 +137,16 @@ def test_lengths_in_closed_form():
     assert head_length(target, 0, 1, factor=0.6).tolist() == [3.0, 3.0]
     assert torso_length(target, 0, 2).isnan().all()
     assert torso_length(target.float(), 0, 1).dtype == torch.float32
-    metric = PCK(0.5)
-    metric.update(target.nan_to_num(0) + 1.5, target, head_length(target, 0, 1))  # 2.12 of 5 px
-    assert float(metric.compute()) == 1.0
+    right = pck(target.nan_to_num(0) + 1.5, target, head_length(target, 0, 1), alpha=0.5)  # 2.12 of 5 px
+    assert float(right.nanmean()) == 1.0
 
 
 def test_a_ratio_that_is_alpha_is_right_in_both_precisions():
     """29 px of 100 at alpha = .29, where .29 * 100 rounds to less than 29."""
     for dtype in (torch.float32, torch.float64):
         prediction, target = torch.zeros(1, 1, 2, dtype=dtype), torch.tensor([[[29.0, 0.0]]], dtype=dtype)
-        assert float(PCK(0.29)(prediction, target, 100.0)) == 1.0
-        assert float(PCK(0.29)(prediction, target, torch.tensor([100.0], dtype=dtype))) == 1.0
+        assert float(pck(prediction, target, 100.0, alpha=0.29)) == 1.0
+        assert float(pck(prediction, target, torch.tensor([100.0], dtype=dtype), alpha=0.29)) == 1.0
         assert pck_curve(normalised_error(prediction, target, 100.0), [0.28, 0.29]).tolist() == [0.0, 1.0]
 
 
@@ -157,10 +161,10 @@ def test_a_number_as_length_keeps_the_errors_precision():
 def test_extreme_errors_are_finite_or_wrong_but_never_nan():
     for big in (1e30, 1e300):
         prediction, target = torch.tensor([[[big, -big]]]), torch.zeros(1, 1, 2)
-        assert float(PCK()(prediction, target, 1e-30)) == 0.0
-        assert float(PCKArea()(prediction, target, 1e-30)) == 0.0
+        assert float(pck(prediction, target, 1e-30)) == 0.0
+        assert float(pck_area(prediction, target, 1e-30)) == 0.0
     infinite = torch.tensor([[[math.inf, -math.inf]]])
-    assert float(PCKArea()(infinite, torch.zeros(1, 1, 2), 1.0)) == 0.0
+    assert float(pck_area(infinite, torch.zeros(1, 1, 2), 1.0)) == 0.0
 
 
 def swaps_by_loop(prediction, target, length, alpha):
@@ -178,13 +182,13 @@ def swaps_by_loop(prediction, target, length, alpha):
 def test_swaps_equal_a_loop(alpha):
     prediction, target, length = data(200)
     found = swaps_by_loop(prediction, target, length, alpha)
-    flags = swapped(prediction, target, length, PAIRS, alpha=alpha)
-    assert flags.dtype == torch.bool
+    formula = partial(swaps, pairs=PAIRS, alpha=alpha)
+    flags = formula(prediction, target, length)
     assert sum(found.values()) > 5  # the data hold some
     for n in range(len(target)):
         for k in range(5):
-            assert bool(flags[n, k]) == found.get((n, k), False)
-    overall, each = SwapRate(PAIRS, alpha), SwapRate(PAIRS, alpha, points=5)
+            assert float(flags[n, k]) == pytest.approx(float(found.get((n, k), NAN)), abs=0, nan_ok=True)
+    overall, each = Measure(formula), Measure(formula, columns=5)
     assert float(overall(prediction, target, length)) == pytest.approx(share(found.values()), abs=1e-12)
     rates = each(prediction, target, length)
     assert rates[3].isnan()  # no partner
@@ -195,19 +199,19 @@ def test_swaps_equal_a_loop(alpha):
 
 def test_exchanged_pairs_are_swaps_and_other_misses_are_not():
     target = torch.tensor([[[0.0, 0.0], [10.0, 0.0]]])
-    assert swapped(target.flip(1), target, 10.0, [(0, 1)]).tolist() == [[True, True]]
-    assert swapped(target + 100, target, 10.0, [(0, 1)]).tolist() == [[False, False]]
-    assert swapped(target, target, 10.0, [(0, 1)]).tolist() == [[False, False]]
-    assert swapped(target.flip(1), target, 10.0, []).tolist() == [[False, False]]
+    assert swaps(target.flip(1), target, 10.0, [(0, 1)]).tolist() == [[1.0, 1.0]]
+    assert swaps(target + 100, target, 10.0, [(0, 1)]).tolist() == [[0.0, 0.0]]
+    assert swaps(target, target, 10.0, [(0, 1)]).tolist() == [[0.0, 0.0]]
+    assert swaps(target.flip(1), target, 10.0, []).isnan().all()  # without partners nothing is judged
     one = torch.tensor([[[10.0, 0.0], [10.0, 0.0]]])  # both at the right one's place: one swap, one hit
-    assert swapped(one, target, 10.0, [(1, 0)]).tolist() == [[True, False]]
+    assert swaps(one, target, 10.0, [(1, 0)]).tolist() == [[1.0, 0.0]]
     near = torch.tensor([[[0.0, 0.0], [1.0, 0.0]]])  # exchanging these changes nothing that PCK sees
-    assert swapped(near.flip(1), near, 10.0, [(0, 1)]).tolist() == [[False, False]]
+    assert swaps(near.flip(1), near, 10.0, [(0, 1)]).tolist() == [[0.0, 0.0]]
 
 
 def test_a_swap_is_nearer_to_the_partner():
     prediction, target, length = data(200, seed=3)
-    flags = swapped(prediction, target, length, PAIRS, alpha=0.4)
+    flags = swaps(prediction, target, length, PAIRS, alpha=0.4) == 1
     own, other = (prediction - target).norm(dim=-1), (prediction - target[:, [1, 0, 4, 3, 2]]).norm(dim=-1)
     assert flags.any()
     assert (other[flags] < own[flags]).all()
@@ -217,41 +221,42 @@ def test_double_counts_equal_a_loop():
     generator = torch.Generator().manual_seed(0)
     counts = torch.randint(0, 4, (40, 6), generator=generator)
     right, known = torch.rand(2, 40, 6, generator=generator) < 0.6
-    metric = DoubleCounts()
+    metric = Measure(double_counts, columns=2)
     for rows in torch.arange(40).split(7):
         metric.update(counts[rows], right[rows], known[rows])
     cells = list(zip(counts.flatten().tolist(), right.flatten().tolist(), known.flatten().tolist(), strict=True))
-    found = metric.compute()
-    assert float(found["double"]) == pytest.approx(share(c > 1 for c, _, k in cells if k), abs=1e-12)
-    assert float(found["double_right"]) == pytest.approx(share(r for c, r, k in cells if k and c > 1), abs=1e-12)
+    double, double_right = metric.compute().tolist()
+    assert double == pytest.approx(share(c > 1 for c, _, k in cells if k), abs=1e-12)
+    assert double_right == pytest.approx(share(r for c, r, k in cells if k and c > 1), abs=1e-12)
+    assert double_counts(counts, right, known).nanmean((0, 1)).tolist() == pytest.approx([double, double_right])
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method of metric")
 def test_double_counts_without_any():
-    assert all(value.isnan() for value in DoubleCounts().compute().values())
-    metric = DoubleCounts()
+    metric = Measure(double_counts, columns=2)
+    assert metric.compute().isnan().all()
     metric.update(torch.ones(2, 3, dtype=torch.long), torch.ones(2, 3, dtype=torch.bool))
-    found = metric.compute()
-    assert float(found["double"]) == 0.0
-    assert found["double_right"].isnan()
+    double, double_right = metric.compute()
+    assert float(double) == 0.0
+    assert double_right.isnan()
     metric.update(torch.full((1, 3), 2), torch.ones(1, 3, dtype=torch.bool), torch.zeros(1, 3, dtype=torch.bool))
-    assert float(metric.compute()["double"]) == 0.0  # unknown points are left out
+    assert float(metric.compute()[0]) == 0.0  # unknown points are left out
 
 
 CASES = [
-    (PCK, {}),
-    (PCK, {"alpha": 0.5, "points": 5}),
-    (PCKArea, {}),
-    (PCKArea, {"points": 5}),
-    (SwapRate, {"pairs": PAIRS}),
-    (SwapRate, {"pairs": PAIRS, "points": 5}),
+    (pck, {}),
+    (partial(pck, alpha=0.5), {"columns": 5}),
+    (pck_area, {}),
+    (pck_area, {"columns": 5}),
+    (partial(swaps, pairs=PAIRS), {}),
+    (partial(swaps, pairs=PAIRS), {"columns": 5}),
 ]
 
 
-@pytest.mark.parametrize(("kind", "options"), CASES)
-def test_batches_and_merged_ranks_equal_the_whole(kind, options):
+@pytest.mark.parametrize(("formula", "options"), CASES)
+def test_batches_and_merged_ranks_equal_the_whole(formula, options):
     prediction, target, length = data()
-    whole, batches, left, right = (kind(**options) for _ in range(4))
+    whole, batches, left, right = (Measure(formula, **options) for _ in range(4))
     whole.update(prediction, target, length)
     for rows in torch.arange(31).split(6):
         batches.update(prediction[rows], target[rows], length[rows])
@@ -263,29 +268,32 @@ def test_batches_and_merged_ranks_equal_the_whole(kind, options):
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method of metric")
-@pytest.mark.parametrize(("kind", "options"), CASES)
-def test_nothing_judged_is_nan(kind, options):
-    assert kind(**options).compute().isnan().all()
+@pytest.mark.parametrize(("formula", "options"), CASES)
+def test_nothing_judged_is_nan(formula, options):
+    assert Measure(formula, **options).compute().isnan().all()
     for target, length in ((torch.full((2, 5, 2), NAN), 1.0), (torch.zeros(2, 5, 2), torch.full((2,), NAN))):
-        metric = kind(**options)
+        metric = Measure(formula, **options)
         metric.update(torch.zeros(2, 5, 2), target, length)
         assert metric.compute().isnan().all()
-    metric = kind(**options)
+    metric = Measure(formula, **options)
     metric.update(torch.zeros(0, 5, 2), torch.zeros(0, 5, 2), torch.zeros(0))
     assert metric.compute().isnan().all()
 
 
-@pytest.mark.parametrize(("kind", "options"), CASES)
-def test_scaling_everything_changes_nothing(kind, options):
+@pytest.mark.parametrize(("formula", "options"), CASES)
+def test_scaling_everything_changes_nothing(formula, options):
     prediction, target, length = data()
-    before = kind(**options)(prediction, target, length)
-    torch.testing.assert_close(kind(**options)(8 * prediction, 8 * target, 8 * length), before, equal_nan=True)
+    before = Measure(formula, **options)(prediction, target, length)
+    torch.testing.assert_close(
+        Measure(formula, **options)(8 * prediction, 8 * target, 8 * length), before, equal_nan=True
+    )
 
 
 def test_nothing_is_kept_for_the_backward_pass():
     prediction, target, length = data()
-    metric = PCKArea()
+    metric = Measure(pck_area)
     metric.update(prediction.requires_grad_(), target, length.requires_grad_())
+    assert not pck_area(prediction, target, length).requires_grad
     assert not metric.compute().requires_grad
 
 
@@ -295,24 +303,24 @@ ONE, TWO = torch.zeros(1, 2, 2), torch.zeros(2, 2, 2)
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: PCK(0.0), ValueError, r"PCK: expected alpha > 0 and finite, got 0.0"),
-        (lambda: PCK("a"), TypeError, "PCK: expected alpha to be a number, got str"),
-        (lambda: PCKArea(points=0), ValueError, "PCKArea: expected points >= 1, got 0"),
-        (lambda: PCK(points=3).update(ONE, ONE, 1.0), ValueError, "PCK: expected 3 points, got 2. Set points."),
-        (lambda: PCK().update(ONE, torch.zeros(1, 3, 2), 1.0), ValueError, "PCK: expected prediction and target of"),
-        (lambda: PCKArea().update(ONE, ONE[0], 1.0), ValueError, "PCKArea: expected prediction and target of one"),
-        (lambda: PCK().update(TWO, TWO, torch.ones(3)), ValueError, r"a number or \(2,\), got shape \(3,\)"),
+        (lambda: pck(ONE, ONE, 1.0, alpha=0.0), ValueError, r"pck: expected alpha > 0 and finite, got 0.0"),
+        (lambda: pck(ONE, ONE, 1.0, alpha="a"), TypeError, "pck: expected alpha to be a number, got str"),
+        (lambda: pck_area(ONE, ONE, 1.0, alpha=-1.0), ValueError, "pck_area: expected alpha > 0 and finite, got -1.0"),
+        (lambda: Measure(pck, columns=3).update(ONE, ONE, 1.0), ValueError, "Measure of pck: expected 3 columns, got"),
+        (lambda: pck(ONE, torch.zeros(1, 3, 2), 1.0), ValueError, "pck: expected prediction and target of"),
+        (lambda: pck_area(ONE, ONE[0], 1.0), ValueError, "pck_area: expected prediction and target of one"),
+        (lambda: pck(TWO, TWO, torch.ones(3)), ValueError, r"a number or \(2,\), got shape \(3,\)"),
         (
-            lambda: PCK().update(TWO, TWO, torch.tensor([0.0, 1.0])),
+            lambda: pck(TWO, TWO, torch.tensor([0.0, 1.0])),
             ValueError,
-            r"PCK: expected length > 0 and finite \(NaN leaves an image out\), got 1 of 2 that are not, the first 0.0",
+            r"pck: expected length > 0 and finite \(NaN leaves an image out\), got 1 of 2 that are not, the first 0.0",
         ),
-        (lambda: SwapRate([(0, 1)]).update(ONE, ONE, -2.0), ValueError, "SwapRate: .* got 1 of 1 .* the first -2.0"),
-        (lambda: PCK().update(ONE, ONE + math.inf, 1.0), ValueError, "got 4 infinite values, the first at"),
-        (lambda: swapped(ONE, ONE, 1.0, [(0, 2)]), ValueError, r"points 0 to 1 in at most one pair, got \[\(0, 2\)\]"),
-        (lambda: swapped(ONE, ONE, 1.0, [(0, 1), (1, 0)]), ValueError, "in at most one pair"),
-        (lambda: swapped(ONE, ONE, 1.0, [(0, 0)]), ValueError, "in at most one pair"),
-        (lambda: swapped(ONE, ONE, 1.0, [(0, 1)], alpha=-1.0), ValueError, "swapped: expected alpha > 0"),
+        (lambda: swaps(ONE, ONE, -2.0, [(0, 1)]), ValueError, "swaps: .* got 1 of 1 .* the first -2.0"),
+        (lambda: pck(ONE, ONE + math.inf, 1.0), ValueError, "got 4 infinite values, the first at"),
+        (lambda: swaps(ONE, ONE, 1.0, [(0, 2)]), ValueError, r"points 0 to 1 in at most one pair, got \[\(0, 2\)\]"),
+        (lambda: swaps(ONE, ONE, 1.0, [(0, 1), (1, 0)]), ValueError, "in at most one pair"),
+        (lambda: swaps(ONE, ONE, 1.0, [(0, 0)]), ValueError, "in at most one pair"),
+        (lambda: swaps(ONE, ONE, 1.0, [(0, 1)], alpha=-1.0), ValueError, "swaps: expected alpha > 0"),
         (lambda: torso_length(ONE, 0, 2), ValueError, "torso_length: expected points 0 to 1, got 2"),
         (lambda: head_length(ONE[0], 0, 1), ValueError, r"head_length: .* \(N, K, D\), got \(2, 2\)"),
         (lambda: head_length(ONE, 0, 1, factor=0.0), ValueError, "head_length: expected factor > 0"),
@@ -322,17 +330,17 @@ ONE, TWO = torch.zeros(1, 2, 2), torch.zeros(2, 2, 2)
         (lambda: pck_curve(ONE[0], [0.1, -0.5]), ValueError, "got .*-0.5"),
         (lambda: pck_curve(ONE[0], [NAN]), ValueError, "got .nan"),
         (
-            lambda: DoubleCounts().update(torch.ones(1, 2), torch.ones(1, 2, dtype=torch.bool)),
+            lambda: double_counts(torch.ones(1, 2), torch.ones(1, 2, dtype=torch.bool)),
             TypeError,
             "counts to be whole numbers, got torch.float64",
         ),
         (
-            lambda: DoubleCounts().update(torch.ones(1, 2, dtype=torch.long), torch.ones(1, 2)),
+            lambda: double_counts(torch.ones(1, 2, dtype=torch.long), torch.ones(1, 2)),
             TypeError,
             "right to be boolean, got torch.float64",
         ),
         (
-            lambda: DoubleCounts().update(torch.ones(1, 2, dtype=torch.long), torch.ones(2, 1, dtype=torch.bool)),
+            lambda: double_counts(torch.ones(1, 2, dtype=torch.long), torch.ones(2, 1, dtype=torch.bool)),
             ValueError,
             r"counts and right of one shape, got \(1, 2\) and \(2, 1\)",
         ),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import partial
 
 import pytest
 import torch
 
-from steadfit.metrics import PCP, Part, body_limbs, body_pairs, body_parts, part_errors, pcp_curve
+from steadfit.metrics import Measure, Part, body_limbs, body_pairs, body_parts, part_errors, pcp, pcp_curve
 
 NAN = float("nan")
 LSP = (
@@ -85,7 +86,8 @@ def test_errors_equal_a_loop(strict):
 def test_pcp_equals_a_loop_overall_and_by_part(alpha, strict):
     prediction, target = data()
     errors = judged(prediction, target, BODY, strict)
-    overall, each = PCP(BODY, alpha, strict=strict), PCP(BODY, alpha, strict=strict, per_part=True)
+    formula = partial(pcp, parts=BODY, alpha=alpha, strict=strict)
+    overall, each = Measure(formula), Measure(formula, columns=10)
     right = share(e <= alpha for e in errors.values())
     assert 0.1 < right < 0.9
     assert float(overall(prediction, target)) == pytest.approx(right, abs=1e-12)
@@ -99,8 +101,8 @@ def test_closed_form():
     prediction = target + torch.tensor([[3.0, 0.0], [0.0, 7.0]])
     for strict, error in ((True, 0.7), (False, 0.5)):
         assert part_errors(prediction, target, ARM, strict=strict).item() == pytest.approx(error, rel=1e-15)
-        assert float(PCP(ARM, strict=strict)(prediction, target)) == (not strict)
-        assert float(PCP(ARM, 0.7, strict=strict)(prediction, target)) == 1.0
+        assert float(pcp(prediction, target, ARM, strict=strict)) == (not strict)
+        assert float(pcp(prediction, target, ARM, alpha=0.7, strict=strict)) == 1.0
 
 
 def test_a_middle_is_judged_and_not_its_points():
@@ -108,11 +110,11 @@ def test_a_middle_is_judged_and_not_its_points():
     target = torch.randn(1, 14, 2, generator=torch.Generator().manual_seed(1))
     prediction, torso = target.clone(), BODY[1:2]
     prediction[0, 8], prediction[0, 9] = target[0, 8] + 100, target[0, 9] - 100
-    assert float(PCP(torso)(prediction, target)) == 1.0
+    assert float(pcp(prediction, target, torso)) == 1.0
     prediction[0, 2] += (
         2 * (0.5 + 1e-9) * (target[0, 8:10].mean(0) - target[0, 2:4].mean(0))
     )  # moves the middle by half
-    assert float(PCP(torso)(prediction, target)) == 0.0
+    assert float(pcp(prediction, target, torso)) == 0.0
     assert part_errors(prediction, target, torso).item() == pytest.approx(0.5, abs=1e-8)
 
 
@@ -120,11 +122,12 @@ def test_a_ratio_that_is_alpha_is_right_in_both_precisions():
     for dtype in (torch.float32, torch.float64):
         target = torch.tensor([[[0.0, 0.0], [100.0, 0.0]]], dtype=dtype)
         prediction = target + torch.tensor([29.0, 0.0], dtype=dtype)  # .29 * 100 rounds to less than 29
-        assert float(PCP(ARM, 0.29)(prediction, target)) == 1.0
+        assert float(pcp(prediction, target, ARM, alpha=0.29)) == 1.0
         assert part_errors(prediction, target, ARM).dtype == dtype
         for k in range(50):  # k/49 + (49 - k)/49 rounds to more than 1 for some k
             apart = torch.tensor([[[0.0, k], [49.0, 49 - k]]], dtype=dtype)
-            assert float(PCP(ARM, strict=False)(apart, torch.tensor([[[0.0, 0.0], [49.0, 0.0]]], dtype=dtype))) == 1.0
+            true = torch.tensor([[[0.0, 0.0], [49.0, 0.0]]], dtype=dtype)
+            assert float(pcp(apart, true, ARM, strict=False)) == 1.0
 
 
 def test_strict_is_never_above_loose():
@@ -146,11 +149,9 @@ def test_curve_equals_pcp_at_every_threshold(strict):
     assert (together.diff() >= 0).all()
     assert together[0] > 0  # row 0 is predicted exactly
     for i, alpha in enumerate(alphas[1:], 1):
-        assert float(together[i]) == pytest.approx(
-            float(PCP(BODY, alpha, strict=strict)(prediction, target)), abs=1e-12
-        )
-        own = PCP(BODY, alpha, strict=strict, per_part=True)(prediction, target)
-        torch.testing.assert_close(each[i], own, rtol=1e-12, atol=0)
+        right = pcp(prediction, target, BODY, alpha=alpha, strict=strict)
+        assert float(together[i]) == pytest.approx(float(right.nanmean()), abs=1e-12)
+        torch.testing.assert_close(each[i], right.nanmean(0), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("strict", [True, False])
@@ -182,7 +183,7 @@ def test_exchanged_sides_are_wrong():
     other = target.clone()
     for right, left in body_pairs(LSP):
         other[:, [right, left]] = target[:, [left, right]]
-    each = PCP(BODY, per_part=True)(other, target)
+    each = pcp(other, target, BODY).nanmean(0)
     assert {part.name for part, value in zip(BODY, each, strict=True) if value} == {"head", "torso"}
 
 
@@ -242,13 +243,17 @@ def test_points_without_names_are_in_the_order_of_lsp():
     assert body_parts(NUMBERS[::-1]) == ()
 
 
+def measure(strict, per_part):
+    return Measure(partial(pcp, parts=BODY, strict=strict), columns=10 if per_part else None)
+
+
 CASES = [(strict, per_part) for strict in (True, False) for per_part in (True, False)]
 
 
 @pytest.mark.parametrize(("strict", "per_part"), CASES)
 def test_batches_and_merged_ranks_equal_the_whole(strict, per_part):
     prediction, target = data()
-    whole, batches, left, right = (PCP(BODY, strict=strict, per_part=per_part) for _ in range(4))
+    whole, batches, left, right = (measure(strict, per_part) for _ in range(4))
     whole.update(prediction, target)
     for rows in torch.arange(40).split(7):
         batches.update(prediction[rows], target[rows])
@@ -263,9 +268,9 @@ def test_batches_and_merged_ranks_equal_the_whole(strict, per_part):
 @pytest.mark.filterwarnings("ignore:The ``compute`` method of metric")
 @pytest.mark.parametrize(("strict", "per_part"), CASES)
 def test_nothing_judged_is_nan(strict, per_part):
-    assert PCP(BODY, strict=strict, per_part=per_part).compute().isnan().all()
+    assert measure(strict, per_part).compute().isnan().all()
     for target in (torch.full((2, 14, 2), NAN), torch.zeros(2, 14, 2), torch.zeros(0, 14, 2)):  # zeros have no length
-        assert PCP(BODY, strict=strict, per_part=per_part)(torch.zeros_like(target), target).isnan().all()
+        assert measure(strict, per_part)(torch.zeros_like(target), target).isnan().all()
         assert pcp_curve(torch.zeros_like(target), target, BODY, [0.5], strict=strict).isnan().all()
 
 
@@ -275,7 +280,7 @@ def test_extreme_values_are_never_nan_unless_left_out():
         one = target.to(dtype)
         for wild in (one + big, one - big, one + math.inf, one * NAN, one + torch.tensor([math.inf, NAN], dtype=dtype)):
             assert part_errors(wild, one, ARM).item() == math.inf
-            assert float(PCP(ARM)(wild, one)) == 0.0
+            assert float(pcp(wild, one, ARM)) == 0.0
         assert part_errors(one, one * big, ARM).isnan().all()  # its length overflows: left out
         assert part_errors(one * big, one * 0, ARM).isnan().all()
 
@@ -294,17 +299,17 @@ ONE, TWO = torch.zeros(1, 2, 2), torch.zeros(2, 2, 2)
         (lambda: Part("x", (), (1,)), ValueError, r"Part: expected each end of 'x' to be points >= 0, got \(\)"),
         (lambda: Part("x", (0,), (1, -1)), ValueError, r"points >= 0, got \(1, -1\)"),
         (lambda: Part("x", (1, 0), (0, 1)), ValueError, r"'x' between two different ends, got \(1, 0\) twice"),
-        (lambda: PCP(ARM, 0.0), ValueError, r"PCP: expected alpha > 0 and finite, got 0.0"),
-        (lambda: PCP(ARM, "a"), TypeError, "PCP: expected alpha to be a number, got str"),
-        (lambda: PCP(()), ValueError, r"PCP: expected parts of different names, got \[\]. See body_parts."),
-        (lambda: PCP(ARM * 2), ValueError, r"PCP: expected parts of different names, got \['arm', 'arm'\]"),
+        (lambda: pcp(ONE, ONE, ARM, alpha=0.0), ValueError, r"pcp: expected alpha > 0 and finite, got 0.0"),
+        (lambda: pcp(ONE, ONE, ARM, alpha="a"), TypeError, "pcp: expected alpha to be a number, got str"),
+        (lambda: pcp(ONE, ONE, ()), ValueError, r"pcp: expected parts of different names, got \[\]. See body_parts."),
+        (lambda: pcp(ONE, ONE, ARM * 2), ValueError, r"pcp: expected parts of different names, got \['arm', 'arm'\]"),
         (
-            lambda: PCP(BODY).update(ONE, ONE), ValueError,
-            r"PCP: expected parts of points 0 to 1, got Part\(name='head', start=\(13,\), end=\(12,\)\)",
+            lambda: pcp(ONE, ONE, BODY), ValueError,
+            r"pcp: expected parts of points 0 to 1, got Part\(name='head', start=\(13,\), end=\(12,\)\)",
         ),
-        (lambda: PCP(ARM).update(ONE, TWO), ValueError, "PCP: expected prediction and target of one shape"),
-        (lambda: PCP(ARM).update(ONE[0], ONE[0]), ValueError, r"PCP: expected shape \(B, K, D\), got \(2, 2\)"),
-        (lambda: PCP(ARM).update(ONE, ONE + math.inf), ValueError, "PCP: .*got 4 infinite values, the first at"),
+        (lambda: pcp(ONE, TWO, ARM), ValueError, "pcp: expected prediction and target of one shape"),
+        (lambda: pcp(ONE[0], ONE[0], ARM), ValueError, r"pcp: expected shape \(N, K, D\), got \(2, 2\)"),
+        (lambda: pcp(ONE, ONE + math.inf, ARM), ValueError, "pcp: .*got 4 infinite values, the first at"),
         (lambda: part_errors([1.0], ONE, ARM), TypeError, "part_errors: expected prediction to be a tensor, got list"),
         (lambda: part_errors(ONE, ONE, ()), ValueError, "part_errors: expected parts of different names"),
         (lambda: pcp_curve(ONE.long(), ONE, ARM, [0.5]), TypeError, "pcp_curve: expected prediction of a floating"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import pickle
+from functools import partial
 
 import pytest
 import torch
+from torchmetrics import MetricCollection
 
-from steadfit.metrics import FailureRate, MeanAbsoluteError, PointError, RootMeanSquareError, per_image_error
+from steadfit.metrics import Measure, absolute_error, failure, per_image_error, point_error, square_error
 
 NAN = float("nan")
 
@@ -41,21 +44,26 @@ def test_coordinate_errors_equal_a_loop():
     prediction, target = data()
     gaps = [abs(y - f) for f, y in zip(prediction.flatten().tolist(), target.flatten().tolist(), strict=True)]
     gaps = [gap for gap in gaps if not math.isnan(gap)]
-    absolute, square = MeanAbsoluteError(), RootMeanSquareError()
-    assert float(absolute(prediction, target)) == pytest.approx(sum(gaps) / len(gaps), rel=1e-12)
+    absolute, square = Measure(absolute_error), Measure(square_error, finish=torch.sqrt)
+    mean = sum(gaps) / len(gaps)
+    assert float(absolute(prediction, target)) == pytest.approx(mean, rel=1e-12)
+    assert float(absolute_error(prediction, target).nanmean()) == pytest.approx(mean, rel=1e-12)
     expected = math.sqrt(sum(gap**2 for gap in gaps) / len(gaps))
     assert float(square(prediction, target)) == pytest.approx(expected, rel=1e-12)
+    assert float(square_error(prediction, target).nanmean().sqrt()) == pytest.approx(expected, rel=1e-12)
 
 
 def test_point_error_equals_a_loop_overall_and_per_point():
     prediction, target = data()
     errors = list(points(prediction, target))
-    overall, per_point = PointError(), PointError(points=4)
+    overall, per_point = Measure(point_error), Measure(point_error, columns=4)
     mean = sum(e for *_, e in errors) / len(errors)
     assert float(overall(prediction, target)) == pytest.approx(mean, rel=1e-12)
+    columns = point_error(prediction, target).nanmean(0).tolist()
     for k, value in enumerate(per_point(prediction, target).tolist()):
         mine = [e for _, point, e in errors if point == k]
         assert value == pytest.approx(sum(mine) / len(mine), rel=1e-12)
+        assert columns[k] == pytest.approx(value, rel=1e-12)
 
 
 @pytest.mark.parametrize("threshold", [0.05, 0.5])
@@ -63,7 +71,7 @@ def test_failure_rate_equals_a_loop_with_one_length_and_one_per_image(threshold)
     prediction, target = data()
     length = torch.linspace(1, 5, 23)
     errors = list(points(prediction, target))
-    each, one = FailureRate(threshold), FailureRate(threshold)
+    each, one = (Measure(partial(failure, threshold=threshold)) for _ in range(2))
     expected = sum(e > threshold * float(length[n]) for n, _, e in errors) / len(errors)
     assert float(each(prediction, target, length)) == pytest.approx(expected, abs=1e-12)
     expected = sum(e > threshold * 3.0 for *_, e in errors) / len(errors)
@@ -81,19 +89,32 @@ def test_per_image_error_equals_a_loop_and_is_nan_without_labels():
     assert per_image_error(prediction.float(), target.float()).dtype == torch.float32
 
 
+@pytest.mark.parametrize("failed", [math.nan, math.inf, -math.inf])
+def test_a_failed_prediction_has_an_infinite_error(failed):
+    prediction, target = torch.zeros(3, 2, 2), torch.ones(3, 2, 2)
+    prediction[0, 1, 0] = failed  # an annotated point
+    prediction[1, 0, 1], target[1, 0, 0] = failed, math.nan  # a point that nobody annotated
+    target[2] = math.nan
+    found = per_image_error(prediction, target)
+    assert found[0] == math.inf
+    assert float(found[1]) == pytest.approx(math.sqrt(2))
+    assert found[2].isnan()
+
+
 CASES = [
-    (MeanAbsoluteError, {}, ()),
-    (RootMeanSquareError, {}, ()),
-    (PointError, {}, ()),
-    (PointError, {"points": 4}, ()),
-    (FailureRate, {"threshold": 0.3}, (2.0,)),
+    (absolute_error, {}, ()),
+    (absolute_error, {"columns": 2}, ()),
+    (square_error, {"finish": torch.sqrt}, ()),
+    (point_error, {}, ()),
+    (point_error, {"columns": 4}, ()),
+    (partial(failure, threshold=0.3), {}, (2.0,)),
 ]
 
 
-@pytest.mark.parametrize(("kind", "options", "extra"), CASES)
-def test_batches_and_merged_ranks_equal_the_whole(kind, options, extra):
+@pytest.mark.parametrize(("formula", "options", "extra"), CASES)
+def test_batches_and_merged_ranks_equal_the_whole(formula, options, extra):
     prediction, target = data()
-    whole, batches, left, right = (kind(**options) for _ in range(4))
+    whole, batches, left, right = (Measure(formula, **options) for _ in range(4))
     whole.update(prediction, target, *extra)
     for rows in torch.arange(23).split(5):
         batches.update(prediction[rows], target[rows], *extra)
@@ -108,26 +129,52 @@ def test_batches_and_merged_ranks_equal_the_whole(kind, options, extra):
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method of metric")
-@pytest.mark.parametrize(("kind", "options", "extra"), CASES)
-def test_nothing_annotated_is_nan(kind, options, extra):
-    metric = kind(**options)
+@pytest.mark.parametrize(("formula", "options", "extra"), CASES)
+def test_nothing_annotated_is_nan(formula, options, extra):
+    metric = Measure(formula, **options)
     assert metric.compute().isnan().all()
-    metric = kind(**options)
+    metric = Measure(formula, **options)
     metric.update(torch.zeros(2, 4, 2), torch.full((2, 4, 2), NAN), *extra)
     assert metric.compute().isnan().all()
 
 
 def test_a_nan_prediction_is_never_hidden():
+    """One rule for all measures: annotated and not predicted is infinitely wrong, not annotated is NaN."""
     prediction, target = torch.full((1, 1, 2), NAN), torch.zeros(1, 1, 2)
-    assert float(FailureRate()(prediction, target, 1.0)) == 1.0
-    assert PointError()(prediction, target).isnan()
-    assert MeanAbsoluteError()(prediction, target).isnan()
     missing = torch.full((1, 1, 2), NAN)
-    assert FailureRate()(prediction, missing, 1.0).isnan()
+    assert float(Measure(failure)(prediction, target, 1.0)) == 1.0
+    assert Measure(failure)(prediction, missing, 1.0).isnan()
+    for formula in (absolute_error, square_error, point_error):
+        assert float(Measure(formula)(prediction, target)) == math.inf
+        assert formula(prediction, target).min() == math.inf
+        assert formula(prediction, missing).isnan().all()
+    half = torch.tensor([[[NAN, 1.0]]])  # one coordinate predicted: the point is not
+    assert absolute_error(half, target).tolist() == [[[math.inf, 1.0]]]
+    assert point_error(half, target).tolist() == [[math.inf]]
+    two = torch.tensor([[[0.0, 0.0], [NAN, 0.0]]])
+    assert per_image_error(two, torch.zeros(1, 2, 2)).tolist() == [math.inf]  # failed, not left out
+    assert per_image_error(two, torch.tensor([[[3.0, 4.0], [NAN, NAN]]])).tolist() == [5.0]
+
+
+def test_a_collection_counts_every_measure_for_itself():
+    """Both thresholds are passed by all points of the first batch and by different ones of the second."""
+    formulas = {name: Measure(partial(failure, threshold=alpha)) for name, alpha in (("near", 0.2), ("far", 0.5))}
+    metrics = MetricCollection(formulas, compute_groups=False)
+    target = torch.zeros(2, 3, 2)
+    metrics.update(target, target, 1.0)
+    metrics.update(target + 0.25, target, 1.0)  # .354 away
+    assert {name: float(value) for name, value in metrics.compute().items()} == {"near": 0.5, "far": 0.0}
+
+
+def test_arguments_by_name_and_any_formula():
+    metric = Measure(lambda prediction, target: prediction > target)  # flags have no NaN: all count
+    metric.update(prediction=torch.tensor([1.0, 2.0, 3.0]), target=torch.tensor([2.0, 1.0, 0.0]))
+    assert float(metric.compute()) == pytest.approx(2 / 3)
+    assert pickle.loads(pickle.dumps(Measure(partial(failure, threshold=0.1)))).formula.keywords == {"threshold": 0.1}
 
 
 def test_half_precision_predictions_are_summed_in_the_default_dtype():
-    metric = MeanAbsoluteError()
+    metric = Measure(absolute_error)
     metric.update(torch.zeros(2, 1, 1, dtype=torch.bfloat16), torch.ones(2, 1, 1, dtype=torch.bfloat16))
     assert metric.compute().dtype == torch.float64
     assert float(metric.compute()) == 1.0
@@ -136,30 +183,34 @@ def test_half_precision_predictions_are_summed_in_the_default_dtype():
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: PointError().update(torch.zeros(1, 2, 2), torch.zeros(1, 3, 2)), ValueError, "of one shape"),
-        (lambda: PointError().update(torch.zeros(2, 2), torch.zeros(2, 2)), ValueError, r"\(B, K, D\), got \(2, 2\)"),
-        (lambda: PointError().update([1.0], torch.zeros(1, 1, 1)), TypeError, "prediction to be a tensor, got list"),
+        (lambda: point_error(torch.zeros(1, 2, 2), torch.zeros(1, 3, 2)), ValueError, "of one shape"),
+        (lambda: point_error(torch.zeros(2, 2), torch.zeros(2, 2)), ValueError, r"\(N, K, D\), got \(2, 2\)"),
+        (lambda: point_error([1.0], torch.zeros(1, 1, 1)), TypeError, "prediction to be a tensor, got list"),
         (
-            lambda: MeanAbsoluteError().update(torch.zeros(1, 1, 1), torch.full((1, 1, 1), math.inf)),
+            lambda: absolute_error(torch.zeros(1, 1, 1), torch.full((1, 1, 1), math.inf)),
             ValueError,
             "got 1 infinite values, the first at",
         ),
-        (lambda: PointError(points=0), ValueError, "PointError: expected points >= 1, got 0"),
+        (lambda: Measure(point_error, columns=0), ValueError, "Measure of point_error: expected columns >= 1, got 0"),
         (
-            lambda: PointError(points=3).update(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2)),
+            lambda: Measure(partial(point_error), columns=3).update(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2)),
             ValueError,
-            "expected 3 points, got 2",
+            r"Measure of point_error: expected 3 columns, got shape \(1, 2\). Set columns.",
         ),
-        (lambda: FailureRate(0.0), ValueError, "threshold > 0 and finite, got 0.0"),
         (
-            lambda: FailureRate().update(torch.zeros(2, 1, 2), torch.zeros(2, 1, 2), torch.ones(3)),
+            lambda: failure(torch.zeros(1, 1, 2), torch.zeros(1, 1, 2), 1.0, threshold=0.0),
+            ValueError,
+            "threshold > 0 and finite, got 0.0",
+        ),
+        (
+            lambda: failure(torch.zeros(2, 1, 2), torch.zeros(2, 1, 2), torch.ones(3)),
             ValueError,
             r"a number or \(2,\), got shape \(3,\)",
         ),
         (
-            lambda: FailureRate().update(torch.zeros(2, 1, 2), torch.zeros(2, 1, 2), torch.tensor([1.0, -4.0])),
+            lambda: failure(torch.zeros(2, 1, 2), torch.zeros(2, 1, 2), torch.tensor([1.0, -4.0])),
             ValueError,
-            "got 1 that are not, the first -4.0",
+            "got 1 of 2 that are not, the first -4.0",
         ),
     ],
 )

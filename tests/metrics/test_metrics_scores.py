@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from predictions import NAN, PROPER, drawn, radial
 from scipy import stats
 
-from steadfit.metrics import NegativeLogLikelihood, energy_score, expected_error, negative_log_likelihood
+from steadfit.metrics import Measure, energy_score, expected_error, negative_log_likelihood
 from steadfit.metrics.scores import _draws, _pair_distance
 from steadfit.penalties import Absolute, Charbonnier, Huber, Squared, Tukey
 
@@ -50,20 +51,19 @@ def test_missing_labels_and_the_metric_over_batches_and_ranks():
     target[4, 1, 0], target[:, 2] = NAN, NAN
     found = negative_log_likelihood(mean, root, target, Huber(1.0))
     assert int(found.isnan().sum()) == 31
-    left, right = NegativeLogLikelihood(Huber(1.0)), NegativeLogLikelihood(Huber(1.0))
+    formula = partial(negative_log_likelihood, penalty=Huber(1.0))
+    left, right = Measure(formula), Measure(formula)
     left.update(mean[:11], root[:11], target[:11])
     right.update(mean[11:], root[11:], target[11:])
     left.merge_state(right)
     assert float(left.compute()) == pytest.approx(float(found.nanmean()), rel=1e-12)
-    points = NegativeLogLikelihood(Huber(1.0), per_point=3)
+    points = Measure(formula, columns=3)
     points.update(mean, root, target)
     torch.testing.assert_close(points.compute(), found.nanmean(0), rtol=1e-12, atol=0, equal_nan=True)
-    with pytest.raises(ValueError, match="NegativeLogLikelihood: expected 3 points, got 2"):
+    with pytest.raises(ValueError, match="Measure of negative_log_likelihood: expected 3 columns, got"):
         points.update(mean[:, :2], root[:, :2], target[:, :2])
-    with pytest.raises(ValueError, match="NegativeLogLikelihood: expected per_point >= 1, got 0"):
-        NegativeLogLikelihood(Huber(1.0), per_point=0)
     with pytest.raises(ValueError, match="Tukey: expected a penalty"):
-        NegativeLogLikelihood(Tukey())
+        negative_log_likelihood(mean, root, target, Tukey())
 
 
 def test_crps_of_the_gaussian_and_the_laplacian_by_their_closed_forms():

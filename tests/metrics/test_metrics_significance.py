@@ -27,6 +27,50 @@ def test_small_samples_equal_the_enumeration(n):
     assert wilcoxon(a, b) == pytest.approx(enumerated(a - b), abs=1e-12)
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 6, 7, 12])
+def test_ties_in_small_samples_equal_the_enumeration(n):
+    rng = np.random.default_rng(n)
+    assert wilcoxon(np.ones(n), np.zeros(n)) == 2 / 2**n  # all equal: .0625 for five, which the normal puts at .025
+    for _ in range(20):
+        difference = rng.integers(-3, 4, size=n).astype(float)
+        difference[difference == 0] = 1.0
+        assert wilcoxon(difference, np.zeros(n)) == pytest.approx(min(1.0, enumerated(difference)), abs=1e-12)
+
+
+def test_ties_in_larger_samples_approach_the_normal():
+    rng = np.random.default_rng(0)
+    difference = rng.integers(1, 6, size=50) * rng.choice([-1.0, 1.0], size=50)
+    normal = stats.wilcoxon(difference, method="approx").pvalue
+    assert wilcoxon(difference, np.zeros(50)) == pytest.approx(
+        normal, abs=0.01
+    )  # no continuity correction there: 1/50 of a deviation
+
+
+def test_a_failed_prediction_never_helps():
+    """inf ranks behind every number: the more failures, the better the other method looks."""
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.exponential(size=(2, 60))
+    before = compare_errors({"ours": ours, "theirs": theirs}, reference="ours")[0]
+    for count in (1, 10, 40):
+        failed = theirs.copy()
+        failed[np.argsort(-theirs)[:count]] = np.inf  # on the hard images
+        row = compare_errors({"ours": ours, "theirs": failed}, reference="ours")[0]
+        assert row.rank_biserial > before.rank_biserial
+        assert (row.images, row.dropped, row.mean) == (60, 0, np.inf)
+        assert compare_errors({"theirs": failed, "ours": ours})[0].reference == "ours"
+        before = row
+    assert row.stars == "***"
+    assert row.median_difference == np.inf
+
+
+def test_failures_of_both_are_ties_and_the_fewest_are_best():
+    a, b = np.array([np.inf, 1.0, 2.0, 3.0]), np.array([np.inf, 2.0, 3.0, 4.0])
+    assert wilcoxon(a, b) == wilcoxon(a[1:], b[1:])
+    worse = np.array([np.inf, np.inf, 0.0, 0.0])
+    assert best_stars({"worse": worse, "a": a, "b": b})[0] == "a"
+    assert best_stars({"x": [np.inf, np.inf], "y": [np.inf, np.inf]})[0] == "x"
+
+
 @pytest.mark.parametrize("n", [20, 50, 51, 500])
 def test_equals_scipy_and_does_not_depend_on_the_order(n):
     rng = np.random.default_rng(n)
@@ -132,7 +176,7 @@ def test_equal_methods_have_no_effect():
     [
         (lambda: wilcoxon([1.0], [1.0, 2.0]), r"one length, got shapes \(1,\) and \(2,\)"),
         (lambda: wilcoxon([np.nan], [1.0]), "at least one pair, got none in 1 rows"),
-        (lambda: wilcoxon([np.inf], [1.0]), "finite errors, got 1 infinite"),
+        (lambda: wilcoxon([-np.inf], [1.0]), "errors above -inf, got 1 of -inf"),
         (lambda: holm([0.1, np.nan]), r"in \[0, 1\], got nan at 1"),
         (lambda: holm([[0.1]]), r"shape \(m,\), got \(1, 1\)"),
         (lambda: compare_errors({}), "at least one method, got none"),

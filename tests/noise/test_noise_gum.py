@@ -8,7 +8,7 @@ import warnings
 import pytest
 import torch
 
-from steadfit.noise import GaussianUniformNoise, State
+from steadfit.noise import Chunk, GaussianUniformNoise, State, refit
 from steadfit.noise.gum import from_groups, to_groups
 
 NAN = math.nan
@@ -24,8 +24,8 @@ def zeros(target: torch.Tensor) -> torch.Tensor:
     return torch.zeros(len(target), target[0].numel(), dtype=target.dtype)
 
 
-def refit(noise: GaussianUniformNoise, target: torch.Tensor) -> State:
-    return noise.refit(zeros(target), target, noise.initial_state(*target.shape[1:]))
+def refitted(noise: GaussianUniformNoise, target: torch.Tensor) -> State:
+    return refit(noise, [Chunk(zeros(target), target)], noise.initial_state(*target.shape[1:]))
 
 
 def spoiled() -> torch.Tensor:
@@ -54,7 +54,7 @@ def test_groups() -> None:
 @pytest.mark.parametrize("unit", UNITS)
 def test_which_labels_are_flagged(unit: str) -> None:
     noise, target = GaussianUniformNoise(unit=unit), spoiled()
-    state = refit(noise, target)
+    state = refitted(noise, target)
     outlier = noise.is_outlier(zeros(target), target, state)
     trust = noise.trust(zeros(target), target, state)
     assert ((trust >= 0) & (trust <= 1)).all()
@@ -77,7 +77,7 @@ def test_only_the_coordinate_unit_splits_a_point() -> None:
     row = int((target[160:240, 2, 1].abs() > 20).nonzero()[0]) + 160
     for unit, x_weight in (("sample", 0.0), ("point", 0.0), ("coordinate", 1.0)):
         noise = GaussianUniformNoise(unit=unit)
-        weight = noise.weight(zeros(target), target, refit(noise, target))
+        weight = noise.weight(zeros(target), target, refitted(noise, target))
         assert weight.shape == target.shape
         assert weight[row, 2, 1] < 1e-6
         assert abs(float(weight[row, 2, 0]) - x_weight) < 0.05
@@ -91,7 +91,7 @@ def test_missing_labels(unit: str) -> None:
     target[301] = NAN
     target[302, 1, 0] = NAN
     noise = GaussianUniformNoise(unit=unit)
-    state = refit(noise, target)
+    state = refitted(noise, target)
     assert all(value.isfinite().all() for value in state.values())
     trust, outlier = (f(zeros(target), target, state) for f in (noise.trust, noise.is_outlier))
     assert trust[300].isnan().tolist() == [True, False, False]
@@ -117,7 +117,7 @@ def test_a_sample_is_judged_by_what_is_annotated() -> None:
     target[5, 2] = torch.tensor([40.0, -40.0])
     target[400, :2] = NAN
     noise = GaussianUniformNoise(unit="sample")
-    trust = noise.trust(zeros(target), target, refit(noise, target))
+    trust = noise.trust(zeros(target), target, refitted(noise, target))
     assert trust[5, 2] < 0.01
     assert trust[400, 2] > 0.9
 
@@ -145,6 +145,7 @@ def test_the_posterior_by_hand() -> None:
         "inlier_share": torch.tensor([0.8]),
         "covariance": torch.tensor([[[0.5]]]),
         "box": torch.tensor([[20.0]]),
+        "unit": torch.tensor([[20.0]]),
         "informative": torch.tensor([[True]]),
     }
     target = torch.tensor([[[0.0]], [[1.0]], [[3.0]]], dtype=torch.float64)
@@ -158,7 +159,7 @@ def test_the_posterior_by_hand() -> None:
 
 def test_inflation_does_not_touch_the_estimate() -> None:
     target = spoiled()
-    states = [refit(GaussianUniformNoise(inflation=factor), target) for factor in (1.0, 3.0)]
+    states = [refitted(GaussianUniformNoise(inflation=factor), target) for factor in (1.0, 3.0)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
@@ -183,7 +184,7 @@ def test_em_that_gives_up_lands_at_the_floor(unit: str, floor: float) -> None:
     """A volume so small that the uniform explains every residual better: everything is an outlier."""
     noise = GaussianUniformNoise(unit=unit, volume=1e-12, min_inlier_share=floor)
     target = clean(points=1)
-    state = refit(noise, target)
+    state = refitted(noise, target)
     assert noise.collapsed(state)
     assert (noise.weight(zeros(target), target, state) == 1).all()
     assert noise.is_outlier(zeros(target), target, state).all()
@@ -199,7 +200,7 @@ def test_refit_changes_nothing_in_place() -> None:
     state = noise.initial_state(3, 2)
     before = {name: value.clone() for name, value in state.items()}
     copy = target.clone()
-    found = noise.refit(zeros(target), target, state)
+    found = refit(noise, [Chunk(zeros(target), target)], state)
     assert all(torch.equal(state[name], before[name]) for name in before)
     assert torch.equal(target, copy)
     assert {name: (value.dtype, value.shape) for name, value in found.items()} == {
@@ -211,7 +212,7 @@ def test_degenerate_residuals() -> None:
     for target in (torch.zeros(20, 2, 2), torch.full((20, 2, 2), NAN), clean(n=1, points=2), clean(n=2, points=2)):
         noise = GaussianUniformNoise(unit="sample")
         with _quiet():
-            state = refit(noise, target)
+            state = refitted(noise, target)
         weight = noise.weight(zeros(target), target, state)
         assert weight.isfinite().all()
         trust = noise.trust(zeros(target), target, state)
@@ -221,7 +222,7 @@ def test_degenerate_residuals() -> None:
 def test_the_dtype_of_the_labels_is_kept() -> None:
     target = spoiled().double()
     noise = GaussianUniformNoise()
-    state = refit(noise, target)
+    state = refitted(noise, target)
     assert noise.trust(zeros(target), target, state).dtype == torch.float64
     assert noise.weight(zeros(target), target, state).dtype == torch.float64
     assert state["covariance"].dtype == torch.float32  # as the state was

@@ -11,7 +11,18 @@ import pytest
 import torch
 
 from steadfit.core.penalties import Cauchy, Penalty
-from steadfit.noise import L1, L2, NOISE_MODELS, HuberNoise, NoiseModel, PenaltyNoise, State, TukeyNoise
+from steadfit.noise import (
+    L1,
+    L2,
+    NOISE_MODELS,
+    Chunk,
+    HuberNoise,
+    NoiseModel,
+    PenaltyNoise,
+    State,
+    TukeyNoise,
+    refit,
+)
 from steadfit.noise.base import masked_sum, penalized, residual_of, robust_scale
 
 NAN = math.nan
@@ -135,18 +146,24 @@ def test_trust_is_that_of_the_worst_coordinate() -> None:
     torch.testing.assert_close(wide, torch.tensor([[2 / 3, 1.0]], dtype=torch.float64))
 
 
-def test_the_cut_is_the_threshold_of_huber_and_tukey() -> None:
-    assert HuberNoise(delta=1.345).cut == 1.345
+def test_the_cut_is_tukey_s_threshold_and_an_option_of_the_others() -> None:
     assert TukeyNoise(c=3.0).cut == 3.0
     assert dataclasses.replace(TukeyNoise(c=3.0), warmup="l2") == TukeyNoise(c=3.0, warmup="l2")
     with pytest.raises(TypeError):
-        HuberNoise(cut=3.0)  # type: ignore[call-arg]
-    assert L1(cut=3.0).cut == 3.0
-    target = label(2.0, 1.0)
-    assert HuberNoise(delta=1.345).is_outlier(zeros(target), target, unit_state(L1(), 1, 1)).tolist() == [
-        [True],
-        [False],
-    ]
+        TukeyNoise(cut=3.0)  # type: ignore[call-arg]
+    assert L1(cut=3.0).cut == HuberNoise(cut=3.0).cut == 3.0
+    assert HuberNoise().cut == HuberNoise().delta == C
+
+
+def test_a_small_knee_does_not_make_right_labels_suspects() -> None:
+    """1.345 is the usual knee; of Gaussian residuals 18 % lie beyond it, and 3 in a million beyond the cut."""
+    target = torch.randn(2000, 1, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    usual, state = HuberNoise(delta=1.345), unit_state(L1(), 1, 1)
+    assert not usual.is_outlier(zeros(target), target, state).any()
+    assert usual.error_rate(zeros(target), target, state) == 0.0
+    tight = HuberNoise(delta=1.345, cut=1.345).is_outlier(zeros(target), target, state)
+    assert torch.equal(tight, target[..., 0].abs() > 1.345)
+    assert 0.15 < float(tight.double().mean()) < 0.21  # .1786, six deviations of the mean of 2000
 
 
 @pytest.mark.parametrize("build", [lambda: HuberNoise(delta=0.0), lambda: TukeyNoise(c=-1.0), lambda: L1(cut=math.inf)])
@@ -161,7 +178,7 @@ def test_refit_gives_a_new_state_and_changes_nothing(model: type[PenaltyNoise]) 
     target = torch.tensor([[[1.0, 10.0]], [[2.0, 20.0]], [[4.0, NAN]], [[8.0, 40.0]]])
     state, output = noise.initial_state(1, 2), torch.zeros(4, 2)
     before = target.clone()
-    found = noise.refit(output, target, state)
+    found = refit(noise, [Chunk(output, target)], state)
     assert found is not state
     assert state["scale"].tolist() == [[1.0, 1.0]]
     assert torch.equal(target.nan_to_num(), before.nan_to_num())
@@ -173,7 +190,7 @@ def test_l2_needs_no_refit_and_has_no_state() -> None:
     noise, target = L2(), label(1.0, 2.0)
     assert noise.initial_state(3, 2) == {}
     state: State = {}
-    assert noise.refit(zeros(target), target, state) == {}
+    assert refit(noise, [Chunk(zeros(target), target)], state) == {}
     assert noise.weight(zeros(target), target, {}) is None
     assert not noise.collapsed({})
     assert not noise.needs_refit
@@ -186,7 +203,7 @@ def test_dtypes_are_kept() -> None:
             state = {name: value.to(dtype) for name, value in noise.initial_state(1, 1).items()}
             assert noise.loss(zeros(target), target, state).dtype == dtype
             assert noise.trust(zeros(target), target, state).dtype == dtype
-            found = noise.refit(zeros(target), target, state)
+            found = refit(noise, [Chunk(zeros(target), target)], state)
             assert all(value.dtype == dtype for value in found.values())
 
 
@@ -228,7 +245,7 @@ def test_a_model_of_ones_own() -> None:
     torch.testing.assert_close(loss, label(0.0, math.log(2.0) / 2, math.log(101.0) / 2)[..., 0])
     torch.testing.assert_close(noise.trust(zeros(target), target, state), label(1.0, 0.5, 1 / 101)[..., 0])
     assert noise.is_outlier(zeros(target), target, state).tolist() == [[False], [False], [True]]
-    torch.testing.assert_close(noise.refit(zeros(target), target, state)["scale"], torch.tensor([[2.9652]]))
+    torch.testing.assert_close(refit(noise, [Chunk(zeros(target), target)], state)["scale"], torch.tensor([[2.9652]]))
 
 
 def test_shapes_must_agree() -> None:

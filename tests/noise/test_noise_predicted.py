@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from steadfit.losses import EllipticalLoss
-from steadfit.noise import NOISE_MODELS, LabelNoise, PredictedMixtureNoise, PredictedNoise
+from steadfit.noise import NOISE_MODELS, Chunk, LabelNoise, PredictedMixtureNoise, PredictedNoise, refit
 from steadfit.penalties import Absolute, Charbonnier, Huber, Penalty, Squared, Tukey
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -89,7 +89,7 @@ def mixture_data(wrong_share: float, n: int = 4000) -> tuple[Tensor, Tensor]:
 def test_the_error_rate_is_found(share: float) -> None:
     noise, (target, wrong) = PredictedMixtureNoise(Squared()), mixture_data(share)
     output = standard(len(target), points=2)
-    state = noise.refit(output, target, noise.initial_state(2, 2))
+    state = refit(noise, [Chunk(output, target)], noise.initial_state(2, 2))
     assert noise.error_rate(output, target, state) == pytest.approx(float(wrong.double().mean()), abs=0.02)
     suspect = noise.is_outlier(output, target, state)
     far = wrong & (target.norm(dim=-1) > 6)
@@ -103,7 +103,7 @@ def test_the_share_is_the_maximum_of_the_likelihood() -> None:
     """A grid over pi of sum log(pi p + (1 - pi) u), the densities written out."""
     noise, (target, _) = PredictedMixtureNoise(Squared()), mixture_data(0.3, n=500)
     output = standard(500, points=2)
-    state = noise.refit(output, target, noise.initial_state(2, 2))
+    state = refit(noise, [Chunk(output, target)], noise.initial_state(2, 2))
     grid = torch.linspace(0.01, 0.999, 4001)
     for k in range(2):
         p = torch.exp(-target[:, k].square().sum(-1) / 2) / (2 * math.pi)
@@ -122,7 +122,7 @@ def test_inflation_trusts_more() -> None:
     trust = []
     for inflation in (1.0, 1.5, 4.0):
         noise = PredictedMixtureNoise(Squared(), inflation=inflation)
-        state = noise.refit(output, target, noise.initial_state(2, 2))
+        state = refit(noise, [Chunk(output, target)], noise.initial_state(2, 2))
         trust.append(noise.trust(output, target, state)[target.norm(dim=-1) > 3])
     assert bool((trust[0] <= trust[1] + 1e-12).all())
     assert bool((trust[1] <= trust[2] + 1e-12).all())
@@ -135,7 +135,7 @@ def test_degenerate_labels_have_an_answer() -> None:
     target[:, 1] = 2.0  # all equal
     target[0, 2] = 1e6  # one gross outlier
     output = standard(6, points=3)
-    state = noise.refit(output, target, noise.initial_state(3, 2))
+    state = refit(noise, [Chunk(output, target)], noise.initial_state(3, 2))
     assert all(value.isfinite().all() for value in state.values())
     trust = noise.trust(output, target, state)
     assert trust[:, 0].isnan().all()
@@ -148,7 +148,7 @@ def test_nothing_but_outliers_collapses() -> None:
     """Labels nowhere near their predictions: pi falls to its floor, and the model says so."""
     noise, target = PredictedMixtureNoise(Squared()), 30 + torch.rand(200, 1, 2)
     output = standard(200)
-    state = noise.refit(output, target, noise.initial_state(1, 2))
+    state = refit(noise, [Chunk(output, target)], noise.initial_state(1, 2))
     assert float(state["inlier_share"]) == pytest.approx(noise.min_inlier_share)
     assert noise.collapsed(state)
     torch.testing.assert_close(noise.weight(output, target, state), torch.ones(200, 1, 2))

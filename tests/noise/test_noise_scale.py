@@ -14,6 +14,7 @@ from steadfit.noise import (
     L1,
     L2,
     NOISE_MODELS,
+    Chunk,
     GaussianUniformNoise,
     HuberNoise,
     LabelNoise,
@@ -21,6 +22,7 @@ from steadfit.noise import (
     PredictedNoise,
     State,
     TukeyNoise,
+    refit,
 )
 from steadfit.noise.base import SCALES, robust_scale, spread
 
@@ -208,7 +210,7 @@ def test_a_refit_takes_the_place_of_the_average_which_goes_on_from_there() -> No
     noise = TukeyNoise(scale="running")
     state = noise.observe(*draw(0), state_of(noise))
     whole = draw(1, n=500, missing=0.0)
-    refitted = noise.refit(*whole, state)
+    refitted = refit(noise, [Chunk(*whole)], state)
     wanted = robust_scale(whole[1] - whole[0].view(-1, K, D))
     assert torch.equal(refitted["scale"], wanted)
     assert torch.equal(refitted["batches"], state["batches"])

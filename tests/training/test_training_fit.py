@@ -24,7 +24,8 @@ from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.errors import ConfigError, RunError
 from steadfit.noise import NOISE_MODELS, PenaltyNoise
 from steadfit.training import PROTOCOLS, Settings, fit, load
-from steadfit.training.fit import Splits, build_module, train
+from steadfit.training.fit import Splits, build_module, input_scaling, train
+from steadfit.training.trainer import some_rows
 
 SMALL = Settings(epochs=2, batch_size=16)
 FACES = Settings(epochs=2, batch_size=8, size=16)
@@ -83,6 +84,33 @@ def test_workers_do_not_change_a_network_with_dropout(table: Annotations, tmp_pa
         settings = dataclasses.replace(SMALL, workers=workers, network="mine")
         go(table, tmp_path / str(workers), settings, network=network)
     assert weights(tmp_path / "0") == weights(tmp_path / "1")
+
+
+@pytest.mark.parametrize("period", [2, 24])
+def test_inputs_are_scaled_by_all_rows_of_a_table(tmp_path: Path, period: int) -> None:
+    """A table with a period, such as one row per hour: every n-th row would show one of its values only."""
+    count = 2000 * period
+    hour = np.arange(count) % period
+    frame = pd.DataFrame({"hour": hour, "other": np.arange(count), "age": hour * 1.0, "split": "train"})
+    frame.loc[count] = [0, count, 0.0, "val"]
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    table = load_annotations(tmp_path / "table.csv", Schema(targets=("age",)), need_splits=("train", "val"))
+    found = input_scaling(Splits.of(table, SMALL).train)
+    np.testing.assert_allclose(found.mean, [hour.mean(), (count - 1) / 2], rtol=1e-6)  # float32
+    np.testing.assert_allclose(found.deviation, [hour.std(ddof=1), np.arange(count).std(ddof=1)], rtol=1e-6)
+
+
+def test_images_are_scaled_by_a_random_choice() -> None:
+    """The same for the same seed, of different rows, with every remainder of every small period among them."""
+    rows = np.array(some_rows(48_000, seed=3))
+    assert rows.tolist() == some_rows(48_000, seed=3)
+    assert rows.tolist() != some_rows(48_000, seed=4)
+    assert len(set(rows.tolist())) == len(rows) == 2000
+    assert (np.diff(rows) > 0).all()
+    for period in (2, 7, 24):
+        counts = np.bincount(rows % period, minlength=period)
+        assert counts.min() > 0.5 * 2000 / period  # 83 +- 9 for 24: far beyond five deviations
+    assert some_rows(2000, seed=0) == list(range(2000))
 
 
 def test_the_callers_random_numbers_are_untouched(table: Annotations, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_predictions_come_from_the_averaged_weights(faces: Annotations, module: 
 
 
 def test_targets_go_there_and_back(module: RegressionModule) -> None:
-    target = torch.rand(5, 7, 2) * 16
+    target = torch.rand(5, 7, 2, dtype=torch.float64) * 16
     back = module.regressor.destandardize(module.regressor.standardize(target))
     torch.testing.assert_close(back, target, rtol=1e-5, atol=1e-4)
 

@@ -20,7 +20,7 @@ from steadfit.lightning import LabelNoise, RefitNoise
 from steadfit.noise import L1, NOISE_MODELS, GaussianUniformNoise, HuberNoise, NoiseModel, PenaltyNoise, TukeyNoise
 from steadfit.noise.base import robust_scale
 from steadfit.training import Settings, fit
-from steadfit.training.run import MODEL
+from steadfit.training.run_files import MODEL
 from steadfit.training.settings import SCALED, WARMED
 
 pytestmark = [  # notices of Lightning and its dependencies about the trainers that these tests make themselves

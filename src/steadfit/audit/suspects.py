@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from steadfit._checks import one_of
-from steadfit.data.files import atomic_path
+from steadfit.data.files import write_csv
 
 AXES = ("x", "y", "z")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
@@ -120,8 +120,7 @@ def write_suspects(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.Data
     guarded = listed.copy()
     for name in _text_columns(guarded):
         guarded[name] = [_guard(cell) for cell in guarded[name]]
-    with atomic_path(path) as temporary:
-        guarded.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    write_csv(guarded, path)
     return listed
 
 

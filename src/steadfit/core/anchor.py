@@ -34,7 +34,7 @@ def anchor_loss(
     See :class:`steadfit.losses.AnchorLoss`. Indices must be in 0 ... C - 1; ``term_weight`` broadcasts to (B, C).
     """
     with torch.no_grad():
-        sides = modulators(logits, target, gamma=gamma, margin=margin, anchor=anchor, clamp=clamp)
+        sides = modulators(logits.detach(), target, gamma=gamma, margin=margin, anchor=anchor, clamp=clamp)
     return summed_over_classes(logits, target, *sides, term_weight)
 
 
@@ -66,7 +66,7 @@ def summed_over_classes(
     """The losses of the samples, (B,), of one-hot or soft labels."""
     with torch.no_grad():
         terms = two_sided if target.is_floating_point() else one_hot
-        loss, slope = terms(logits, target, on_target, on_background)
+        loss, slope = terms(logits.detach(), target, on_target, on_background)
         if term_weight is not None:
             loss, slope = loss.mul_(term_weight), slope.mul_(term_weight)
         rows = loss.sum(dim=1)
@@ -102,12 +102,17 @@ def _best(logits: Tensor, target: Tensor, *, wrong: bool) -> tuple[Tensor, Tenso
 
 
 def _soft_best(logits: Tensor, target: Tensor, *, wrong: bool) -> tuple[Tensor, Tensor]:
-    """The highest logit of the classes with p > 1/2, or with p = 0, and in which samples there is none, (B, 1) each."""
-    excluded = mask(torch.ne, target, 0.0) if wrong else mask(torch.le, target, CERTAIN)
+    """The highest logit of the right classes, or of the wrong ones, and in which samples there is none, (B, 1) each.
+
+    Right is p > 1/2. Wrong is p = 0, and p < 1/2 in a sample without such a class: smoothed labels have none.
+    """
     without = mask(torch.le, target.amax(dim=1, keepdim=True), CERTAIN)
-    if wrong:
-        without = torch.maximum(without, mask(torch.gt, target.amin(dim=1, keepdim=True), 0.0))
-    return highest(logits, excluded, dim=1), without
+    if not wrong:
+        return highest(logits, mask(torch.le, target, CERTAIN), dim=1), without
+    lowest = target.amin(dim=1, keepdim=True)
+    bound = torch.full_like(lowest, torch.finfo(target.dtype).tiny).masked_fill(lowest > 0, CERTAIN)
+    without = torch.maximum(without, mask(torch.ge, lowest, bound))
+    return highest(logits, mask(torch.ge, target, bound.expand_as(target)), dim=1), without
 
 
 def highest(logits: Tensor, excluded: Tensor, dim: int | tuple[int, ...]) -> Tensor:

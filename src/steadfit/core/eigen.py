@@ -115,7 +115,10 @@ def combine(vectors: Components, weights: Components) -> Tensor:
 
 
 def decompose(v: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Eigenvalues (..., d) in no particular order and frames (..., d, d), whose rows are the eigenvectors."""
+    """Eigenvalues (..., d) in no particular order and frames (..., d, d), whose rows are the eigenvectors.
+
+    NaN for a v with a NaN, in the eigenvalues at least, and in its row alone.
+    """
     if dim == 1:
         return v, torch.ones_like(v).unsqueeze(-1)
     if dim == 2:
@@ -127,7 +130,7 @@ def decompose(v: Tensor, dim: int) -> tuple[Tensor, Tensor]:
         values, frame = space(v.unbind(-1))
         return values.movedim(0, -1), square(torch.cat(frame), 3)
     size = v.abs().amax(dim=-1, keepdim=True) + torch.finfo(v.dtype).tiny  # so that no square overflows
-    values, columns = torch.linalg.eigh(matrix_of(v / size, dim))
+    values, columns = torch.linalg.eigh(matrix_of((v / size).nan_to_num(nan=0.0), dim))  # which raises for NaN
     return values * size, columns.mT
 
 

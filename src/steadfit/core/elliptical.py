@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steadfit.core.penalties import Penalty
+from steadfit.core.penalty import Penalty
 
 LOCATIONS = ("nu", "mu")
 CLOSED = 3
@@ -124,15 +124,18 @@ class _LogProb(torch.autograd.Function):
     backward pass starts from the inputs again: that is faster than the graph of the parts, and can be differentiated.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(
-        ctx: Any, value: Tensor, location: Tensor, root: Tensor, penalty: Penalty, kind: str, with_det: bool
-    ) -> Tensor:
-        ctx.save_for_backward(value, location, root)
-        ctx.penalty, ctx.kind, ctx.with_det = penalty, kind, with_det
+    def forward(value: Tensor, location: Tensor, root: Tensor, penalty: Penalty, kind: str, with_det: bool) -> Tensor:
         rows = _rows(root)
         energy = penalty.rho(_length(*_residual(value, location, rows, kind)[1])) + penalty.log_normalizer(len(rows))
         return _log_pivots(_eliminate(rows)) - energy if with_det else -energy
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], _: Tensor) -> None:
+        *tensors, ctx.penalty, ctx.kind, ctx.with_det = inputs
+        ctx.save_for_backward(*tensors)
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:

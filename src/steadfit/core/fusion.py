@@ -12,7 +12,7 @@ from torch import Tensor
 from steadfit import _checks
 from steadfit.core import joint_mode
 from steadfit.core.elliptical import LOCATIONS
-from steadfit.core.penalties import Penalty
+from steadfit.core.penalty import Penalty
 from steadfit.errors import ConvergenceWarning
 
 
@@ -50,7 +50,8 @@ def fuse(
             A (y - mu), in the unit of y. "mu" is exact where coordinates are large beside their precision.
         root: (V, ..., D, D), A_v, symmetric positive definite, in 1/unit of y. NaN anywhere in a view's nu or root
             means that the view is missing there: it takes no part.
-        penalty: what the densities have in common. Convex with any views: Squared, Absolute, Huber, Charbonnier.
+        penalty: what the densities have in common. A convex one has one minimum, or several of one value, whatever the
+            views: Squared, Absolute, Huber, Charbonnier, Barron from alpha = 1 on, and what declares itself ``convex``.
         weight: (V, ...), >= 0, multiplies each view's rho; 2 is the view twice, 0 is no view.
         resolution: the smallest residual, in standardised units, at which the infinite weight of
             :class:`~steadfit.penalties.Absolute` at 0 is taken for the precision: w <= 1/resolution. 1 bounds every

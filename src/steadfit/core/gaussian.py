@@ -11,9 +11,11 @@ import math
 import torch
 from torch import Tensor
 
-LOG_2PI = math.log(2 * math.pi)
-SMALLEST_DEVIATION = 1e-8
+from steadfit.core.factor import LOG_2PI, positive_part, regular_factor, standard_normal
+from steadfit.core.marginal import log_marginal
+
 LARGEST_FLOOR = 0.03
+POWERS = (2.0, 1.5, 1.0, 0.75, 0.5)
 
 
 def second_moment(value: Tensor, weight: Tensor, observed: Tensor | None, kind: str, unit: Tensor) -> Tensor:
@@ -36,9 +38,19 @@ def second_moment(value: Tensor, weight: Tensor, observed: Tensor | None, kind: 
     moment = (value * value * w).sum(dim=1)  # (G, D)
     total = (w.expand_as(value) if observed is None else w * observed).sum(dim=1)
     if kind == "isotropic":
-        pooled = (moment * unit**2).sum(dim=1, keepdim=True) / _nonzero(total.sum(dim=1, keepdim=True))
-        return torch.diag_embed(pooled / unit**2)
+        square = relative(unit) ** 2
+        pooled = (moment * square).sum(dim=1, keepdim=True) / _nonzero(total.sum(dim=1, keepdim=True))
+        return torch.diag_embed(pooled / square)
     return torch.diag_embed(moment / _nonzero(total))
+
+
+def relative(unit: Tensor) -> Tensor:
+    """The units of a group (G, D) over a power of two, the largest then in [1/2, 1), so that squares stay finite.
+
+    Dividing by a power of two is exact. A unit below 2^-50 of the largest counts as that.
+    """
+    exponent = torch.frexp(unit.amax(dim=1, keepdim=True)).exponent
+    return torch.ldexp(unit, -exponent).clamp(min=2.0**-50)
 
 
 def _nonzero(total: Tensor) -> Tensor:
@@ -57,50 +69,31 @@ def log_density(value: Tensor, covariance: Tensor, observed: Tensor | None) -> T
     """log Normal(v; 0, Sigma) over the observed coordinates, (G, N); 0 where nothing is observed."""
     if observed is None:
         factor, deviation = regular_factor(covariance)
-        return _standard(value / deviation.unsqueeze(1), factor, deviation.log().sum(dim=-1).unsqueeze(1))
-    pattern, which = torch.unique(observed.flatten(0, 1), dim=0, return_inverse=True)  # (P, D), (G N)
-    keep = pattern[:, None, :, None] & pattern[:, None, None, :]
-    missing = torch.diag_embed((~pattern).to(value.dtype)).unsqueeze(1)
-    marginal = torch.where(keep, covariance.unsqueeze(0), missing)  # (P, G, D, D): identity where missing
-    factor, deviation = regular_factor(marginal)
-    group = torch.arange(value.shape[0], device=value.device).repeat_interleave(value.shape[1])
-    judged = torch.where(observed, value, 0.0)  # a coordinate may be annotated and yet left out of the judgement
-    rows = judged.flatten(0, 1).unsqueeze(1) / deviation[which, group].unsqueeze(1)  # (G N, 1, D)
-    constant = (LOG_2PI * (~pattern).sum(dim=-1) / 2).to(value.dtype)[which] - deviation.log().sum(-1)[which, group]
-    log = _standard(rows, factor[which, group], torch.zeros_like(rows[:, :, 0])).squeeze(1) + constant
-    return torch.where(observed.any(dim=-1), log.view(value.shape[:2]), 0.0)
+        return standard_normal(value / deviation.unsqueeze(1), factor, deviation.log().sum(dim=-1).unsqueeze(1))
+    return log_marginal(value, covariance, observed)
 
 
-def _standard(value: Tensor, factor: Tensor, log_scale: Tensor) -> Tensor:
-    """log Normal(v; 0, L L^T) - log_scale for batches (B, N, D) and Cholesky factors (B, D, D)."""
-    if value.shape[-1] == 1:
-        z = value / factor
-    elif value.shape[-2] == 1:
-        z = torch.linalg.solve_triangular(factor, value.transpose(-2, -1), upper=False).transpose(-2, -1)
-    else:
-        identity = torch.eye(value.shape[-1], dtype=value.dtype, device=value.device).expand_as(factor)
-        z = value @ torch.linalg.solve_triangular(factor, identity, upper=False).transpose(-2, -1)
-    log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1).unsqueeze(-1)
-    return -0.5 * ((z * z).sum(dim=-1) + value.shape[-1] * LOG_2PI) - log_det - log_scale
+def best_exponential_power(value: Tensor, covariance: Tensor, observed: Tensor | None, near: Tensor) -> Tensor:
+    """The log-likelihood of a group's ``near`` values (G, N) under the best elliptical density c exp(-(d/s)^b), (G,).
 
-
-def regular_factor(covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Cholesky factor of the correlation matrix and the standard deviations, both floored.
-
-    Standard deviations are at least 1e-8 (of a range of 1), so that squares of standardised values stay finite in
-    float32. The correlation matrix gets a ridge of 64 eps, and of sqrt(eps) where that is not enough (rounding can
-    leave a singular matrix indefinite).
+    d² = v^T Sigma^-1 v, b one of 2 (the Gaussian), 1.5, 1 (the elliptical Laplace), 0.75, 0.5, s by maximum likelihood:
+    s^b = b sum d^b / sum D. With missing coordinates d and D are those of what is observed.
     """
-    eps = torch.finfo(covariance.dtype).eps
-    deviation = covariance.diagonal(dim1=-2, dim2=-1).clamp(min=SMALLEST_DEVIATION**2).sqrt()
-    identity = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
-    scaled = covariance / (deviation.unsqueeze(-1) * deviation.unsqueeze(-2))
-    correlation = torch.where(identity.bool(), 1.0, scaled)
-    factor, failed = torch.linalg.cholesky_ex(correlation + 64 * eps * identity)
-    if bool(failed.any()):
-        safe = positive_part(correlation) + math.sqrt(eps) * identity
-        factor = torch.where(failed.bool()[..., None, None], torch.linalg.cholesky_ex(safe)[0], factor)
-    return factor, deviation
+    at_zero = log_density(torch.zeros_like(value), covariance, observed)  # -log|Sigma|/2 - D/2 log(2 pi)
+    square = 2 * (at_zero - log_density(value, covariance, observed)).clamp(min=0)
+    dims = torch.full_like(square, value.shape[-1]) if observed is None else observed.sum(dim=-1).to(value.dtype)
+    dims = dims * near
+    square, base = torch.where(near, square, 0.0), torch.where(near, at_zero + dims / 2 * LOG_2PI, 0.0)
+    total = dims.sum(dim=1)
+    found = []
+    for power in POWERS:
+        moment = power * (square ** (power / 2)).sum(dim=1) / _nonzero(total)
+        seen = dims.clamp(min=1)
+        constant = math.log(power / 2) + torch.lgamma(seen / 2) - seen / 2 * math.log(math.pi)
+        constant = torch.where(dims > 0, constant - torch.lgamma(seen / power), 0.0)
+        scale = moment.clamp(min=torch.finfo(value.dtype).tiny).log() / power
+        found.append((base + constant).sum(dim=1) - total * (scale + 1 / power))
+    return torch.stack(found).amax(dim=0)
 
 
 def definite(moment: Tensor, floor: Tensor) -> Tensor:
@@ -114,13 +107,3 @@ def definite(moment: Tensor, floor: Tensor) -> Tensor:
     correlation = positive_part(moment / (scale.unsqueeze(-1) * scale.unsqueeze(-2)), floor.unsqueeze(-1))
     ratio = deviation / _nonzero(correlation.diagonal(dim1=-2, dim2=-1).sqrt())
     return correlation * (ratio.unsqueeze(-1) * ratio.unsqueeze(-2))
-
-
-def positive_part(matrix: Tensor, floor: Tensor | float = 0.0) -> Tensor:
-    """The nearest matrix in the Frobenius norm with eigenvalues of at least ``floor``."""
-    if matrix.shape[-1] == 1:
-        return torch.clamp(matrix, min=0.0)
-    values, vectors = torch.linalg.eigh(matrix)
-    lower = torch.as_tensor(floor, dtype=matrix.dtype, device=matrix.device)
-    part: Tensor = (vectors * torch.maximum(values, lower).unsqueeze(-2)) @ vectors.transpose(-2, -1)
-    return part

@@ -116,8 +116,10 @@ def decode(heat: Tensor, how: str = "refined", *, smooth: float = 0.0) -> tuple[
     map gives (0, 0). ``quarter``: no shift along an axis where m is at the border or its neighbours are equal.
     ``refined``: values count as exp(-4.5) of the highest at least, where targets end; unless H is negative definite
     each axis is taken alone, and one that isn't concave keeps m; nothing moves more than a pixel from m along an axis.
-    So a map that is nowhere above 0 gives m, and one of fewer than three pixels along a side does, too. The 3 x 3
-    pixels are within three sigmas of a rendered point, and the answer exact, for sigma >= .71 px, at the border 1.18.
+    At the border an axis with a pixel below exp(-4.5) keeps m, and diagonals with one are not looked at: the answer is
+    nowhere worse than argmax's. A map that is nowhere above 0 gives m, and one of fewer than three pixels along a side
+    does, too. The pixels looked at are within three sigmas of a rendered point, and the answer exact, for sigma >= .71
+    px, at the border .98.
 
     References: Newell et al., ECCV 2016 (quarter). Zhang et al., CVPR 2020, "Coordinate Decoding" (refined).
 

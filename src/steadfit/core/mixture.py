@@ -14,9 +14,11 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit.core import gaussian
-from steadfit.core.scale import MAD_TO_SIGMA, nanmedian
+from steadfit.core.em import Residuals, State, Watch, expectation, log_likelihood
+from steadfit.core.scale import MAD_TO_SIGMA, innermost_scale, nanmedian
 from steadfit.errors import ConvergenceWarning
 
+VOLUMES = ("trimmed", "range", "moments")
 COVARIANCES = ("full", "diagonal", "isotropic")
 
 
@@ -38,6 +40,7 @@ class GaussianUniformResult:
     converged: bool
     box: Tensor  # (G, D) sides of the uniform's box; their product is 1/gamma
     informative: Tensor  # (G, D) False where all residuals of the fit were equal: left out of the judgement
+    unit: Tensor  # (G, D) the lengths in which EM computed
 
     @property
     def density(self) -> Tensor:
@@ -62,13 +65,14 @@ class GaussianUniformResult:
             covariance = covariance.unsqueeze(0)
         dtype, grouped = grouped.dtype, grouped.to(torch.promote_types(grouped.dtype, self.box.dtype))
         box = self.box.reshape(-1, self.box.shape[-1]).to(grouped)
-        state = _State(
+        unit = self.unit.reshape(box.shape).to(grouped)
+        state = State(
             share=self.inlier_share.reshape(-1).to(grouped),
-            covariance=covariance.to(grouped) / (box.unsqueeze(-1) * box.unsqueeze(-2)),
-            side=torch.ones_like(box),
+            covariance=covariance.to(grouped) / unit.unsqueeze(-1) / unit.unsqueeze(-2),
+            side=box / unit,
         )
-        data = _Data.scaled(grouped.transpose(0, 1), box, self.informative.reshape(box.shape))
-        responsibility = _expectation(data, state)[0].T.to(dtype)
+        data = Residuals.scaled(grouped.transpose(0, 1), unit, self.informative.reshape(box.shape), box)
+        responsibility = expectation(data, state)[0].T.to(dtype)
         return responsibility.squeeze(1) if single else responsibility
 
 
@@ -83,8 +87,14 @@ class GaussianUniform:
 
     Args:
         covariance: ``"full"``, ``"diagonal"`` or ``"isotropic"`` (one variance for all D coordinates of a group).
-        volume: 1/gamma. ``"range"``: the product of max - min of the residuals, fixed. ``"moments"``: eq. 5, estimated
-            from the responsibilities in every iteration; it flags clean data where D > 1 (21 % at D = 2), and its
+        volume: 1/gamma. ``"trimmed"``: the product of the residuals' trimmed ranges
+            (:func:`~steadfit.core.scale.trimmed_range`), fixed, which gross residuals don't move; a side is at least 4
+            times the innermost residuals' scale. A group is clean, its Gaussian that of all but gross
+            residuals, unless the mixture's log-likelihood of these exceeds that of the best exponential power density
+            (Gaussian to long tails) by 3 + D log n.
+            ``"range"``: the product of max - min, fixed; one gross residual makes it so large that no other is found,
+            and of fewer than 200 clean residuals it flags many. ``"moments"``: eq. 5, estimated from the
+            responsibilities in every iteration; it flags clean data where D > 1 (21 % at D = 2), and its
             pseudo-likelihood may fall. Or a number > 0 in unit^D, the volume in which outliers can lie.
         max_iter: EM iterations at most; reaching it is a :class:`~steadfit.errors.ConvergenceWarning`.
         tol: the estimated distance to the fixed point at which EM stops, in inlier share and relative covariance. In
@@ -93,13 +103,16 @@ class GaussianUniform:
 
     ``fit`` takes residuals ``(N, D)`` or ``(N, G, D)`` in any unit, NaN for missing coordinates, and returns a frozen
     :class:`GaussianUniformResult`. It starts at the normalised median |r| of every coordinate (their quadratic mean
-    where the covariance is isotropic) and pi = 1/2, or, with ``start=`` responsibilities, at an M-step from those
+    where the covariance is isotropic; with ``"trimmed"`` the innermost residuals' scale) and pi = 1/2, or, with
+    ``start=`` responsibilities, at an M-step from those
     (with pi kept in [0.05, 0.95], since pi = 1 is a fixed point of every mixture).
 
     Degenerate cases, all without NaN:
         - All residuals of a coordinate equal (all zero, say), so that its range is 0: the coordinate says nothing and
           is left out of the judgement (not out of Sigma); in a group where that holds for every coordinate all labels
           are inliers and the share is 1 - eps. With a volume given as a number nothing is left out.
+        - ``"trimmed"`` where a fifth of the residuals is 0: the box is the trimmed range alone. With fewer than five
+          residuals it is the range.
         - Sigma singular (a spike of equal residuals, fewer samples than dimensions, proportional coordinates): for the
           Cholesky factorisation a standard deviation is at least 1e-8 of the coordinate's range, and the correlation
           matrix gets a ridge of 64 eps. The Sigma that is returned has neither.
@@ -118,8 +131,11 @@ class GaussianUniform:
         TypeError: residuals that are no floating-point tensor. ValueError: another shape, no sample, infinities; a
         start of another shape or outside [0, 1].
 
-    Numerics: everything is computed in units of each coordinate's range, so scaling a coordinate scales the result
-    and changes nothing else. With a fixed volume the log-likelihood never falls but for rounding; with a full
+    Numerics: everything is computed in units of each coordinate's range (of the trimmed range where a gross value
+    stretches that more than 1,000 times, and with ``"trimmed"``), so scaling a coordinate scales the result and changes
+    nothing else. The covariance must be representable in the residuals' dtype: sizes of 1e±150 in float64, 1e±18 in
+    float32; shares and responsibilities of the fit hold beyond. With a fixed volume the log-likelihood never falls but
+    for rounding; with a full
     covariance and missing coordinates it may, since moments of available pairs are not its maximum.
 
     References: Lathuiliere et al., ECCV 2018, eqs 1-6 (eq. 3 corrected: divided by the sum of the responsibilities);
@@ -132,7 +148,7 @@ class GaussianUniform:
     """
 
     covariance: str = "full"
-    volume: str | float = "range"
+    volume: str | float = "trimmed"
     max_iter: int = 2000
     tol: float = 1e-9
     min_inlier_share: float = 0.01
@@ -141,7 +157,7 @@ class GaussianUniform:
         who = "GaussianUniform"
         _checks.one_of(who, "covariance", self.covariance, COVARIANCES)
         if isinstance(self.volume, str):
-            _checks.one_of(who, "volume (if not a number)", self.volume, ("range", "moments"))
+            _checks.one_of(who, "volume (if not a number)", self.volume, VOLUMES)
         else:
             _checks.positive(who, "volume", self.volume)
         if isinstance(self.max_iter, bool) or not isinstance(self.max_iter, int) or self.max_iter < 1:
@@ -155,12 +171,12 @@ class GaussianUniform:
         single = isinstance(residual, Tensor) and residual.dim() == 2
         grouped = _grouped("GaussianUniform", residual, single)
         _check_start(start, residual)
-        data = _Data.of(grouped, known_box=not isinstance(self.volume, str))
+        data = Residuals.of(grouped, self.volume)
         state = self._initial(data, start)
         bounds: list[Tensor] = []
-        watch = _Watch(max(self.tol, 20 * torch.finfo(grouped.dtype).eps if grouped.dtype != torch.float64 else 0))
+        watch = Watch(max(self.tol, 20 * torch.finfo(grouped.dtype).eps if grouped.dtype != torch.float64 else 0))
         for _ in range(self.max_iter):
-            responsibility, bound = _expectation(data, state)
+            responsibility, bound, _ = expectation(data, state)
             bounds.append(bound)
             before, state = state, self._maximization(data, responsibility)
             if watch.settled(before, state):
@@ -173,45 +189,65 @@ class GaussianUniform:
                 ConvergenceWarning,
                 stacklevel=3,  # past the decorator
             )
+        if self.volume == "trimmed":
+            state = self._unless_clean(data, state)
         return self._result(data, state, torch.stack(bounds), watch.done, single)
 
-    def _initial(self, data: _Data, start: Tensor | None) -> _State:
+    def _initial(self, data: Residuals, start: Tensor | None) -> State:
         if start is not None:
             given = start.reshape(data.present.shape[1], data.present.shape[0]).T.to(data.value)
             begun = self._maximization(data, given.masked_fill(~data.present, torch.nan))
             return replace(begun, share=begun.share.clamp(0.05, 0.95))  # pi = 1 is a fixed point of every mixture
         spread = (MAD_TO_SIGMA * nanmedian(data.labelled().abs(), dim=1)).nan_to_num(nan=1.0)  # (G, D)
         spread = torch.where(spread > 0, spread, data.labelled().square().nanmean(dim=1).nan_to_num(nan=1.0).sqrt())
+        if self.volume == "trimmed":
+            inner = innermost_scale(data.labelled().transpose(0, 1)).nan_to_num(nan=1.0)
+            near = data.labelled().clamp(-1, 1).square().nanmean(dim=1).nan_to_num(nan=1.0).sqrt()
+            spread = torch.where(inner > 0, inner, torch.minimum(spread, near))
         if self.covariance == "isotropic":
-            spread = (spread * data.unit).square().mean(dim=1, keepdim=True).sqrt() / data.unit
+            unit = gaussian.relative(data.unit)
+            spread = (spread * unit).square().mean(dim=1, keepdim=True).sqrt() / unit
         share = torch.full_like(spread[:, 0], 0.5)
-        return _State(share=share, covariance=torch.diag_embed(spread**2), side=self._side(data, None, None))
+        return State(share=share, covariance=torch.diag_embed(spread**2), side=self._side(data, None, None))
 
-    def _maximization(self, data: _Data, responsibility: Tensor) -> _State:
+    def _unless_clean(self, data: Residuals, state: State) -> State:
+        """All but gross ones are inliers where the uniform explains them hardly better than a density with a tail."""
+        near = data.near.to(data.value.dtype)
+        clean = self._maximization(data, near)
+        density = gaussian.best_exponential_power(data.value, clean.covariance, data.observed, data.near)
+        count = near.sum(dim=1)
+        gain = log_likelihood(data, state) - density - count * clean.share.log()
+        right = gain < 3 + data.value.shape[2] * count.clamp(min=1).log()
+        return State(
+            share=torch.where(right, clean.share, state.share),
+            covariance=torch.where(right[:, None, None], clean.covariance, state.covariance),
+            side=state.side,
+        )
+
+    def _maximization(self, data: Residuals, responsibility: Tensor) -> State:
         """pi, Sigma (eqs 3 corrected, 4) and, for ``"moments"``, the box (eq. 5), in units of the ranges."""
         inlier = responsibility.nan_to_num(nan=0.0)  # (G, N)
         count = data.present.sum(dim=1)
         share = torch.where(count > 0, inlier.sum(dim=1) / count.clamp(min=1), 1.0)
         share = share.clamp(self.min_inlier_share, 1 - torch.finfo(share.dtype).eps)
         covariance = gaussian.second_moment(data.value, inlier, data.annotated, self.covariance, data.unit)
-        return _State(share=share, covariance=covariance, side=self._side(data, inlier, covariance))
+        return State(share=share, covariance=covariance, side=self._side(data, inlier, covariance))
 
-    def _side(self, data: _Data, inlier: Tensor | None, covariance: Tensor | None) -> Tensor:
+    def _side(self, data: Residuals, inlier: Tensor | None, covariance: Tensor | None) -> Tensor:
         """The box's sides in units of the ranges, (G, D)."""
-        ones = torch.ones_like(data.unit)
         if not isinstance(self.volume, str):
             log_side = (math.log(self.volume) - data.unit.log().sum(dim=1, keepdim=True)) / data.unit.shape[1]
-            return ones * log_side.exp()
-        if self.volume == "range" or inlier is None or covariance is None:
-            return ones
+            return torch.ones_like(data.unit) * log_side.exp()
+        if self.volume != "moments" or inlier is None or covariance is None:
+            return data.side
         variance = gaussian.spread(data.value, torch.where(data.present, 1 - inlier, 0.0), data.annotated)
         floor = covariance.diagonal(dim1=-2, dim2=-1)
-        return torch.where(variance > 0, (12 * torch.maximum(variance, floor)).sqrt(), ones)  # 2 sqrt(3 v)
+        return torch.where(variance > 0, (12 * torch.maximum(variance, floor)).sqrt(), data.side)  # 2 sqrt(3 v)
 
     def _result(
-        self, data: _Data, state: _State, bounds: Tensor, converged: bool, single: bool
+        self, data: Residuals, state: State, bounds: Tensor, converged: bool, single: bool
     ) -> GaussianUniformResult:
-        responsibility, _ = _expectation(data, state)
+        responsibility, _, _ = expectation(data, state)
         box = state.side * data.unit
         unit = data.unit.unsqueeze(-1) * data.unit.unsqueeze(-2)
 
@@ -228,103 +264,8 @@ class GaussianUniform:
             converged=converged,
             box=face(box),
             informative=face(data.informative),
+            unit=face(data.unit),
         )
-
-
-@dataclass(frozen=True)
-class _State:
-    """The parameters, with lengths in units of the residuals' ranges."""
-
-    share: Tensor  # (G,)
-    covariance: Tensor  # (G, D, D)
-    side: Tensor  # (G, D)
-
-
-@dataclass(frozen=True)
-class _Data:
-    """Residuals divided by a unit of length per coordinate, zero where missing."""
-
-    value: Tensor  # (G, N, D)
-    unit: Tensor  # (G, D)
-    informative: Tensor  # (G, D) bool
-    annotated: Tensor | None  # (G, N, D) bool: has a label; None: all have
-    observed: Tensor | None  # (G, N, D) bool: is judged, annotated and informative; None: all are
-    present: Tensor  # (G, N) bool: has an annotated coordinate
-    offset: Tensor  # scalar: what the change of units adds to the log-likelihood
-
-    @classmethod
-    def of(cls, residual: Tensor, *, known_box: bool) -> _Data:
-        """Units: each coordinate's range, or, where the box is known and the range says nothing, its largest size."""
-        value = residual.transpose(0, 1)  # (G, N, D)
-        if known_box:
-            unit = value.nan_to_num(nan=0.0).abs().amax(dim=1)
-            informative = torch.ones_like(unit, dtype=torch.bool)
-        else:
-            highest = value.nan_to_num(nan=-math.inf).amax(dim=1)
-            lowest = value.nan_to_num(nan=math.inf).amin(dim=1)
-            unit = highest - lowest
-            informative = (unit > 0) & unit.isfinite()
-        return cls.scaled(value, torch.where(informative & (unit > 0), unit, 1.0), informative)
-
-    @classmethod
-    def scaled(cls, value: Tensor, unit: Tensor, informative: Tensor) -> _Data:
-        annotated = ~value.isnan()
-        used = annotated & informative.unsqueeze(1)
-        whole, judged = bool(annotated.all()), bool(used.all())
-        return cls(
-            value=torch.where(annotated, value / unit.unsqueeze(1), 0.0).contiguous(),
-            unit=unit,
-            informative=informative,
-            annotated=None if whole else annotated,
-            observed=None if judged else used,
-            present=annotated.any(dim=2),
-            offset=-unit.log().sum() * value.shape[1] if judged else -(unit.log() * used.sum(dim=1)).sum(),
-        )
-
-    def labelled(self) -> Tensor:
-        """The values with NaN where nothing is annotated."""
-        return self.value if self.annotated is None else torch.where(self.annotated, self.value, torch.nan)
-
-
-def _expectation(data: _Data, state: _State) -> tuple[Tensor, Tensor]:
-    """Responsibilities (G, N), NaN where a label is missing, and the log-likelihood in the residuals' own units."""
-    log_side = state.side.log()  # (G, D)
-    log_box = (
-        log_side.sum(dim=1, keepdim=True)
-        if data.observed is None
-        else (log_side.unsqueeze(1) * data.observed).sum(dim=2)
-    )
-    inlier = gaussian.log_density(data.value, state.covariance, data.observed) + state.share.log().unsqueeze(1)
-    outlier = torch.log1p(-state.share).unsqueeze(1) - log_box
-    bound = torch.where(data.present, torch.logaddexp(inlier, outlier), 0.0).sum() + data.offset
-    responsibility = torch.sigmoid(inlier - outlier)
-    if data.observed is not None:
-        judged = data.observed.any(dim=2)
-        unjudged = torch.ones_like(responsibility).masked_fill(~data.present, torch.nan)
-        responsibility = torch.where(judged, responsibility, unjudged)
-    return responsibility, bound
-
-
-class _Watch:
-    """Stops EM when the estimated distance to the fixed point is below ``tol``.
-
-    EM converges linearly: with steps s, s rho, s rho^2, … the rest of the way is s rho/(1 - rho).
-    """
-
-    def __init__(self, tol: float) -> None:
-        self.tol, self.step, self.done = tol, math.inf, False
-
-    def settled(self, before: _State, after: _State) -> bool:
-        variance = after.covariance.diagonal(dim1=-2, dim2=-1)
-        scale = (variance.unsqueeze(-1) * variance.unsqueeze(-2)).sqrt()
-        tiny = torch.finfo(scale.dtype).tiny
-        moved = (after.covariance - before.covariance).abs() / scale.clamp(min=tiny)
-        grown = (after.side - before.side).abs() / after.side
-        step = float(torch.stack([(after.share - before.share).abs().max(), moved.max(), grown.max()]).max())
-        rate = min(step / self.step, 1.0) if self.step > 0 else 0.0
-        rest = step * rate / (1 - rate) if rate < 1 else math.inf if step > 0 else 0.0
-        self.step, self.done = step, max(step, rest) <= self.tol
-        return self.done
 
 
 def _check_start(start: Tensor | None, residual: Tensor) -> None:

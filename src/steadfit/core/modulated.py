@@ -6,7 +6,8 @@ numbers >= 0 neither cancels nor falls below 0. The derivative of base^gamma l, 
     base^gamma (q + gamma l (1 - q) q/base)
 
 Because q/base <= 1, no base^(gamma - 1) is needed, which is infinite at 0 for gamma < 1. Everything here works in place
-on tensors of its own, without a graph; :func:`with_slope` makes the result a function of the logits.
+on tensors of its own (not in compiled or vmapped code), without a graph; :func:`with_slope` makes the result a function
+of the logits.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
+
+from steadfit import _checks
 
 Pair = tuple[Tensor, Tensor]
 """Elementwise losses and their derivatives with respect to the logits."""
@@ -51,8 +54,11 @@ class Modulator:
         else:
             room = self.plain if self.plain.shape == q.shape else None  # memory costs more than arithmetic
             share = filled(q, self.plain, 0.0, out=room).div_(base)
-        share.addcmul_(share, q, value=-1)  # (1 - q) q/base, 0 where plain
+        share = plus_product(share, share, q, -1)  # (1 - q) q/base, 0 where plain
         factor = self._power(base)
+        if _checks.hidden():
+            loss = _softplus(logits)
+            return factor * loss, (q + self.gamma * share * loss) * factor
         for some in zip(*(x.chunk(_parts(x)) for x in (logits, q, share, factor)), strict=True):
             self._finish(*some)
         return factor, q
@@ -74,7 +80,8 @@ def background(logits: Tensor, modulator: Modulator | None) -> Pair:
     The target's side of eq. A-1, -base^gamma log q with base = 1 - q + q_pos, is the same of -z with gap = q_pos.
     """
     loss, slope = _uncut(logits, modulator)
-    return loss.clamp_(max=largest(logits.dtype)), slope
+    most = largest(logits.dtype)
+    return loss.clamp(max=most) if _checks.hidden() else loss.clamp_(max=most), slope
 
 
 def one_hot(logits: Tensor, index: Tensor, on_target: Modulator | None, on_background: Modulator | None) -> Pair:
@@ -82,7 +89,8 @@ def one_hot(logits: Tensor, index: Tensor, on_target: Modulator | None, on_backg
     column = index.unsqueeze(1)
     loss, slope = background(logits, on_background)
     positive, rise = background(-logits.gather(1, column), on_target)
-    return loss.scatter_(1, column, positive), slope.scatter_(1, column, -rise)
+    put = Tensor.scatter if _checks.hidden() else Tensor.scatter_
+    return put(loss, 1, column, positive), put(slope, 1, column, -rise)
 
 
 def two_sided(logits: Tensor, target: Tensor, on_target: Modulator | None, on_background: Modulator | None) -> Pair:
@@ -90,8 +98,8 @@ def two_sided(logits: Tensor, target: Tensor, on_target: Modulator | None, on_ba
     positive, rise = background(-logits, on_target)
     negative, fall = background(logits, on_background)
     rest = 1 - target
-    loss = positive.mul_(target).addcmul_(negative, rest)
-    return loss, fall.mul_(rest).addcmul_(rise, target, value=-1)
+    loss = plus_product(positive.mul_(target), negative, rest)
+    return loss, plus_product(fall.mul_(rest), rise, target, -1)
 
 
 def truncated(logits: Tensor, target: Tensor, on_background: Modulator | None) -> Pair:
@@ -100,7 +108,7 @@ def truncated(logits: Tensor, target: Tensor, on_background: Modulator | None) -
     Not yet cut off at :func:`largest`, and off 0 by a rounding of z where p is near 1.
     """
     loss, slope = _uncut(logits, on_background)
-    return loss.addcmul_(logits, target, value=-1), slope.sub_(target)
+    return plus_product(loss, logits, target, -1), slope.sub_(target)
 
 
 def _uncut(logits: Tensor, modulator: Modulator | None) -> Pair:
@@ -115,7 +123,14 @@ def _softplus(logits: Tensor) -> Tensor:
 
 def _parts(value: Tensor) -> int:
     """Large tensors are finished in halves: half a tensor less at the peak of memory."""
-    return 1 if torch.compiler.is_compiling() or value.numel() < 1 << 16 else 2
+    return 1 if _checks.hidden() or value.numel() < 1 << 16 else 2
+
+
+def plus_product(value: Tensor, a: Tensor, b: Tensor, factor: float = 1.0) -> Tensor:
+    """value + factor a b, in place of ``value``; a new tensor in vmapped code, which has no rule for that."""
+    if _checks.hidden():
+        return torch.add(value, a * b, alpha=factor)
+    return value.addcmul_(a, b, value=factor)
 
 
 def largest(dtype: torch.dtype) -> float:
@@ -125,8 +140,8 @@ def largest(dtype: torch.dtype) -> float:
 
 def mask(compare: Callable[..., Tensor], value: Tensor, other: Tensor | float, out: Tensor | None = None) -> Tensor:
     """A comparison as 0 or 1 in the value's dtype, which a CPU handles many times faster than bools; compiled code,
-    where it is the other way round, gets bools."""
-    if torch.compiler.is_compiling():
+    where it is the other way round, gets bools, and so does vmapped code, which has no ``out``."""
+    if _checks.hidden():
         return compare(value, other)
     return compare(value, other, out=torch.empty_like(value) if out is None else out)
 
@@ -140,22 +155,48 @@ def filled(value: Tensor, where: Tensor, fill: float, out: Tensor | None = None)
 
 def with_slope(logits: Tensor, value: Tensor, slope: Tensor) -> Tensor:
     """``value`` (...) as a function of the logits (..., *), its derivatives ``slope`` (..., *) being known."""
-    return _WithSlope.apply(logits, value, slope)  # type: ignore[no-any-return, no-untyped-call]
+    return _WithSlope.apply(logits, value, slope, logits[:0].clone())  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _WithSlope(torch.autograd.Function):
-    """Keeps nothing but the slope; the backward pass is one product."""
+    """Keeps nothing but the slope, and an empty piece of the logits by which a second derivative would find them."""
+
+    generate_vmap_rule = True
 
     @staticmethod
-    def forward(ctx: Any, _logits: Tensor, value: Tensor, slope: Tensor) -> Tensor:
-        ctx.save_for_backward(slope)
-        return value
+    def forward(_logits: Tensor, value: Tensor, _slope: Tensor, _link: Tensor) -> Tensor:
+        return value.view_as(value)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            raise RuntimeError(  # the second derivative would be missing without a word
-                "with_slope: expected a first derivative, got create_graph=True. These losses have no second one."
-            )
-        (slope,) = ctx.saved_tensors
-        return upstream.reshape(upstream.shape + (1,) * (slope.dim() - upstream.dim())) * slope, None, None
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[2:])
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
+        slope, link = ctx.saved_tensors
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return _lifted(upstream, slope) * slope, None, None, None
+        return _Product.apply(upstream, slope, link), None, None, None  # type: ignore[no-untyped-call]
+
+
+class _Product(torch.autograd.Function):
+    """The gradient of the logits, which are lost to it: differentiated again it would be wrong without a word."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(upstream: Tensor, slope: Tensor, _link: Tensor) -> Tensor:
+        return _lifted(upstream, slope) * slope
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(_: Any, *__: Tensor) -> Any:
+        raise RuntimeError("with_slope: expected one derivative, got a second. These losses have none.")
+
+
+def _lifted(value: Tensor, like: Tensor) -> Tensor:
+    """With as many axes as ``like``."""
+    return value.reshape(value.shape + (1,) * (like.dim() - value.dim()))

@@ -1,12 +1,12 @@
-"""Penalties: functions of one scaled residual, and the radial densities that the proper ones define.
+"""The penalties: functions of one scaled residual, and the radial densities that the proper ones define.
 
-A penalty is an M-estimator's loss (:meth:`Penalty.rho`), an influence curve (``psi = rho'``) and a weight
-(``psi(u)/u``); :meth:`Penalty.trust` scales the weight to [0, 1]. Where exp(-rho(||y||)) can be normalised in R^d the
-penalty also describes the standard member (A = I, nu = 0) of an elliptical family.
+What a penalty is and does is said by :class:`steadfit.core.penalty.Penalty`.
 
 Numerics: all methods are elementwise, keep dtype and device, and have finite gradients at 0, at the knee and at any
 residual whose value is finite. Squares never overflow where the result does not: float64 is exact to a few ulp over
-|u| in [1e-150, 1e150], float32 over [1e-18, 1e18] (beyond that a tiny value may round to 0, as u^2 does).
+|u| in [1e-150, 1e150], float32 over [1e-18, 1e18] (beyond that a tiny value may round to 0, as u^2 does; where a
+logarithm of 1e36 is taken and multiplied, as by StudentT, a few ulp are up to 100). float16 and bfloat16 are computed
+in float32 and rounded once. At +-inf every method has its limit, NaN gives NaN.
 
 References: Belagiannis et al., ICCV 2015, eqs 3-5 (Tukey); Mohlin et al., BMVC 2021 (radial densities); Barron, CVPR
 2019, eqs 8, 13 (Barron); Huber, "Robust Statistics", 1981; Holland & Welsch, 1977 (tuning constants).
@@ -15,15 +15,30 @@ References: Belagiannis et al., ICCV 2015, eqs 3-5 (Tukey); Mohlin et al., BMVC 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from steadfit import _checks
 from steadfit.core import radial
+from steadfit.core.penalty import Penalty
+
+__all__ = [
+    "TUKEY_C",
+    "Absolute",
+    "Barron",
+    "Cauchy",
+    "Charbonnier",
+    "GemanMcClure",
+    "Huber",
+    "Penalty",
+    "Squared",
+    "StudentT",
+    "Tukey",
+    "Welsch",
+]
 
 TUKEY_C = 4.6851
 """95 % efficiency of Tukey's biweight under N(0, 1)."""
@@ -40,76 +55,18 @@ def log1p_square(x: Tensor) -> Tensor:
 
 def hypot1(x: Tensor) -> Tensor:
     """sqrt(1 + x^2) without overflow."""
-    return torch.hypot(torch.ones_like(x), x)
+    return torch.hypot(x, x.new_ones(()))
 
 
-class Penalty(ABC):
-    """A symmetric function rho of one scaled residual ``u = residual / scale``, with rho(0) = 0."""
+def bounded(x: Tensor) -> Tensor:
+    """x with +-inf as the largest numbers, and a gradient of 0 there: inf/inf and 0 inf become limits."""
+    largest = torch.finfo(x.dtype).max
+    return x.clamp(-largest, largest)
 
-    @abstractmethod
-    def rho(self, r: Tensor) -> Tensor:
-        """The loss of each residual, >= 0."""
 
-    @abstractmethod
-    def psi(self, r: Tensor) -> Tensor:
-        """The influence, d rho / d r."""
-
-    @abstractmethod
-    def weight(self, r: Tensor) -> Tensor:
-        """psi(r)/r, at 0 its limit: the factor of each residual in iteratively reweighted least squares."""
-
-    def trust(self, r: Tensor) -> Tensor:
-        """min(1, weight(r)/weight(0)), in [0, 1]; min(1, 1/|r|) for :class:`Absolute`."""
-        return (self.weight(r) / self.weight(torch.zeros_like(r))).clamp(max=1.0)
-
-    # The standard member of the elliptical family, p(y) = exp(-rho(||y||)) / c_d. Only proper penalties have one.
-
-    def log_normalizer(self, dim: int) -> float:
-        """log c_d, c_d the integral of exp(-rho(||y||)) over R^dim."""
-        radial.check_dim("log_normalizer", dim)
-        return radial.log_sphere(dim) + self._log_moment(dim - 1)
-
-    def covariance_factor(self, dim: int) -> float:
-        """k in Cov(y) = k I: E||y||^2 / dim."""
-        radial.check_dim("covariance_factor", dim)
-        return math.exp(self._log_moment(dim + 1) - self._log_moment(dim - 1)) / dim
-
-    def expected_rho(self, dim: int) -> float:
-        """E rho(||y||): the entropy is log c_d plus that."""
-        radial.check_dim("expected_rho", dim)
-        return self._expected_rho(dim)
-
-    def mass(self, radius: Tensor | float, dim: int) -> Tensor:
-        """P(||y|| <= radius), float64 inside; radius >= 0, inf allowed. Shape of ``radius``."""
-        radial.check_dim("mass", dim)
-        return radial.in_float64(lambda r: self._mass(r, dim), radius, "mass", "radius", 0, math.inf)
-
-    def radius(self, mass: Tensor | float, dim: int) -> Tensor:
-        """The radius with that mass: the inverse of :meth:`mass`, in float64. 0 at 0, inf at 1."""
-        radial.check_dim("radius", dim)
-        return radial.in_float64(lambda m: self._radius(m, dim), mass, "radius", "mass", 0.0, 1.0)
-
-    def _radius(self, mass: Tensor, dim: int) -> Tensor:
-        whole = self._log_moment(dim - 1)
-        return radial.invert(
-            lambda r: self._mass(r, dim), lambda r: torch.exp((dim - 1) * r.log() - self.rho(r) - whole), mass
-        )
-
-    def _log_moment(self, n: int) -> float:
-        """log of the integral of r^n exp(-rho(r)) over r > 0."""
-        self._improper()
-
-    def _expected_rho(self, dim: int) -> float:
-        self._improper()
-
-    def _mass(self, r: Tensor, dim: int) -> Tensor:
-        self._improper()
-
-    def _improper(self) -> NoReturn:
-        raise ValueError(
-            f"{type(self).__name__}: expected a penalty whose exp(-rho) can be normalised in every dimension, got one "
-            "that cannot. Use Squared, Absolute, Huber or Charbonnier."
-        )
+def constant(r: Tensor, value: float) -> Tensor:
+    """The same value everywhere, without a gradient; NaN where r is NaN."""
+    return r.detach().clamp(value, value)
 
 
 @dataclass(frozen=True)
@@ -120,6 +77,9 @@ class Squared(Penalty):
     tensor(4.5000)
     """
 
+    proper: ClassVar[bool] = True
+    convex: ClassVar[bool] = True
+
     def rho(self, r: Tensor) -> Tensor:
         return 0.5 * r * r
 
@@ -127,7 +87,7 @@ class Squared(Penalty):
         return 1.0 * r
 
     def weight(self, r: Tensor) -> Tensor:
-        return torch.ones_like(r)
+        return constant(r, 1.0)
 
     def _log_moment(self, n: int) -> float:
         return radial.log_gauss(n)
@@ -147,11 +107,14 @@ class Absolute(Penalty):
     tensor([1.0000, 0.2500])
     """
 
+    proper: ClassVar[bool] = True
+    convex: ClassVar[bool] = True
+
     def rho(self, r: Tensor) -> Tensor:
         return r.abs()
 
     def psi(self, r: Tensor) -> Tensor:
-        return r.sign()
+        return torch.where(r.isnan(), r, r.sign())  # the sign of NaN is 0
 
     def weight(self, r: Tensor) -> Tensor:
         return r.abs().reciprocal()
@@ -173,12 +136,15 @@ class Absolute(Penalty):
 class Huber(Penalty):
     """u^2/2 up to delta, then delta(|u| - delta/2).
 
-    Args: delta: the knee, in units of the scaled residual, > 0 (1.345: 95 % efficiency; 4.6851 in paper 2).
+    Args:
+        delta: the knee, in units of the scaled residual, > 0 (1.345: 95 % efficiency; 4.6851 in paper 2).
 
     >>> Huber(1.0).rho(torch.tensor([0.5, 3.0]))
     tensor([0.1250, 2.5000])
     """
 
+    proper: ClassVar[bool] = True
+    convex: ClassVar[bool] = True
     delta: float = 1.345
 
     def __post_init__(self) -> None:
@@ -239,11 +205,16 @@ class Charbonnier(Penalty):
     tensor(0.6000)
     """
 
+    proper: ClassVar[bool] = True
+    convex: ClassVar[bool] = True
+
     def rho(self, r: Tensor) -> Tensor:
-        return r * (r / (1 + hypot1(r)))
+        finite = bounded(r)
+        return r * (finite / (1 + hypot1(finite)))
 
     def psi(self, r: Tensor) -> Tensor:
-        return r / hypot1(r)
+        finite = bounded(r)
+        return finite / hypot1(finite)
 
     def weight(self, r: Tensor) -> Tensor:
         return hypot1(r).reciprocal()
@@ -276,7 +247,7 @@ class Cauchy(Penalty):
 
     def psi(self, r: Tensor) -> Tensor:
         h = hypot1(r / self.c)
-        return r / h / h
+        return bounded(r) / h / h
 
     def weight(self, r: Tensor) -> Tensor:
         return hypot1(r / self.c).reciprocal() ** 2
@@ -296,10 +267,10 @@ class Welsch(Penalty):
         _checks.positive("Welsch", "c", self.c)
 
     def rho(self, r: Tensor) -> Tensor:
-        return -(self.c**2) / 2 * torch.expm1(-((r / self.c) ** 2))
+        return -(self.c**2) / 2 * torch.expm1(-(bounded(r / self.c) ** 2))
 
     def psi(self, r: Tensor) -> Tensor:
-        return r * self.weight(r)
+        return bounded(r) * self.weight(r)
 
     def weight(self, r: Tensor) -> Tensor:
         return torch.exp(-((r / self.c) ** 2))
@@ -319,12 +290,12 @@ class GemanMcClure(Penalty):
         _checks.positive("GemanMcClure", "c", self.c)
 
     def rho(self, r: Tensor) -> Tensor:
-        x = r / self.c
+        x = bounded(r / self.c)
         return self.c**2 / 2 * (x / hypot1(x)) ** 2
 
     def psi(self, r: Tensor) -> Tensor:
         h = hypot1(r / self.c)
-        return r / h / h / h / h
+        return bounded(r) / h / h / h / h
 
     def weight(self, r: Tensor) -> Tensor:
         return hypot1(r / self.c).reciprocal() ** 4
@@ -348,7 +319,7 @@ class StudentT(Penalty):
 
     def psi(self, r: Tensor) -> Tensor:
         h = hypot1(r / math.sqrt(self.dof))
-        return (self.dof + 1) / self.dof * r / h / h
+        return bounded((self.dof + 1) / self.dof * r) / h / h
 
     def weight(self, r: Tensor) -> Tensor:
         return (self.dof + 1) / self.dof * hypot1(r / math.sqrt(self.dof)).reciprocal() ** 2
@@ -374,26 +345,48 @@ class Barron(Penalty):
         if self.alpha == math.inf:
             raise ValueError(f"Barron: expected alpha to be finite or -inf, got {self.alpha}.")
 
-    def _log_base(self, x: Tensor) -> Tensor:
-        return log1p_square(x / math.sqrt(abs(self.alpha - 2)))
+    @property
+    def convex(self) -> bool:
+        """From alpha = 1 on."""
+        return self.alpha >= 1
 
     def rho(self, r: Tensor) -> Tensor:
         x = r / self.c
         if self.alpha == 2:
             return 0.5 * x * x
         if self.alpha < -1e15:
+            x = bounded(x)
             return -torch.expm1(-0.5 * x * x)
         if abs(self.alpha) < 1e-15:
             return abs(self.alpha - 2) / 2 * self._log_base(x)
-        return abs(self.alpha - 2) / self.alpha * torch.expm1(self.alpha / 2 * self._log_base(x))
+        return self._power(x)
+
+    def _log_base(self, x: Tensor) -> Tensor:
+        return log1p_square(x / math.sqrt(abs(self.alpha - 2)))
+
+    def _power(self, x: Tensor) -> Tensor:
+        """b/alpha (h^alpha - 1), h = sqrt(x^2/b + 1), b = |alpha - 2|.
+
+        Up to h^alpha = e as expm1 of a logarithm, which does not cancel; beyond, the logarithm would multiply its own
+        rounding. For alpha > 1 the factor goes into the power: where b is small, h^alpha overflows long before rho.
+        """
+        b = abs(self.alpha - 2)
+        factor, exponent = b / self.alpha, self.alpha / 2 * self._log_base(x)
+        near = factor * torch.expm1(exponent.clamp(max=1.0))
+        if self.alpha < 0:  # h^alpha <= 1
+            return near
+        inner, outer = (factor ** (1 / self.alpha), 1.0) if self.alpha > 1 else (1.0, factor)
+        h = torch.hypot(x * (inner / math.sqrt(b)), x.new_full((), inner))
+        return torch.where(exponent > 1, outer * h**self.alpha - factor, near)
 
     def psi(self, r: Tensor) -> Tensor:
-        return r * self.weight(r)
+        limit = 0.0 if self.alpha < 1 else r.sign() / self.c if self.alpha == 1 else r
+        return torch.where(r.isinf(), limit, r * self.weight(r))
 
     def weight(self, r: Tensor) -> Tensor:
         x = r / self.c
         if self.alpha == 2:
-            return torch.full_like(x, self.c**-2)
+            return constant(x, self.c**-2)
         if self.alpha < -1e15:
             return torch.exp(-0.5 * x * x) / self.c**2
         return torch.exp((self.alpha / 2 - 1) * self._log_base(x)) / self.c**2

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from steadfit.core.elliptical import norm
-from steadfit.core.penalties import Penalty
+from steadfit.core.penalty import Penalty
 
 
 def sample(penalty: Penalty, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -23,8 +23,12 @@ def sample_radius(penalty: Penalty, dim: int, shape: torch.Size, dtype: torch.dt
     """Draws of r = ||u||, whose density is proportional to r^(D-1) exp(-rho(r)): exact, by rejection.
 
     A convex rho lies above its tangents, so a gamma density, r^(D-1) exp(-tangent), lies above ours. That at the root
-    mean square of r is close: it accepts at least 70 % of the draws in every family and dimension.
+    mean square of r is close: it accepts at least 70 % of the draws in every family and dimension. Where rho is not
+    convex the radius is the quantile of a uniform number.
     """
+    if not penalty.convex:
+        mass = torch.rand(shape, dtype=torch.float64, device=device)
+        return penalty.radius(mass, dim).to(dtype)
     touch = torch.tensor(math.sqrt(dim * penalty.covariance_factor(dim)), dtype=dtype, device=device)
     slope, height = penalty.psi(touch), penalty.rho(touch)
     proposal = torch.distributions.Gamma(torch.full_like(touch, dim), slope, validate_args=False)

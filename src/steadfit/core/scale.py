@@ -1,6 +1,8 @@
-"""The median absolute deviation: a scale that half of the data can't move."""
+"""Scales and widths that a few values can't move: the MAD, the trimmed range, the innermost scale; gross values."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,6 +11,14 @@ from steadfit import _checks
 
 MAD_TO_SIGMA = 1.4826
 """1/Phi^-1(3/4) to the digits that paper 1 uses: makes the MAD estimate sigma on Gaussian data."""
+
+REACH = ((0.95, 2.5), (0.8, 10.0), (0.5, 40.0))
+"""A trimmed range is at most so many times the width of the central 95, 80 and 50 % of the values."""
+LEAST_CUT = 2
+"""So many values on either side never count for a width, if there are nine or more."""
+INNERMOST = 0.2
+FEW = 10
+GROSS = 1000.0
 
 
 def nanmedian(value: Tensor, dim: int = 0) -> Tensor:
@@ -21,9 +31,13 @@ def nanmedian(value: Tensor, dim: int = 0) -> Tensor:
     count = (~value.isnan()).sum(dim=dim, keepdim=True)
     low = ordered.gather(dim, ((count - 1) // 2).clamp(min=0))
     high = ordered.gather(dim, (count // 2).clamp(max=max(value.shape[dim] - 1, 0)))
+    return torch.where(count > 0, middle(low, high), torch.nan).squeeze(dim)
+
+
+def middle(low: Tensor, high: Tensor) -> Tensor:
+    """(low + high)/2, rounded once, without overflow."""
     total = low + high
-    middle = torch.where(total.isfinite(), total / 2, low / 2 + high / 2)
-    return torch.where(count > 0, middle, torch.nan).squeeze(dim)
+    return torch.where(total.isfinite(), total / 2, low / 2 + high / 2)
 
 
 def mad(residual: Tensor, dim: int = 0) -> Tensor:
@@ -59,3 +73,121 @@ def mad(residual: Tensor, dim: int = 0) -> Tensor:
         raise ValueError(f"mad: expected at least one residual along dim {dim}, got shape {tuple(residual.shape)}.")
     deviation = (residual - nanmedian(residual, dim).unsqueeze(dim)).abs()
     return MAD_TO_SIGMA * nanmedian(deviation, dim)
+
+
+def trimmed_range(value: Tensor) -> Tensor:
+    """max - min along the first dimension, of the values that are not far outside of the bulk.
+
+    A central interval [a, b] of width w reaches from a - (f - 1)/2 w to b + (f - 1)/2 w: 2.5 times the central 95 %,
+    10 times the central 80 %, 40 times the central half. What is outside of one of the three does not count.
+
+    Without gross values it is the range, and a gross value leaves it as if that value weren't there: up to 2.5 % on
+    either side (and two in any case), or a quarter if they are 20 times as far as the rest.
+
+    Args:
+        value: (N, …), floating point; NaN marks a missing value and is left out.
+
+    Returns:
+        (…), >= 0, in the values' unit; 0 where all are equal, NaN where there is none. A central width of 0 (a spike of
+        equal values) says nothing and cuts nothing.
+
+    Numerics: order statistics only, which several processes find by counting; no rounding but of the fences and one
+    difference.
+
+    >>> trimmed_range(torch.tensor([-2.0, -1, -1, 0, 0, 0, 1, 1, 1e9]))
+    tensor(3.)
+    """
+    low, high = fences(value)
+    inside = (value >= low) & (value <= high)
+    width = value.masked_fill(~inside, -torch.inf).amax(dim=0) - value.masked_fill(~inside, torch.inf).amin(dim=0)
+    return width.masked_fill(value.isnan().all(dim=0), torch.nan)
+
+
+def fences(value: Tensor) -> tuple[Tensor, Tensor]:
+    """What counts for :func:`trimmed_range`, from and to, (N, …) to twice (…); infinite where nothing is cut."""
+    ordered, count = _ordered(value)
+    lowest = torch.full_like(ordered[0], -torch.inf)
+    highest = -lowest
+    for share, factor in REACH:
+        cut = (count * ((1 - share) / 2)).ceil().long().clamp(min=LEAST_CUT).minimum((count - 1).clamp(min=0) // 4)
+        low, high = _at(ordered, cut), _at(ordered, count - 1 - cut)
+        reach = 0.5 * (factor - 1) * (high - low)
+        lowest = torch.where(reach > 0, torch.maximum(lowest, low - reach), lowest)
+        highest = torch.where(reach > 0, torch.minimum(highest, high + reach), highest)
+    return lowest, highest
+
+
+def innermost_scale(residual: Tensor, errors: float = 0.0) -> Tensor:
+    """Sigma of a Gaussian about 0 with the same innermost residuals, along the first dimension.
+
+    s = |r|_(k)/Phi^-1((1 + p)/2),  p = (k - 1/2)/n,  k = n/5, but at least 10 where that is no more than half
+
+    It is sigma for Gaussian residuals, and at most some sigma/pi where only a share pi > 1/5 of them is: the others
+    cannot move it further, since they are outside.
+
+    Args:
+        residual: (N, …), floating point; NaN marks a missing label and is left out.
+        errors: that many standard errors are added, s (1 + errors/sqrt(k)).
+
+    Returns:
+        (…), >= 0, in the residuals' unit; 0 where a fifth of the residuals is 0, NaN where there is none.
+    """
+    ordered, count = _ordered(residual.abs())
+    rank = torch.maximum((INNERMOST * count).ceil().long(), ((count + 1) // 2).clamp(max=FEW))
+    share = (rank - 0.5) / count.clamp(min=1)
+    factor = (1 + errors / rank.clamp(min=1).sqrt()) / torch.special.ndtri((1 + share) / 2)
+    scale: Tensor = _at(ordered, rank - 1) * factor.squeeze(0).to(residual.dtype)
+    return scale
+
+
+@dataclass(frozen=True)
+class Gross:
+    """Values that no ordinary error explains."""
+
+    mask: Tensor  # of the values' shape
+    count: int
+    farthest: float  # distance of the farthest from the median, in units of the 99th percentile of all distances
+
+    def __str__(self) -> str:
+        """A sentence for a warning."""
+        if not self.count:
+            return "no label is gross"
+        labels = "1 label is" if self.count == 1 else f"{self.count:,} labels are"
+        far = f"{GROSS:,.0f} times" if self.farthest < 1.5 * GROSS else f"up to {self.farthest:,.0f} times"
+        return f"{labels} {far} farther from the median than the 99th percentile"
+
+
+def gross(value: Tensor) -> Gross:
+    """Which values are over 1,000 times farther from the median than the 99th percentile of distances, and how many.
+
+    A typing error, a sentinel such as -9999, a unit mixed up: with labels or residuals, along the first dimension.
+
+    Args:
+        value: (N, …), floating point; NaN marks a missing value and is not gross.
+
+    Returns:
+        :class:`Gross`; ``str`` of it is a sentence. With fewer than 200 values the two farthest are left out of the
+        percentile; where it is 0 (a spike of equal values) nothing is gross.
+
+    >>> found = gross(torch.cat([torch.linspace(-1, 1, 100), torch.tensor([99999.0])]))
+    >>> found.count, str(found)
+    (1, '1 label is up to 101,019 times farther from the median than the 99th percentile')
+    """
+    _checks.floating("gross", "value", value)
+    distance = (value - nanmedian(value)).abs()
+    ordered, count = _ordered(distance)
+    cut = (0.01 * count).ceil().long().clamp(min=LEAST_CUT).minimum((count - 1).clamp(min=0) // 2)
+    usual = _at(ordered, count - 1 - cut)
+    ratio = torch.where(usual > 0, distance / usual, 0.0).nan_to_num(nan=0.0)
+    mask = ratio > GROSS
+    return Gross(mask, int(mask.sum()), float(ratio.max()) if ratio.numel() else 0.0)
+
+
+def _ordered(value: Tensor) -> tuple[Tensor, Tensor]:
+    """The values in order along the first dimension, NaN last, and how many there are, (1, …)."""
+    return value.sort(dim=0).values, (~value.isnan()).sum(dim=0, keepdim=True)
+
+
+def _at(ordered: Tensor, rank: Tensor) -> Tensor:
+    """The value of a rank (1, …), counted from 0; NaN where there is none."""
+    return ordered.gather(0, rank.clamp(min=0)).squeeze(0)

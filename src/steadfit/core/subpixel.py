@@ -15,16 +15,26 @@ def quarter_shift(heat: Tensor, top: Tensor) -> Tensor:
 
 
 def newton_place(heat: Tensor, top: Tensor, floor: float) -> Tensor:
-    """One Newton step on log p, guarded; top and result (..., 2)."""
+    """One Newton step on log p, guarded; top and result (..., 2).
+
+    At the border the 3 x 3 pixels reach farther from the point, so that some may be below the floor although they are
+    next to it: an axis of which that is true keeps the top, and a diagonal of which it is true is not looked at.
+    """
     centre = top.clamp(min=1).minimum(_last(heat) - 1)
     patch = _patch(heat, centre)
     highest = patch.amax(dim=(-2, -1), keepdim=True).clamp(min=torch.finfo(heat.dtype).tiny)
-    log = (patch / highest).clamp(min=floor).log()
+    ratio = patch / highest
+    log = ratio.clamp(min=floor).log()
     above, left, here, right, below = (log[..., i, j] for i, j in ((0, 1), (1, 0), (1, 1), (1, 2), (2, 1)))
     slope = torch.stack([right - left, below - above], dim=-1) / 2
     curve = torch.stack([right - 2 * here + left, below - 2 * here + above], dim=-1)
     twist = (log[..., 2, 2] - log[..., 2, 0] - log[..., 0, 2] + log[..., 0, 0]).unsqueeze(-1) / 4
-    move = _newton(slope, curve, twist, top - centre)
+    border = top != centre
+    low = ratio < floor
+    diagonal = low[..., ::2, ::2].any(dim=(-2, -1)) & border.any(dim=-1)
+    cross = torch.stack([low[..., 1, :].any(dim=-1), low[..., :, 1].any(dim=-1)], dim=-1) & border
+    move = _newton(slope, curve, twist.masked_fill(diagonal.unsqueeze(-1), 0.0), top - centre)
+    move = torch.where(cross, top - centre, move)
     return top + (move - (top - centre)).clamp(-1.0, 1.0)
 
 

@@ -24,7 +24,9 @@ def read_box(raw: RawTable, schema: Schema, target: Floats, size: Floats | None)
     if schema.box is None or size is None:
         return None, []
     if schema.box == "points":
-        return box_of_points(target, size, margin=schema.box_margin), []
+        reason = "expected points to place the boxes by (box: points), got none. Give boxes in columns, with --box."
+        lost = [] if len(target) and not np.isnan(target).all() else [raw.file_problem(None, reason)]
+        return box_of_points(target, size, margin=schema.box_margin), lost
     columns = schema.box_columns
     box, problems = _numbers(raw, columns)
     wrong = {problem.line for problem in problems}

@@ -18,7 +18,8 @@ from steadfit.data.class_folders import has_class_folders, read_folders
 from steadfit.data.class_images import ClassImages, Reading
 from steadfit.data.class_tables import read_class_table
 from steadfit.data.crops import PadCrop, ScaleCrop
-from steadfit.data.duplicates import same_bytes, warn_duplicates
+from steadfit.data.duplicates import warn_duplicates
+from steadfit.data.identity import same_key
 from steadfit.data.images import Progress
 from steadfit.data.problems import Problem, report
 from steadfit.errors import DataError, DataWarning
@@ -63,7 +64,7 @@ def load_classes(
     for name, share in (("val_share", val_share), ("test_share", test_share)):
         _checks.between("load_classes", name, share, 0, 0.9)
     reading = _read(Path(path), label, progress)
-    classes, group = reading.classes, same_bytes(reading.digests)
+    classes, group = reading.classes, same_key(reading.digests)
     split = classes.split.copy()
     if not reading.given and test_share > 0:
         split[draw_stratified(classes.label, group, test_share, seed=seed)] = "test"

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from steadfit.data.options import did_you_mean
 from steadfit.data.problems import Problem, report
 from steadfit.data.reading import RawTable
 from steadfit.data.schema import Schema
+from steadfit.data.standardize import Standardizer
 from steadfit.errors import DataError, DataWarning
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 _VISIBLE = (0.0, 1.0, 2.0)  # 2 is COCO's word for visible
+FAR = 1e18  # its square is 1e36, float32 ends at 3.4e38
 
 
 def resolve(raw: RawTable, schema: Schema, *, labels: bool = True) -> Schema:
@@ -47,7 +50,7 @@ def resolve(raw: RawTable, schema: Schema, *, labels: bool = True) -> Schema:
                 f"{raw.path}, column {schema.image!r}: expected images or features, got both. "
                 "Set image: '' to read the table without its images."
             )
-        return schema
+        return dataclasses.replace(schema, units=schema.units or ("px" if schema.dims == 2 else ""))
     return dataclasses.replace(schema, features=schema.features or _other_numeric(raw, schema))
 
 
@@ -86,7 +89,7 @@ def read_visible(raw: RawTable, schema: Schema, target: Floats) -> tuple[Flags |
     return visible, problems
 
 
-def read_features(raw: RawTable, schema: Schema) -> tuple[npt.NDArray[np.float32] | None, list[Problem]]:
+def read_features(raw: RawTable, schema: Schema) -> tuple[Floats | None, list[Problem]]:
     """Features (N, F), None for a table of images; a feature that is missing is a problem of its row."""
     if not schema.features:
         return None, []
@@ -102,7 +105,7 @@ def read_features(raw: RawTable, schema: Schema) -> tuple[npt.NDArray[np.float32
         ]
         values.append(value)
         problems += found
-    return np.stack(values, axis=1).astype(np.float32), problems
+    return np.stack(values, axis=1), problems
 
 
 def read_length(raw: RawTable, schema: Schema, target: Floats) -> tuple[Floats | None, list[Problem]]:
@@ -123,6 +126,28 @@ def read_length(raw: RawTable, schema: Schema, target: Floats) -> tuple[Floats |
         if int(raw.line[row]) not in wrong
     ]
     return length, problems
+
+
+def check_held(raw: RawTable, columns: Sequence[str], values: Floats, train: Flags) -> list[Problem]:
+    """Problems of the numbers (N, K, D) that float32 does not hold once they are in units of their spread.
+
+    Their squares have to be held as well, so the limit is ``FAR`` times the robust spread of the training rows. Gross
+    labels of any ordinary size pass: finding them is what the training is for.
+
+    Args:
+        raw: the table.
+        columns: the K * D columns.
+        values: NaN = missing.
+        train: (N,) the rows whose median and spread count.
+    """
+    known = values[train]
+    if not len(known) or np.isnan(known).all(axis=0).any():
+        return []  # a column without labels is told elsewhere
+    units = Standardizer.fit(torch.from_numpy(known))
+    far = np.abs(units.apply(torch.from_numpy(values)).numpy()).reshape(len(values), -1) > FAR
+    flat = values.reshape(len(values), -1)
+    reason = f"expected a number within {FAR:g} times the column's spread, which float32 holds, got {{:g}}."
+    return [raw.problem(row, columns[at], reason.format(flat[row, at])) for row, at in np.argwhere(far).tolist()]
 
 
 def check_training(raw: RawTable, schema: Schema, target: Floats) -> list[Problem]:

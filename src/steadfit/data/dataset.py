@@ -29,15 +29,16 @@ __all__ = ["Frame", "LabelledDataset"]
 
 Batch = dict[str, Tensor]
 Transform = Callable[
-    [npt.NDArray[np.uint8], npt.NDArray[np.float32]], tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]
+    [npt.NDArray[np.uint8], npt.NDArray[np.float64]], tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]
 ]
 
 
 class LabelledDataset(Dataset[Batch]):
     """Some rows of a table as samples.
 
-    A batch is ``{"index": (B,) int64 positions in this dataset, "input": uint8 (B, C, H, W) or float32 (B, F),
-    "target": float32 (B, K, D) in the frame}``.
+    A batch is ``{"index": (B,) int64 positions in this dataset, "input": uint8 (B, C, H, W) or float64 (B, F),
+    "target": float64 (B, K, D) in the frame}``. Features and targets keep all their digits until they are
+    standardised: seconds since 1970 are steps of 128 s in float32.
 
     With ``augment`` every sample is warped at random when it is drawn, in one sampling of the stored image, and the
     batch has two more entries: ``"warp": float64 (B, 3, 3)``, the map from the frame to the warped frame, in which
@@ -90,7 +91,7 @@ class LabelledDataset(Dataset[Batch]):
         self.seed = seed
         self.sampling = _sampling(annotations, augment, sampling)
         self.frame, self._pixels = frames_of(annotations, self.rows, self.size)
-        self.target = self.frame.to_frame(torch.from_numpy(annotations.target[self.rows])).float()
+        self.target = self.frame.to_frame(torch.from_numpy(annotations.target[self.rows]))
         self._features = _features(annotations, self.rows)
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         self._wanted = cache
@@ -102,7 +103,7 @@ class LabelledDataset(Dataset[Batch]):
             raise ValueError("LabelledDataset.relabelled: expected the same images and schema, got another table.")
         other = copy.copy(self)
         other.annotations = annotations
-        other.target = self.frame.to_frame(torch.from_numpy(annotations.target[self.rows])).float()
+        other.target = self.frame.to_frame(torch.from_numpy(annotations.target[self.rows]))
         return other
 
     def without_augment(self) -> LabelledDataset:
@@ -260,4 +261,4 @@ def _transform_one(pixels: Tensor, target: Tensor, transform: Transform) -> tupl
             f"transform: expected uint8 pixels {(*pixels.shape[1:], pixels.shape[0])} and points "
             f"{tuple(target.shape)} back, got {image.dtype} {image.shape} and {points.shape}."
         )
-    return to_tensor(image), torch.from_numpy(np.asarray(points, dtype=np.float32))
+    return to_tensor(image), torch.from_numpy(np.asarray(points, dtype=np.float64))

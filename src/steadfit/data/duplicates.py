@@ -1,4 +1,4 @@
-"""The same image twice: under one path, which is an error, or under several, which is a warning."""
+"""The same input twice: an image under one path is an error; an image under several paths, or features, a warning."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from steadfit.data.reading import RawTable
 from steadfit.errors import DataWarning
 
 Rows = npt.NDArray[np.int64]
+SHOWN = 10  # groups of copies, and lines of one group, that a warning lists
 
 
 def same_paths(raw: RawTable, column: str, images: Sequence[str]) -> list[Problem]:
@@ -30,10 +31,26 @@ def same_paths(raw: RawTable, column: str, images: Sequence[str]) -> list[Proble
     return problems
 
 
-def same_bytes(digests: Sequence[str]) -> Rows:
-    """For each row the first row whose image has the same bytes, or itself; an empty digest is like no other."""
-    first: dict[str, int] = {}
-    return np.array([first.setdefault(key or f"\0{row}", row) for row, key in enumerate(digests)], dtype=np.int64)
+def warn_copies(path: Path, line: Rows, split: npt.NDArray[np.str_], group: Rows) -> None:
+    """One warning about rows with the same features that are in several splits, which makes test errors too small."""
+    order = np.argsort(group, kind="stable")
+    starts = np.unique(group[order], return_index=True)[1][1:]
+    across = [rows for rows in np.split(order, starts) if len(rows) > 1 and len(set(split[rows].tolist())) > 1]
+    if not across:
+        return
+    listed = "".join(f"\n  lines {' = '.join(_lines(line[rows], split[rows]))}" for rows in across[:SHOWN])
+    listed += f"\n  and {len(across) - SHOWN} more" if len(across) > SHOWN else ""
+    which = "1 row of features is" if len(across) == 1 else f"{len(across)} rows of features are"
+    warnings.warn(
+        f"{path}: {which} the same in several splits, so that rows are tested that were trained on:{listed}",
+        DataWarning,
+        stacklevel=3,
+    )
+
+
+def _lines(line: Rows, split: npt.NDArray[np.str_]) -> list[str]:
+    shown = [f"{number} ({word})" for number, word in zip(line[:SHOWN].tolist(), split[:SHOWN].tolist(), strict=True)]
+    return [*shown, "..."] if len(line) > SHOWN else shown
 
 
 def warn_duplicates(

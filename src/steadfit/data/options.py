@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from steadfit.errors import DataError
+from steadfit.errors import DataError, SchemaError
 
 NAME_LISTS = ("points", "targets", "features")
 PAIR_LISTS = ("pairs", "limbs")
@@ -138,6 +138,6 @@ def _number(key: str, value: Any) -> float:
     raise wrong(f"{key} to be a number, got {value!r}")
 
 
-def wrong(fact: str, remedy: str = "") -> DataError:
+def wrong(fact: str, remedy: str = "") -> SchemaError:
     """The error for a value that cannot stand in a schema."""
-    return DataError(f"Schema: expected {fact}.{remedy}")
+    return SchemaError(f"expected {fact}.{remedy}")

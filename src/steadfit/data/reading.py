@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ import pandas as pd
 import pyarrow
 
 from steadfit.data.problems import Problem
+from steadfit.data.separators import decimal_comma, is_ambiguous, long_cells, separator, with_point
 from steadfit.errors import DataError
 
 MISSING = ("", "nan", "NaN", "NA")
+LARGEST = float(np.finfo(np.float32).max)
+"""Networks compute in float32: a larger number has no meaning for them."""
 _NAMES = ("annotations.csv", "annotations.parquet")
 
 
@@ -28,13 +32,17 @@ class RawTable:
         path: the file.
         cells: by column, the text of N cells, or N numbers where the file itself stores numbers (Parquet).
         line: (N,) line in the file where each row starts; for Parquet the number of the row, from 1.
+        row: (N,) number of each row among the rows of data, from 0: pandas' ``iloc``.
         problems: rows that have more or fewer cells than the header; they are not among the N.
+        decimal_comma: whether numbers have a comma in front of their decimals; None where it may be one of thousands.
     """
 
     path: Path
     cells: Mapping[str, Sequence[str] | npt.NDArray[np.float64]]
     line: npt.NDArray[np.int64]
+    row: npt.NDArray[np.int64]
     problems: tuple[Problem, ...] = ()
+    decimal_comma: bool | None = False
 
     def text(self, column: str) -> list[str]:
         """The N cells of a column as text; a number that is missing becomes empty."""
@@ -46,11 +54,23 @@ class RawTable:
     def numbers(self, column: str) -> tuple[npt.NDArray[np.float64], list[Problem]]:
         """The N cells of a column as numbers (NaN where missing or wrong), and what is wrong with them."""
         cells = self.cells[column]
-        value = cells.copy() if isinstance(cells, np.ndarray) else _parse(cells)
-        bad = np.isinf(value)  # _parse marks text that is no number by -inf as well
-        problems = [self.problem(row, column, _number_reason(cells[row])) for row in bad.nonzero()[0].tolist()]
+        value = cells.copy() if isinstance(cells, np.ndarray) else _parse(self._pointed(cells))
+        bad = np.abs(value) > LARGEST  # infinite ones, too; _parse marks text that is no number by -inf
+        problems = [self.problem(row, column, self._reason(cells[row])) for row in bad.nonzero()[0].tolist()]
         value[bad] = np.nan
         return value, problems
+
+    def _pointed(self, cells: Sequence[str]) -> Sequence[str]:
+        """Cells with decimal points."""
+        return [with_point(cell) for cell in cells] if self.decimal_comma else cells
+
+    def _reason(self, cell: str | float) -> str:
+        """What is wrong with a number."""
+        if self.decimal_comma is None and isinstance(cell, str) and is_ambiguous(cell):
+            return (
+                f"expected a number, got {cell.strip()!r}, which may have decimals or thousands. Write it with a point."
+            )
+        return _number_reason(with_point(cell) if self.decimal_comma and isinstance(cell, str) else cell)
 
     def problem(self, row: int, column: str | None, reason: str) -> Problem:
         """A problem of one row."""
@@ -75,7 +95,10 @@ def locate(path: str | Path) -> Path:
 
 
 def read_table(path: str | Path) -> RawTable:
-    """Read a CSV (UTF-8, commas) or Parquet table without interpreting its cells.
+    """Read a CSV (UTF-8) or Parquet table without interpreting its cells.
+
+    Cells are separated by commas, or by semicolons or tabs where the header has no commas; then numbers may have
+    decimal commas, if all of them have.
 
     Lines are counted as in the file, also where a quoted cell holds line breaks. Empty lines are passed over.
 
@@ -92,21 +115,24 @@ def read_table(path: str | Path) -> RawTable:
 
 def _read_csv(path: Path) -> RawTable:
     text = _decode(path)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    mark = separator(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
     rows: list[list[str]] = []
     lines: list[int] = []
     start = 1
     try:
-        for row in reader:
-            if row:
-                rows.append(row)
-                lines.append(start)
-            start = reader.line_num + 1
+        with long_cells(text):
+            for row in reader:
+                if row:
+                    rows.append(row)
+                    lines.append(start)
+                start = reader.line_num + 1
     except csv.Error as error:
         raise DataError(f"{path}, line {start}: expected CSV cells, got {error}.") from None
     if not rows:
         raise DataError(f"{path}: expected a header and rows, got an empty file.")
-    return _shape_csv(path, rows, lines)
+    table = _shape_csv(path, rows, lines)
+    return table if mark == "," else dataclasses.replace(table, decimal_comma=decimal_comma(rows[1:]))
 
 
 def _shape_csv(path: Path, rows: list[list[str]], lines: list[int]) -> RawTable:
@@ -121,7 +147,7 @@ def _shape_csv(path: Path, rows: list[list[str]], lines: list[int]) -> RawTable:
     columns = list(zip(*(row for row, good in zip(rows[1:], whole, strict=True) if good), strict=True))
     line = np.array([line for line, good in zip(lines[1:], whole, strict=True) if good], dtype=np.int64)
     cells = dict(zip(header, columns or [()] * len(header), strict=True))
-    return RawTable(path=path, cells=cells, line=line, problems=tuple(problems))
+    return RawTable(path=path, cells=cells, line=line, row=np.flatnonzero(whole), problems=tuple(problems))
 
 
 def _check_header(path: Path, header: list[str], line: int) -> None:
@@ -133,7 +159,9 @@ def _check_header(path: Path, header: list[str], line: int) -> None:
                 f"{' and '.join(map(str, places))} of the header."
             )
     if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
-        raise DataError(f"{path}, line {line}: expected columns separated by commas, got {shorten(header[0])}.")
+        raise DataError(
+            f"{path}, line {line}: expected columns separated by commas, semicolons or tabs, got {shorten(header[0])}."
+        )
 
 
 def _decode(path: Path) -> str:
@@ -154,7 +182,8 @@ def _read_parquet(path: Path) -> RawTable:
         raise DataError(f"{path}: expected a Parquet file, got {error}.") from None
     names = [str(name) for name in frame.columns]
     cells = {name: _parquet_column(frame[column]) for name, column in zip(names, frame.columns, strict=True)}
-    return RawTable(path=path, cells=cells, line=np.arange(1, len(frame) + 1, dtype=np.int64))
+    row = np.arange(len(frame), dtype=np.int64)
+    return RawTable(path=path, cells=cells, line=row + 1, row=row)
 
 
 def _parquet_column(column: pd.Series) -> list[str] | npt.NDArray[np.float64]:
@@ -194,7 +223,8 @@ def _number_reason(cell: str | float) -> str:
         infinite = np.isinf(value) and np.isinf(float(cell))
     except ValueError:
         infinite = False
-    return f"expected a {'finite ' if infinite else ''}number, got {shorten(str(cell))}."
+    size = "" if np.isinf(value) else f" of at most {LARGEST:.2g} in size, which float32 holds"
+    return f"expected a {'finite ' if infinite else ''}number{size}, got {shorten(str(cell))}."
 
 
 def shorten(text: str, limit: int = 60) -> str:

@@ -33,7 +33,8 @@ class Schema:
         pairs: left and right points that mirroring swaps, as indices; without pairs nothing is mirrored.
         limbs: points to join by a line in pictures, as indices.
         normalizer: the normalising length: a number in the units, a column, or the two points whose distance it is.
-        units: what the targets are measured in; px means pixels of the stored image.
+        units: what the targets are measured in; px means pixels of the stored image. Empty for no unit, which for
+            points in images becomes px when a table is read.
         visibility: what v = 0 with coordinates given means, ``"occluded"`` (annotated) or ``"missing"``.
         sides: ``"person"``, left and right as annotated; ``"observer"``, exchanged where a person's first sides lie
             farther right in the image than the second ones (:func:`~steadfit.data.sides.observer_centric`), so that
@@ -61,7 +62,7 @@ class Schema:
     pairs: tuple[tuple[int, int], ...] = ()
     limbs: tuple[tuple[int, int], ...] = ()
     normalizer: float | str | tuple[int, int] | None = None
-    units: str = "px"
+    units: str = ""
     visibility: str = "occluded"
     sides: str = "person"
     image: str = "image"
@@ -152,10 +153,27 @@ class Schema:
         known = [field.name for field in dataclasses.fields(self)]
         for key in overrides:
             if key not in known:
-                raise DataError(f"Schema: expected a known key, got {key!r}.{did_you_mean(key, known)}")
+                raise wrong(f"a known key, got {key!r}", did_you_mean(key, known))
         given = {key: value for key, value in overrides.items() if value is not None}
         points = names_of("points", given["points"]) if "points" in given else self.points
         return dataclasses.replace(self, **{key: coerce(key, value, points) for key, value in given.items()})
+
+    def renumbered(self, points: Sequence[str]) -> Schema:
+        """The same schema for a table whose points have the same names in another order."""
+        place = [list(points).index(name) for name in self.points]
+
+        def moved(pairs: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+            return tuple((place[first], place[second]) for first, second in pairs)
+
+        normalizer = moved([self.normalizer])[0] if isinstance(self.normalizer, tuple) else self.normalizer
+        return dataclasses.replace(
+            self, points=tuple(points), pairs=moved(self.pairs), limbs=moved(self.limbs), normalizer=normalizer
+        )
+
+    @property
+    def has_names(self) -> bool:
+        """Whether its points have names, and not only the numbers of their columns."""
+        return bool(self.points) and self.points != tuple(str(k) for k in range(len(self.points)))
 
     def with_discovered_points(self, columns: Collection[str]) -> Schema:
         """Columns ``x0, y0, x1, ...`` are the points where neither points nor targets are named."""

@@ -36,7 +36,8 @@ def draw_split(
 
     Without a split, test and validation rows are drawn; with one that has training rows but no validation rows,
     these are drawn from the training rows. A given test split is never added to. Rows of one group (images with
-    the same bytes) are drawn together, so that a copy of a training image is not what the network is judged by.
+    the same bytes, the same features) are drawn together, so that a copy of a training row is not what the network is
+    judged by.
 
     Args:
         given: (N,) words of ``SPLITS``, or None.
@@ -57,6 +58,13 @@ def draw_split(
         share_of = len(group) if given is None else len(train)
         split[_draw(train, group, _count(val_share, share_of), rng)] = "val"
     return split
+
+
+def drawn_rows(given: Words | None, count: int) -> npt.NDArray[np.bool_]:
+    """(count,) the rows whose split :func:`draw_split` decides: all, or the training ones where there is no val."""
+    if given is None:
+        return np.ones(count, dtype=bool)
+    return np.asarray((given == "train") & ~(given == "val").any(), dtype=bool)
 
 
 def empty_splits(raw: RawTable, split: Words, column: str | None, need_splits: Collection[str]) -> list[Problem]:

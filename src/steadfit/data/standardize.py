@@ -9,7 +9,7 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit.core.elliptical import multiply
-from steadfit.core.gaussian import positive_part
+from steadfit.core.factor import positive_part
 from steadfit.core.scale import mad, nanmedian
 from steadfit.core.spd import spd_sqrt
 

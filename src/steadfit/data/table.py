@@ -15,19 +15,20 @@ import pandas as pd
 from steadfit import _checks
 from steadfit.data import columns
 from steadfit.data.boxes import read_box
-from steadfit.data.duplicates import same_bytes, same_paths, warn_duplicates
+from steadfit.data.duplicates import same_paths, warn_copies, warn_duplicates
+from steadfit.data.identity import feature_keys, same_key
 from steadfit.data.images import Progress, scan
 from steadfit.data.problems import Problem, settle
 from steadfit.data.reading import RawTable, read_table
 from steadfit.data.schema import Schema
 from steadfit.data.sides import observer_centric
-from steadfit.data.splits import SPLITS, draw_split, empty_splits, read_split
+from steadfit.data.splits import SPLITS, draw_split, drawn_rows, empty_splits, read_split
 
 __all__ = ["Annotations", "Problem", "load_annotations"]
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
-_BY_ROW = ("features", "target", "visible", "split", "line", "size", "length", "box")
+_BY_ROW = ("features", "target", "visible", "split", "line", "size", "length", "box", "row", "drawn", "key")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Annotations:
         root: the folder that image paths are relative to.
         schema: what the columns mean, with points and features filled in.
         images: N image paths as written, None for a table of features.
-        features: (N, F) float32, None for images.
+        features: (N, F), None for images.
         target: (N, K, D) in the user's units, NaN = not annotated.
         visible: (N, K), None without v columns.
         split: (N,) of ``train``, ``val`` and ``test``.
@@ -48,6 +49,9 @@ class Annotations:
         length: (N,) normalising length in the units.
         box: (N, 4) left, top, width and height in px of the part of each image that the network sees, None for the
             whole image. Left and top are those of the first pixel's centre: (0, 0, W, H) is a whole W x H image.
+        row: (N,) number of each row among the table's rows of data, from 0.
+        drawn: (N,) whether the split of a row was drawn, as the table does not give it.
+        key: (N,) what the network sees of each row, as a hash: of the image's bytes or of the features.
         skipped: what was wrong in the rows that ``skip_bad`` left out.
         duplicates: groups of different paths with the same bytes.
     """
@@ -56,7 +60,7 @@ class Annotations:
     root: Path
     schema: Schema
     images: tuple[str, ...] | None
-    features: npt.NDArray[np.float32] | None
+    features: Floats | None
     target: Floats
     visible: npt.NDArray[np.bool_] | None
     split: npt.NDArray[np.str_]
@@ -64,6 +68,9 @@ class Annotations:
     size: Floats | None
     length: Floats | None
     box: Floats | None = None
+    row: Rows | None = None
+    drawn: npt.NDArray[np.bool_] | None = None
+    key: npt.NDArray[np.str_] | None = None
     skipped: tuple[Problem, ...] = ()
     duplicates: tuple[tuple[str, ...], ...] = ()
 
@@ -83,6 +90,13 @@ class Annotations:
         kept: dict[str, Any] = {name: None if value is None else value[index] for name, value in values.items()}
         images = None if self.images is None else tuple(self.images[row] for row in index)
         return dataclasses.replace(self, images=images, **kept)
+
+    def renumbered(self, points: Sequence[str]) -> Annotations:
+        """The same rows with their points, which are known by name, in another order."""
+        order = [self.schema.points.index(name) for name in points]
+        visible = None if self.visible is None else self.visible[:, order]
+        schema = self.schema.renumbered(points)
+        return dataclasses.replace(self, schema=schema, target=self.target[:, order], visible=visible)
 
     def with_target(self, target: npt.ArrayLike) -> Annotations:
         """The same rows with other labels (N, K, D); normalising length and boxes stay those of the old labels."""
@@ -160,27 +174,31 @@ def load_annotations(
         _checks.one_of("load_annotations", "need_splits", word, SPLITS)
     raw = read_table(path)
     schema = columns.resolve(raw, Schema.discover(raw.path) if schema is None else schema, labels=bool(need_splits))
-    annotations, digests, problems = _read(raw, schema, progress)
+    annotations, keys, problems = _read(raw, schema, progress)
     given = schema.split in raw.cells
-    group = same_bytes(digests)
+    group = same_key(keys)
+    before = annotations.split if given else None
     split = draw_split(
-        annotations.split if given else None, group, seed=seed, val_share=val_share, test_share=test_share
+        before, _drawn_together(group, annotations), seed=seed, val_share=val_share, test_share=test_share
     )  # over all rows, the bad ones too: the same whatever is skipped, so that no test row is ever trained on
-    annotations = dataclasses.replace(annotations, split=split)
+    drawn, key = drawn_rows(before, len(split)), np.array(keys, dtype=np.str_)
+    annotations = dataclasses.replace(annotations, split=split, drawn=drawn, key=key)
     if "train" in need_splits:
-        problems += _unlabelled(raw, annotations, problems)
+        problems += _unlabelled(raw, annotations, problems) + _unheld(raw, annotations)
     bad = {problem.line for problem in problems}
     kept = np.array([int(line) not in bad for line in raw.line], dtype=bool)
     annotations = annotations.take(kept)
     if skip_bad or kept.any():  # if no row is left, only the rows' own problems tell why
         problems += _file_problems(raw, annotations, given, need_splits)
     skipped = settle(problems, skip_bad=skip_bad)
+    if annotations.images is None:
+        warn_copies(annotations.path, annotations.line, annotations.split, group[kept])
     duplicates = warn_duplicates(annotations.path, annotations.images, annotations.split, group[kept])
     return dataclasses.replace(annotations, skipped=skipped, duplicates=duplicates)
 
 
 def _read(raw: RawTable, schema: Schema, progress: Progress | None) -> tuple[Annotations, Sequence[str], list[Problem]]:
-    """All rows, good and bad, with the digests of their images."""
+    """All rows, good and bad, with the keys of what the network sees of them."""
     target, problems = columns.read_target(raw, schema)
     visible, found_visible = columns.read_visible(raw, schema, target)
     if schema.sides == "observer":
@@ -201,11 +219,18 @@ def _read(raw: RawTable, schema: Schema, progress: Progress | None) -> tuple[Ann
         visible=visible,
         split=split,
         line=raw.line,
+        row=raw.row,
         size=size,
         length=length,
         box=box,
     )
-    return annotations, digests, problems
+    return annotations, digests if features is None else feature_keys(features), problems
+
+
+def _drawn_together(group: Rows, annotations: Annotations) -> Rows:
+    """The groups that are drawn as one: copies, unless a table has too few different rows of features to split."""
+    few = annotations.images is None and len(np.unique(group)) < len(SPLITS)
+    return np.arange(len(group)) if few else group
 
 
 def _all_train(raw: RawTable) -> npt.NDArray[np.str_]:
@@ -229,6 +254,15 @@ def _unlabelled(raw: RawTable, annotations: Annotations, known: Sequence[Problem
     empty = np.isnan(annotations.target).all(axis=(1, 2)) & (annotations.split == "train")
     reason = "expected at least one label in a training row, got none."
     return [raw.problem(row, None, reason) for row in empty.nonzero()[0].tolist() if int(raw.line[row]) not in bad]
+
+
+def _unheld(raw: RawTable, annotations: Annotations) -> list[Problem]:
+    """Labels and features that are beyond float32 in units of the training rows' spread."""
+    schema, features, train = annotations.schema, annotations.features, annotations.split == "train"
+    problems = columns.check_held(raw, schema.columns, annotations.target, train)
+    if features is not None:
+        problems += columns.check_held(raw, schema.features, features[:, :, None], train)
+    return problems
 
 
 def _file_problems(raw: RawTable, annotations: Annotations, given: bool, need_splits: Collection[str]) -> list[Problem]:

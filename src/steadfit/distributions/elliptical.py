@@ -27,7 +27,8 @@ class Elliptical(Distribution):
         penalty: rho, a proper one: ``Squared`` (Gauss), ``Absolute`` (Laplace), ``Huber``, ``Charbonnier``.
         log_det: log|A|, where the caller knows it, such as from :func:`steadfit.spd_from_vector`; (...).
         validate_args: check values too, which costs a Cholesky factorisation; shapes are always checked. None: as
-            ``torch.distributions.Distribution.set_default_validate_args`` says, which torch.compile switches off.
+            ``torch.distributions.Distribution.set_default_validate_args`` says, which torch.compile and
+            torch.func.vmap switch off.
 
     Batch shapes broadcast as in torch; ``event_shape`` is (D,).
 
@@ -95,10 +96,10 @@ class Elliptical(Distribution):
         who, name = type(self).__name__, {"nu": "nu", "mu": "mean"}[kind]
         batch = _check_kinds_and_shapes(who, name, location, root, penalty, log_det)
         self.penalty, self._kind = penalty, kind
-        penalty.log_normalizer(1)  # raises for an improper one
+        penalty.require_proper()
         self._set(location, root, log_det, batch)
         self._validate_args = type(self)._validate_args if validate_args is None else validate_args
-        if self._validate_args:
+        if self._validate_args and not _checks.hidden():
             _check_values(who, name, location, root)
 
     def _set(self, location: Tensor, root: Tensor, log_det: Tensor | None, batch: torch.Size) -> None:
@@ -199,7 +200,7 @@ class Elliptical(Distribution):
         _checks.floating(who, "value", value)
         if value.shape[-1:] != self._event_shape:
             raise ValueError(f"{who}: expected value (..., {self._dim}), got {tuple(value.shape)}.")
-        if self._validate_args:
+        if self._validate_args and not _checks.hidden():
             _check_numbers(who, "value", value, value == value)
 
 

@@ -30,8 +30,9 @@ class AnchorLoss(nn.Module):
 
     Call with logits (B, C) and a target: class indices (B,), where -100 means "not annotated", or soft or multi-label
     p (B, C) in [0, 1], where NaN leaves that class of that sample out. For soft labels q_t is the highest q of the
-    classes with p > 1/2 (as in eq. 4) and the wrong classes of q_pos are those with p = 0; a sample without a class
-    above 1/2 is not modulated (but by a static q*), nor is the target's side where no class has p = 0. ``weight``
+    classes with p > 1/2 (as in eq. 4) and the wrong classes of q_pos are those with p = 0, or, in a sample without any
+    (smoothed labels), those with p < 1/2. A sample without a class above 1/2 is not modulated (except by a static q*),
+    nor is the target's side where no class is wrong. ``weight``
     broadcasts to (B,) and is >= 0. A scalar in nats, or (B,) for ``"none"``.
 
     Raises: TypeError for logits that are no floating-point tensor; ValueError for other shapes, indices outside

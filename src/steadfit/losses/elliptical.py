@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from steadfit import _checks
 from steadfit.core import predicted
 from steadfit.core.elliptical import LOCATIONS, log_density, norm
-from steadfit.core.penalties import Penalty
-from steadfit.losses.reduction import REDUCTIONS, check_fits, check_weight, reduce
+from steadfit.core.penalty import Penalty
+from steadfit.losses.reduction import REDUCTIONS, check_fits, check_weight, masked, reduce
 
 
 class EllipticalLoss(nn.Module):
@@ -30,7 +30,8 @@ class EllipticalLoss(nn.Module):
     Call with prediction (..., P) and target (..., D); P is D for ``"identity"``, 2 D for ``"diagonal"``,
     D + D (D + 1)/2 for ``"full"``: the location, then v of :func:`steadfit.spd_from_vector` (the diagonal's entries for
     ``"diagonal"``). ``weight`` broadcasts to the losses' shape (...) and is >= 0. ``visible`` (...), bool, leaves out
-    labels where it is False, as does NaN in any coordinate of the target: they add neither loss nor gradient.
+    labels where it is False, as do weight 0 and NaN in any coordinate of the target: they add neither loss nor
+    gradient, whatever is predicted there.
 
     Returns a scalar, or (...) for ``"none"``, in nats; the normaliser is always included, so that values of different
     families compare. A density can exceed 1, so a loss below 0 is no error.
@@ -60,7 +61,7 @@ class EllipticalLoss(nn.Module):
         super().__init__()
         if not isinstance(penalty, Penalty):
             raise TypeError(f"EllipticalLoss: expected penalty to be a Penalty, got {type(penalty).__name__}.")
-        penalty.log_normalizer(1)  # raises for an improper one
+        penalty.require_proper()
         _checks.one_of("EllipticalLoss", "covariance", covariance, predicted.COVARIANCES)
         _checks.one_of("EllipticalLoss", "location", location, LOCATIONS)
         _checks.one_of("EllipticalLoss", "reduction", reduction, REDUCTIONS)
@@ -92,9 +93,9 @@ class EllipticalLoss(nn.Module):
 def negative_log_likelihood(
     output: Tensor, target: Tensor, present: Tensor, penalty: Penalty, covariance: str, location: str, floor: float
 ) -> Tensor:
-    """-log p(y) of every label, (...), for numbers (..., P) and targets (..., D); of y = 0 where not ``present``."""
-    known = torch.where(present.unsqueeze(-1), target, 0.0)  # masked first: NaN would reach the gradient
-    residual, log_det = predicted.residual(output, known, covariance, location, floor)
+    """-log p(y) of every label, (...), for numbers (..., P) and targets (..., D), both 0 where not ``present``."""
+    seen = present.unsqueeze(-1)
+    residual, log_det = predicted.residual(masked(output, seen), masked(target, seen), covariance, location, floor)
     return -log_density(norm(residual), log_det, penalty, target.shape[-1])
 
 

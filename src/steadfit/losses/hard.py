@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from steadfit import _checks
 from steadfit.core.modulated import with_slope
-from steadfit.losses.heatmap import checked_maps, evaluated, joint_weight, squared
+from steadfit.losses.heatmap import checked_maps, evaluated, squared
 from steadfit.losses.reduction import REDUCTIONS, reduce
 from steadfit.losses.softmax import softmax_rows
 
@@ -76,14 +76,11 @@ class OHKMLoss(nn.Module):
     ) -> Tensor:
         if weight is not None and weight.dim() != 2:
             raise ValueError(f"OHKMLoss: expected weight (B, K), one a joint, got {tuple(weight.shape)}.")
-        maps = checked_maps("OHKMLoss", logits, target, visible)
-        weight = joint_weight("OHKMLoss", weight, logits.shape)
+        maps = checked_maps("OHKMLoss", logits, target, visible, weight)
         loss, slope = evaluated(squared, maps)
         pixels = loss.shape[2] * loss.shape[3]
         joints = with_slope(maps.output, loss.mean(dim=(2, 3)), slope / pixels)
         present = torch.ones_like(joints, dtype=torch.bool) if maps.present is None else maps.present
-        if weight is not None:
-            present = present & (weight != 0)
         return reduce(joints, weight, self.reduction, hardest(joints, weight, present, self.keep))
 
     def extra_repr(self) -> str:

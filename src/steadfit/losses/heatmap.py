@@ -14,7 +14,7 @@ from steadfit.core.anchor import heatmap_terms
 from steadfit.core.modulated import Pair, largest, with_slope
 from steadfit.core.predicted import full_precision
 from steadfit.losses.labels import not_negative
-from steadfit.losses.reduction import REDUCTIONS, check_fits, check_weight, reduce
+from steadfit.losses.reduction import REDUCTIONS, check_fits, check_weight, masked, reduce
 
 Terms = Callable[[Tensor, Tensor, Tensor], Pair]
 """From output, target (B, K, H, W) and the target's peaks (B, K) to elementwise losses and derivatives."""
@@ -114,51 +114,53 @@ def heatmap_loss(
     who: str, terms: Terms, output: Tensor, target: Tensor, weight: Tensor | None, visible: Tensor | None, kind: str
 ) -> Tensor:
     """The reduction ``kind`` of a loss given by its elementwise ``terms``."""
-    maps = checked_maps(who, output, target, visible)
-    weight = joint_weight(who, weight, output.shape)
+    maps = checked_maps(who, output, target, visible, weight)
+    weight = maps.weight
     loss, slope = evaluated(terms, maps)
     cut = largest(loss.dtype)  # of a pixel or a joint; the least is 0 but for roundings
     if kind == "none" or (weight is not None and weight.dim() == 4):
         lifted = weight[..., None, None] if weight is not None and weight.dim() == 2 else weight
         present = None if maps.present is None else maps.present[..., None, None]
-        return reduce(with_slope(maps.output, loss.clamp_(0, cut), slope), lifted, kind, present)
-    joints = with_slope(maps.output, loss.sum(dim=(2, 3)).clamp_(0, cut), slope)
+        return reduce(with_slope(maps.output, loss.clamp(0, cut), slope), lifted, kind, present)
+    joints = with_slope(maps.output, loss.sum(dim=(2, 3)).clamp(0, cut), slope)
     total = reduce(joints, weight, kind, maps.present)
     return total / (output.shape[2] * output.shape[3]) if kind == "mean" else total
 
 
 @torch.no_grad()
 def evaluated(terms: Terms, maps: Maps) -> Pair:
-    """The terms, without a NaN in the derivatives."""
-    loss, slope = terms(maps.output, maps.target, maps.peak)
-    if torch.compiler.is_compiling() and maps.present is not None:
-        slope = torch.where(maps.present[..., None, None], slope, 0.0)
-    return loss, slope
+    """The terms as constants: their derivatives are known."""
+    return terms(maps.output.detach(), maps.target.detach(), maps.peak.detach())
 
 
 @dataclass(frozen=True)
 class Maps:
     """What :func:`checked_maps` makes of a call's arguments."""
 
-    output: Tensor  # (B, K, H, W), float32 or float64
-    target: Tensor  # (B, K, H, W); NaN, which only compiled code leaves in, is in joints that don't count
+    output: Tensor  # (B, K, H, W), float32 or float64; 0 in joints that don't count
+    target: Tensor  # (B, K, H, W), without NaN
     peak: Tensor  # (B, K): the target's largest value, NaN where it has one
     present: Tensor | None  # (B, K) bool: the joints that count; None: all
+    weight: Tensor | None  # (B, K), or four axes for one a pixel
 
 
-def checked_maps(who: str, output: Tensor, target: Tensor, visible: Tensor | None) -> Maps:
-    """The arguments, checked and without holes. Under torch.compile values are not looked at."""
+def checked_maps(
+    who: str, output: Tensor, target: Tensor, visible: Tensor | None, weight: Tensor | None = None
+) -> Maps:
+    """The arguments, checked and without holes. While compiling or vmapping values are not looked at."""
     _checks.floating(who, "logits", output)
     _checks.floating(who, "target", target)
     _checks.same_shape(who, "logits", output, "target", target)
     if output.dim() != 4 or 0 in output.shape[2:]:
         raise ValueError(f"{who}: expected heatmaps (B, K, H, W) with at least a pixel, got {tuple(output.shape)}.")
-    p = target.to(full_precision(output).dtype)
+    z = full_precision(output)
+    p = target.to(z.dtype)
     peak = p.amax(dim=(2, 3))
     lowest, dimmest, brightest = _extremes(p, peak)
-    if math.isnan(lowest) and not torch.compiler.is_compiling():
+    if math.isnan(lowest):
         p = p.nan_to_num(nan=0.0)
-        lowest, _, brightest = _extremes(p, p.amax(dim=(2, 3)))
+        if not _checks.hidden():
+            lowest, _, brightest = _extremes(p, p.amax(dim=(2, 3)))
     for value in (lowest, brightest):
         if value < 0 or value > 1:
             raise ValueError(f"{who}: expected target in [0, 1], got {value}.")
@@ -166,12 +168,27 @@ def checked_maps(who: str, output: Tensor, target: Tensor, visible: Tensor | Non
     if visible is not None:
         check_fits(who, "visible", visible, peak.shape)
         present = visible.bool() if present is None else present & visible.bool()
-    return Maps(full_precision(output), p, peak, present)
+    weight = joint_weight(who, weight, output.shape)
+    if weight is not None and (_checks.hidden() or bool((weight == 0).any())):
+        z, present = _without_zeros(z, weight, present)
+    if present is not None:
+        z = masked(z, present[..., None, None])
+    return Maps(z, p, peak, present, weight)
+
+
+def _without_zeros(output: Tensor, weight: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """The output and the joints that count, without what has weight 0: joints, or pixels that are NaN or infinite.
+
+    A pixel of weight 0 is a rival like any other where its score is a number.
+    """
+    if weight.dim() == 2:
+        return output, weight != 0 if present is None else present & (weight != 0)
+    return torch.where((weight != 0) | output.isfinite(), output, -largest(output.dtype)), present
 
 
 def _extremes(target: Tensor, peak: Tensor) -> tuple[float, float, float]:
     """The smallest value, the lowest and the highest peak, in one look; NaN where not known."""
-    if torch.compiler.is_compiling() or not target.numel():
+    if _checks.hidden() or not target.numel():
         return math.nan, math.nan, math.nan
     lowest, dimmest, brightest = torch.stack([target.amin(), peak.amin(), peak.amax()]).tolist()
     return lowest, dimmest, brightest

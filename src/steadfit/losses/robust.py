@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from steadfit import _checks
-from steadfit.core.penalties import Penalty
-from steadfit.losses.reduction import REDUCTIONS, check_fits, check_weight, reduce
+from steadfit.core.penalty import Penalty
+from steadfit.core.predicted import full_precision
+from steadfit.losses.reduction import REDUCTIONS, check_fits, check_weight, masked, reduce
 
 
 class RobustLoss(nn.Module):
@@ -16,17 +17,20 @@ class RobustLoss(nn.Module):
     Args:
         penalty: a :class:`steadfit.penalties.Penalty`.
         scale: the residuals' scale in the target's unit: a number > 0, or a tensor that broadcasts against the
-            target (one per output, say); a constant in backpropagation.
+            target (one per output, say); a constant in backpropagation. The buffer ``scale`` has torch's default dtype,
+            float32 unless set otherwise, whatever is given: a float64 buffer could not be moved to devices without
+            float64 (``"mps"``).
         reduction: ``"mean"`` (sum of w l over sum of w), ``"sum"`` or ``"none"``.
 
     Call with prediction and target of one shape. ``weight`` broadcasts to it and is >= 0. NaN in the target means "not
-    annotated": it adds neither loss nor gradient. Returns a scalar, or the target's shape for ``"none"``; no unit.
+    annotated": it adds neither loss nor gradient, and neither does what has weight 0, whatever the prediction or target
+    is there. Returns a scalar, or the target's shape for ``"none"``; no unit.
 
     Raises: TypeError for targets that are no floating-point tensors; ValueError for unequal shapes, a scale that is
-    not positive, negative weights, a scale or weight that does not broadcast to the target.
+    not positive or not finite in its dtype, negative weights, a scale or weight that does not broadcast to the target.
 
     Numerics: finite values and gradients wherever rho is finite; the gradient with respect to the prediction is
-    -psi(u)/scale. An all-missing target gives 0.
+    -psi(u)/scale. Half precision is computed in float32, which the loss has. An all-missing target gives 0.
 
     >>> from steadfit.penalties import Tukey
     >>> RobustLoss(Tukey(c=3.0), scale=2.0)(torch.tensor([0.0]), torch.tensor([100.0]))
@@ -40,7 +44,7 @@ class RobustLoss(nn.Module):
         if not isinstance(penalty, Penalty):
             raise TypeError(f"RobustLoss: expected penalty to be a Penalty, got {type(penalty).__name__}.")
         _checks.one_of("RobustLoss", "reduction", reduction, REDUCTIONS)
-        value = scale.detach().clone() if isinstance(scale, Tensor) else torch.tensor(float(scale), dtype=torch.float64)
+        value = torch.as_tensor(scale).detach().to(torch.get_default_dtype(), copy=True)
         if not bool((torch.isfinite(value) & (value > 0)).all()):
             bad = value[~(torch.isfinite(value) & (value > 0))].flatten()[0].item()
             raise ValueError(f"RobustLoss: expected scale > 0 and finite, got {bad}. Put a floor under it.")
@@ -54,8 +58,8 @@ class RobustLoss(nn.Module):
         present = ~target.isnan()
         if weight is not None:
             check_weight("RobustLoss", weight, target.shape)
-            present = present & (weight != 0)  # masked before rho: 0 times an infinite loss would be NaN
-        residual = torch.where(present, target, prediction.detach()) - prediction
+            present = present & (weight != 0)
+        residual = masked(full_precision(target) - full_precision(prediction), present)
         loss = self.penalty.rho(residual / self.scale.to(residual.dtype))
         return reduce(loss, weight, self.reduction, present)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -41,8 +42,7 @@ class CrossEntropyLoss(nn.Module):
 
 def softmax_rows(who: str, logits: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """Softmax cross entropies (B,) and which samples count, (B,)."""
-    batch = prepared(who, logits, target, weight)
-    present = ~(target if target.dim() == 1 else target.sum(dim=1)).isnan()  # one class missing: all of it
+    batch = prepared(who, logits, target, weight, whole=True)
     cut = largest(batch.logits.dtype)
     rows = functional.cross_entropy(batch.logits.clamp(-cut, cut), batch.labels, reduction="none")
-    return rows, present if batch.present is None else present & batch.present
+    return rows, torch.ones_like(rows, dtype=torch.bool) if batch.present is None else batch.present

@@ -1,5 +1,6 @@
 """Measures of error, of predicted covariances, of outlier detection and of significance."""
 
+from steadfit.metrics.accuracy import AccuracyComparison, compare_accuracy, sign_flip, top_k
 from steadfit.metrics.calibration import (
     Calibration,
     Coverage,
@@ -11,62 +12,50 @@ from steadfit.metrics.calibration import (
     reliability,
 )
 from steadfit.metrics.conformal import ConformalRadius
-from steadfit.metrics.confusions import DoubleCounts, SwapRate, swapped
-from steadfit.metrics.contamination import RightLabels, right_labels
-from steadfit.metrics.detection import OutlierDetection, OutlierScores, outlier_scores
+from steadfit.metrics.confusions import double_counts, swaps
+from steadfit.metrics.detection import OutlierScores, outlier_scores
 from steadfit.metrics.elliptical import expected_error, mahalanobis
 from steadfit.metrics.keypoints import (
-    PCK,
-    PCKArea,
+    failure,
     head_length,
     normalised_error,
+    pck,
+    pck_area,
     pck_curve,
     torso_length,
 )
+from steadfit.metrics.label_posterior import RightLabels, right_labels
+from steadfit.metrics.measure import Measure
 from steadfit.metrics.parts import (
-    PCP,
     Part,
     body_joints,
     body_limbs,
     body_pairs,
     body_parts,
     part_errors,
+    pcp,
     pcp_curve,
 )
-from steadfit.metrics.regression import (
-    FailureRate,
-    MeanAbsoluteError,
-    PointError,
-    RootMeanSquareError,
-    per_image_error,
-)
-from steadfit.metrics.scores import NegativeLogLikelihood, energy_score, negative_log_likelihood
+from steadfit.metrics.regression import absolute_error, per_image_error, point_error, square_error
+from steadfit.metrics.scores import energy_score, negative_log_likelihood
 from steadfit.metrics.significance import Comparison, best_stars, compare_errors, holm, stars, wilcoxon
 from steadfit.metrics.summary import calibration_table
 from steadfit.metrics.temperature import Temperature, fit_temperature
 
 __all__ = [
-    "PCK",
-    "PCP",
+    "AccuracyComparison",
     "Calibration",
     "Comparison",
     "ConformalRadius",
     "Coverage",
-    "DoubleCounts",
-    "FailureRate",
-    "MeanAbsoluteError",
-    "NegativeLogLikelihood",
-    "OutlierDetection",
+    "Measure",
     "OutlierScores",
-    "PCKArea",
     "Part",
     "Pit",
-    "PointError",
     "Reliability",
     "RightLabels",
-    "RootMeanSquareError",
-    "SwapRate",
     "Temperature",
+    "absolute_error",
     "best_stars",
     "body_joints",
     "body_limbs",
@@ -74,10 +63,13 @@ __all__ = [
     "body_parts",
     "calibration",
     "calibration_table",
+    "compare_accuracy",
     "compare_errors",
     "coverage",
+    "double_counts",
     "energy_score",
     "expected_error",
+    "failure",
     "fit_temperature",
     "head_length",
     "holm",
@@ -86,14 +78,21 @@ __all__ = [
     "normalised_error",
     "outlier_scores",
     "part_errors",
+    "pck",
+    "pck_area",
     "pck_curve",
+    "pcp",
     "pcp_curve",
     "per_image_error",
     "pit",
+    "point_error",
     "reliability",
     "right_labels",
+    "sign_flip",
+    "square_error",
     "stars",
-    "swapped",
+    "swaps",
+    "top_k",
     "torso_length",
     "wilcoxon",
 ]

@@ -1,4 +1,4 @@
-"""Is one classifier better than another on the same images? An exact paired test, for any number of seeds."""
+"""Accuracy of classifiers: top-k, and an exact paired test of two methods for any number of seeds."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+from torch import Tensor
 
 from steadfit.metrics.significance import holm, stars
 
-__all__ = ["AccuracyComparison", "compare_accuracy", "sign_flip"]
+__all__ = ["AccuracyComparison", "compare_accuracy", "sign_flip", "top_k"]
 
 Counts = NDArray[np.int64]
 
@@ -36,6 +38,35 @@ class AccuracyComparison:
     discordant: int
 
 
+def top_k(logits: Tensor, target: Tensor, *, k: int = 1) -> Tensor:
+    """Images whose class is among the k greatest logits; the mean is the top-k accuracy.
+
+    right = [ y in the k greatest of z ].
+
+    Args:
+        logits: ``(N, C)``, any monotone score of the classes.
+        target: ``(N,)`` classes, whole numbers from 0 to C - 1.
+        k: >= 1; from C on every image is right.
+
+    Returns:
+        ``(N,)`` in the default dtype: 1 right, 0 wrong. Of equal greatest logits the first counts for k = 1.
+
+    Raises:
+        ValueError: shapes that do not fit, k below 1.
+
+    >>> top_k(torch.tensor([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]]), torch.tensor([2, 0])).tolist()
+    [0.0, 1.0]
+    """
+    if logits.ndim != 2 or target.shape != logits.shape[:1]:
+        raise ValueError(
+            f"top_k: expected logits (N, C) and targets (N,), got {tuple(logits.shape)} and {tuple(target.shape)}."
+        )
+    if k < 1:
+        raise ValueError(f"top_k: expected k >= 1, got {k}.")
+    best = logits.argmax(1, keepdim=True) if k == 1 else logits.topk(min(k, logits.shape[1]), dim=1).indices
+    return (best == target.unsqueeze(1)).any(1).to(torch.get_default_dtype())
+
+
 def compare_accuracy(right: Mapping[str, ArrayLike], *, reference: str | None = None) -> list[AccuracyComparison]:
     """Every method against one, by :func:`sign_flip`, with Holm's correction.
 
@@ -43,9 +74,11 @@ def compare_accuracy(right: Mapping[str, ArrayLike], *, reference: str | None = 
         right: method to (S, N) or (N,) flags: whether the network of seed s is right about image n.
         reference: the method that the others are compared with; None for the most accurate one, the first of several.
 
-    Returns: one comparison for each other method, in the mapping's order.
+    Returns:
+        One comparison for each other method, in the mapping's order.
 
-    Raises: ValueError for no method, a reference that is not among them, shapes that differ, entries but 0 and 1.
+    Raises:
+        ValueError: no method, a reference that is not among them, shapes that differ, entries other than 0 and 1.
 
     >>> import numpy as np
     >>> flags = np.arange(20) < 15
@@ -81,21 +114,26 @@ def sign_flip(difference: ArrayLike) -> float:
 
     p = P(\\|sum_n e_n d_n\\| >= \\|sum_n d_n\\|), e_n = +-1 with equal chances
 
-    With one network a method, d in {-1, 0, 1}, this is the exact McNemar test. With S networks a method d is the
+    With one network per method, d in {-1, 0, 1}, this is the exact McNemar test. With S networks per method d is the
     difference of how many are right about an image: images stay the units, however many seeds there are. It asks
-    whether *these* networks differ on other images like these; how much another seed changes is told by the spread.
+    whether *these* networks differ on other images like these; how much another seed changes is seen in the spread.
 
     Args:
         difference: (N,) whole numbers.
 
-    Returns: p in (0, 1]; 1 where all are 0.
+    Returns:
+        p in (0, 1]; 1 where all are 0.
 
-    Raises: ValueError for another shape, or numbers that are not whole.
+    Raises:
+        ValueError: another shape, or numbers that are not whole.
 
-    Numerics: the distribution is exact up to rounding: the n_k differences of size k sum to k (2 B - n_k) with B
-    binomial, and the sizes' distributions are convolved.
+    Numerics:
+        The distribution is exact up to rounding: the n_k differences of size k sum to k (2 B - n_k) with B binomial,
+        and the sizes' distributions are convolved.
 
-    References: McNemar, Psychometrika 12 (1947) 153-157. Fisher, The Design of Experiments, 1935, section 21.
+    References:
+        McNemar, Psychometrika 12 (1947) 153-157.
+        Fisher, The Design of Experiments, 1935, section 21.
 
     >>> round(sign_flip([1, 1, 1, 1, 1, -1, 0]), 9)  # 2 P(B <= 1), B ~ Binomial(6, 1/2)
     0.21875

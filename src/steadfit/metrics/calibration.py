@@ -1,9 +1,7 @@
 """Do predicted covariances hold? Expected against empirical error, coverage of ellipses, PIT of the radius.
 
-All take a mean ``(N, K, D)`` in the user's units, a root A ``(N, K, D, D)`` in 1/unit, targets ``(N, K, D)`` with NaN
-for a missing label, a proper penalty, and optionally the trust in every label, ``(N, K)`` in [0, 1]. With weights a
-measure is about the labels that are right, in so far as the weights are the probabilities of being so. Results are
-float64.
+With weights, the trust in every label, a measure is about the labels that are right, in so far as the weights are the
+probabilities of being right. Results are float64.
 """
 
 from __future__ import annotations
@@ -95,7 +93,10 @@ def reliability(
     Unlike coverage it sees whether the network knows which of its predictions are the bad ones.
 
     Args:
-        mean, root, target, penalty: see the module.
+        mean: ``(N, K, D)``, mu in the user's units, finite.
+        root: ``(N, K, D, D)``, A in 1/unit, symmetric positive definite.
+        target: ``(N, K, D)`` in the user's units; NaN marks a missing label.
+        penalty: a proper penalty.
         bin_size: labels in a bin, >= 1; 734 is the paper's. The n labels go into round(n/bin_size) bins, at least
             one, whose counts differ by one at most. Labels of weight 0 are in no bin.
         weight: ``(N, K)`` trust in [0, 1]; None: 1.
@@ -104,12 +105,16 @@ def reliability(
         :class:`Reliability`, no bins where there is no label.
 
     Raises:
-        TypeError, ValueError: as :func:`~steadfit.metrics.mahalanobis`; ValueError for an improper penalty, weights
-            outside [0, 1], a bin size below 1.
+        TypeError: as :func:`~steadfit.metrics.mahalanobis`.
+        ValueError: as :func:`~steadfit.metrics.mahalanobis`; an improper penalty, weights outside [0, 1], a bin size
+            below 1.
 
-    Numerics: see :func:`~steadfit.metrics.expected_error`. Standard errors take labels as independent.
+    Numerics:
+        As of :func:`~steadfit.metrics.expected_error`. Standard errors take labels as independent.
 
-    References: Mohlin et al., BMVC 2021, section 4.2, Fig. 3; Levi et al., arXiv 1905.11659 (bins).
+    References:
+        Mohlin et al., BMVC 2021, section 4.2, Fig. 3.
+        Levi et al., arXiv 1905.11659 (bins).
 
     >>> from steadfit.penalties import Absolute
     >>> found = reliability(torch.zeros(4, 1, 1), torch.ones(4, 1, 1, 1), torch.ones(4, 1, 1), Absolute())
@@ -132,7 +137,7 @@ def reliability(
 def _bin(expected: Tensor, error: Tensor, w: Tensor) -> tuple[float, float, float, int]:
     empirical = average(error, w, 0)
     spread = average((error - empirical) ** 2, w, 0)
-    others = w.sum() ** 2 / w.square().sum() - 1  # effective labels beside one
+    others = w.sum() ** 2 / w.square().sum() - 1  # effective labels in addition to one
     return float(average(expected, w, 0)), float(empirical), float((spread / others).sqrt()), len(w)
 
 
@@ -150,7 +155,10 @@ def coverage(
     share = sum w [r <= R(level)]/sum w, R(level) = ``penalty.radius(level, D)``
 
     Args:
-        mean, root, target, penalty: see the module.
+        mean: ``(N, K, D)``, mu in the user's units, finite.
+        root: ``(N, K, D, D)``, A in 1/unit, symmetric positive definite.
+        target: ``(N, K, D)`` in the user's units; NaN marks a missing label.
+        penalty: a proper penalty.
         levels: L shares in (0, 1).
         weight: ``(N, K)`` trust in [0, 1]; None: 1.
 
@@ -159,10 +167,12 @@ def coverage(
         number falls with the correlation of the points of one row, down to what the rows alone would give.
 
     Raises:
-        TypeError, ValueError: as :func:`~steadfit.metrics.mahalanobis`; ValueError for an improper penalty, levels or
-            weights out of range.
+        TypeError: as :func:`~steadfit.metrics.mahalanobis`.
+        ValueError: as :func:`~steadfit.metrics.mahalanobis`; an improper penalty, levels or weights out of range.
 
-    References: Wilson, JASA 1927; Kish, "Survey Sampling", 1965 (effective number, design effect).
+    References:
+        Wilson, JASA 1927.
+        Kish, "Survey Sampling", 1965 (effective number, design effect).
 
     >>> from steadfit.penalties import Squared
     >>> target = torch.tensor([0.5, 1.0, 1.5, 2.5]).reshape(4, 1, 1)  # the 90 % ellipse ends at 1.645
@@ -213,7 +223,10 @@ def pit(
     u = P(||Z|| <= r) = ``penalty.mass(r, D)``
 
     Args:
-        mean, root, target, penalty: see the module.
+        mean: ``(N, K, D)``, mu in the user's units, finite.
+        root: ``(N, K, D, D)``, A in 1/unit, symmetric positive definite.
+        target: ``(N, K, D)`` in the user's units; NaN marks a missing label.
+        penalty: a proper penalty.
         bins: equal bins of [0, 1], >= 1.
         weight: ``(N, K)`` trust in [0, 1]; None: 1.
 
@@ -221,10 +234,12 @@ def pit(
         :class:`Pit`. With n labels a distance above 1.36/sqrt(n) happens by chance once in twenty.
 
     Raises:
-        TypeError, ValueError: as :func:`~steadfit.metrics.mahalanobis`; ValueError for an improper penalty, weights
-            out of range, no bins.
+        TypeError: as :func:`~steadfit.metrics.mahalanobis`.
+        ValueError: as :func:`~steadfit.metrics.mahalanobis`; an improper penalty, weights out of range, no bins.
 
-    References: Dawid, JRSS A 1984; Gneiting, Balabdaoui & Raftery, JRSS B 2007.
+    References:
+        Dawid, JRSS A 1984.
+        Gneiting, Balabdaoui & Raftery, JRSS B 2007.
 
     >>> from steadfit.penalties import Absolute
     >>> found = pit(torch.zeros(1, 1, 1), torch.ones(1, 1, 1, 1), torch.full((1, 1, 1), 0.1), Absolute(), bins=2)
@@ -274,14 +289,20 @@ def calibration(
     """:func:`reliability`, :func:`coverage` over a fine grid of levels, and :func:`pit`, for a figure.
 
     Args:
-        mean, root, target, penalty, levels, weight: of the three functions.
-        bin_size: None: the paper's 734, or less where that would give fewer than ten bins.
+        mean: ``(N, K, D)``, mu in the user's units, finite.
+        root: ``(N, K, D, D)``, A in 1/unit, symmetric positive definite.
+        target: ``(N, K, D)`` in the user's units; NaN marks a missing label.
+        penalty: a proper penalty.
+        levels: L shares in (0, 1).
+        bin_size: labels in a bin, >= 1. None: the paper's 734, or less where that would give fewer than ten bins.
+        weight: ``(N, K)`` trust in [0, 1]; None: 1.
 
     Returns:
         :class:`Calibration`.
 
     Raises:
-        TypeError, ValueError: as the three functions.
+        TypeError: as the three functions.
+        ValueError: as the three functions.
     """
     count = int((~_checks.floating("calibration", "target", target).isnan().any(-1)).sum())
     size = min(734, max(1, count // 10)) if bin_size is None else bin_size

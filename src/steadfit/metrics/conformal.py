@@ -43,14 +43,17 @@ class ConformalRadius:
     exactly, with clean labels and weights 1; and exactly, with wrong labels among the scores, if every weight is the
     posterior probability of being right given prediction and label, by a rule that these scores did not choose: the
     right labels are then a known reweighting of all labels. The promise is as good as the weights. A trust that is
-    no probability (a penalty's weight) takes right labels far out for less than they are, and the radius gets small.
+    not a probability (a penalty's weight) takes right labels far out for less than they are, and the radius gets small.
 
     Raises:
-        TypeError: scores or weights that are no floating tensors.
+        TypeError: scores or weights that are not floating tensors.
         ValueError: shapes that do not fit, repeated names, negative or infinite scores, weights outside [0, 1].
 
-    References: Vovk et al., "Algorithmic Learning in a Random World", 2005; Lei et al., JASA 2018; Tibshirani et al.,
-    NeurIPS 2019, eq. 8 (weights); Lee, Barber & Willett, arXiv 2306.06342 (several scores a row).
+    References:
+        Vovk et al., "Algorithmic Learning in a Random World", 2005.
+        Lei et al., JASA 2018.
+        Tibshirani et al., NeurIPS 2019, eq. 8 (weights).
+        Lee, Barber & Willett, arXiv 2306.06342 (several scores per row).
 
     >>> scores = torch.arange(1.0, 10.0).unsqueeze(1)  # nine labels of one point
     >>> rule = ConformalRadius(("nose",), scores)
@@ -117,6 +120,13 @@ class ConformalRadius:
             levels: L shares in (0, 1).
             pooled: as in :meth:`radius`.
             weight: ``(N, K)`` probability that a label is right; None: 1.
+
+        Returns:
+            :class:`~steadfit.metrics.Coverage`, overall and for each point.
+
+        Raises:
+            TypeError: radii or weights that are not floating tensors.
+            ValueError: shapes that do not fit, negative or infinite radii, levels or weights out of range.
         """
         wanted = checked_levels("ConformalRadius", levels)
         other = ConformalRadius(self.points, radius, weight)
@@ -126,7 +136,7 @@ class ConformalRadius:
         return coverage_within(other.scores.nan_to_num(nan=0.0), limit, other._trusted(), wanted)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a label, missing ones included: ``row, point, score, weight``; for Parquet."""
+        """One row per label, missing ones included: ``row, point, score, weight``; for Parquet."""
         rows, points = self.scores.shape
         return pd.DataFrame({
             "row": np.repeat(np.arange(rows), points),
@@ -165,7 +175,7 @@ class ConformalRadius:
         return self.weights
 
     def _mass(self, pooled: bool) -> Tensor:
-        """What every score counts, beside the 1 of the label to come."""
+        """What every score counts, in addition to the 1 of the label to come."""
         annotated = (~self.scores.isnan()).sum(1, keepdim=True).clamp(min=1)
         return self._trusted() / annotated if pooled else self._trusted()
 

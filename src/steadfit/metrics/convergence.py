@@ -29,9 +29,11 @@ def first_reach(errors: ArrayLike, level: float) -> int | None:
         errors: (E,) validation errors after every epoch; NaN reaches nothing.
         level: in the errors' unit; NaN is never reached.
 
-    Returns: an epoch from 1 to E; None if there is none.
+    Returns:
+        An epoch from 1 to E; None if there is none.
 
-    Raises: ValueError for another shape.
+    Raises:
+        ValueError: another shape.
 
     >>> first_reach([9.0, 5.0, 7.0, 4.0], 5.0), first_reach([9.0, 5.0, 7.0, 4.0], 3.0)
     (2, None)
@@ -142,14 +144,17 @@ def summarise(
             the reference, whose last small gains then count as no convergence.
         first_seed: number of the first seed, for ``runs``.
 
-    Returns: :class:`Convergence`. A level that is not reached is NaN, and later than every epoch in medians, not left
-        out of them: leaving it out would favour a method that is fast or never there. Seeds in which the reference
-        has no finite error have no level, and take no part in its race.
+    Returns:
+        :class:`Convergence`. A level that is not reached is NaN, and later than every epoch in medians, not left out of
+        them: leaving it out would favour a method that is fast or never there. Seeds in which the reference has no
+        finite error have no level, and take no part in its race.
 
-    Raises: ValueError for another number of methods than two, no or unequal numbers of seeds, an unknown measure,
-        a history without its column, a negative or infinite ``within``.
+    Raises:
+        ValueError: another number of methods than two, no or unequal numbers of seeds, an unknown measure, a history
+            without its column, a negative or infinite ``within``.
 
-    References: Belagiannis et al., Robust optimization for deep regression, ICCV 2015, Fig. 1 (the claim).
+    References:
+        Belagiannis et al., Robust optimization for deep regression, ICCV 2015, Fig. 1 (the claim).
 
     >>> l2 = pd.DataFrame({"epoch": [1, 2, 3, 4], "val_error": [9.0, 7.0, 5.0, 6.0], "seconds": 2.0})
     >>> tukey = pd.DataFrame({"epoch": [1, 2, 3, 4], "val_error": [5.0, 4.0, 3.0, 3.0], "seconds": 3.0})

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
-__all__ = ["OutlierDetection", "OutlierScores", "outlier_scores"]
+__all__ = ["OutlierScores", "outlier_scores"]
 
 
 @dataclass(frozen=True)
@@ -31,19 +27,19 @@ class OutlierScores:
 def outlier_scores(
     flagged: ArrayLike, wrong: ArrayLike, trust: ArrayLike | None = None, gross: ArrayLike | None = None
 ) -> OutlierScores:
-    """Compare the labels that were called wrong with those that are.
+    """Precision and recall of the labels that were called wrong against the truth.
 
     precision = TP/flagged, recall = TP/wrong, F1 = 2·TP/(flagged + wrong),
     average precision = sum_n (R_n - R_{n-1})·P_n over the distinct values of 1 - trust.
 
-    Recall over all wrong labels has a ceiling below 1: some moved so little that nothing can tell. Hence ``gross``.
+    Recall over all wrong labels has a ceiling below 1, as some moved so little that nothing can find them: ``gross``.
 
     Args:
         flagged: boolean, any shape: called wrong.
         wrong: boolean, the same shape: truly wrong.
         trust: the same shape, any real order (less is more suspect); NaN marks a label that is not annotated, which
             is left out everywhere. None: no average precision.
-        gross: boolean, the same shape, a part of ``wrong``: those that can be told. None: no gross recall.
+        gross: boolean, the same shape, a part of ``wrong``: those that can be found. None: no gross recall.
 
     Returns:
         :class:`OutlierScores`. With nothing flagged, precision is NaN; with nothing wrong, recall and average
@@ -53,8 +49,9 @@ def outlier_scores(
         TypeError: masks that are not boolean.
         ValueError: different shapes, a flagged or wrong label without trust, a gross label that is not wrong.
 
-    Numerics: equal trusts are one threshold, so the order of rows never matters. Trust itself is ranked, not
-    1 - trust, in which all trusts below 1e-16 would be equal.
+    Numerics:
+        Equal trusts are one threshold, so the order of rows never matters. Trust itself is ranked, not 1 - trust, in
+        which all trusts below 1e-16 would be equal.
 
     >>> outlier_scores([True, True, False], [True, False, True], trust=[0.1, 0.3, 0.6]).average_precision
     0.8333333333333333
@@ -73,66 +70,6 @@ def outlier_scores(
         flagged=n_flagged,
         wrong=n_wrong,
     )
-
-
-class OutlierDetection(Metric):
-    """:func:`outlier_scores` over batches and ranks: the rows are kept, so the result is exact.
-
-    Args of ``update``:
-        flagged: boolean, any shape.
-        wrong: boolean, the same shape.
-        trust: floating, the same shape; NaN marks a label that is not annotated.
-        gross: boolean, the same shape, a part of ``wrong``; None stands for none.
-
-    Returns of ``compute``: a dict of scalars with the names of :class:`OutlierScores`, ready for ``log_dict``; all
-    shares NaN before the first update.
-
-    Raises:
-        TypeError: masks that are not boolean.
-        ValueError: different shapes, a flagged or wrong label without trust, a gross label that is not wrong.
-
-    >>> metric = OutlierDetection()
-    >>> metric.update(torch.tensor([True, False]), torch.tensor([True, True]), torch.tensor([0.0, 1.0]))
-    >>> float(metric.compute()["recall"])
-    0.5
-    """
-
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
-    flagged: list[Tensor]
-    wrong: list[Tensor]
-    trust: list[Tensor]
-    gross: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name in ("flagged", "wrong", "trust", "gross"):
-            self.add_state(name, [], dist_reduce_fx="cat")
-
-    def update(self, flagged: Tensor, wrong: Tensor, trust: Tensor, gross: Tensor | None = None) -> None:
-        """Take in a batch."""
-        none = torch.zeros_like(wrong)
-        outlier_scores(_numpy(flagged), _numpy(wrong), _numpy(trust), _numpy(none if gross is None else gross))
-        self.flagged.append(flagged.detach().flatten())
-        self.wrong.append(wrong.detach().flatten())
-        self.trust.append(trust.detach().flatten())
-        self.gross.append((none if gross is None else gross).detach().flatten())
-
-    def compute(self) -> dict[str, Tensor]:
-        """The scores of everything seen."""
-        if not len(self.wrong):
-            nothing = np.zeros(0, dtype=bool)
-            scores = outlier_scores(nothing, nothing)
-        else:
-            states = (self.flagged, self.wrong, self.trust, self.gross)
-            scores = outlier_scores(*(_numpy(dim_zero_cat(state)) for state in states))
-        return {name: torch.tensor(float(value)) for name, value in asdict(scores).items()}
-
-
-def _numpy(value: Tensor) -> NDArray[Any]:
-    array: NDArray[Any] = value.detach().cpu().numpy()
-    return array
 
 
 def _mask(name: str, value: ArrayLike) -> NDArray[np.bool_]:

@@ -41,13 +41,15 @@ def mahalanobis(mean: Tensor, root: Tensor, target: Tensor) -> Tensor:
         ``(N, K)``, without unit, >= 0, in the target's dtype; NaN where a coordinate of the label is missing.
 
     Raises:
-        TypeError: no floating tensors.
+        TypeError: tensors that are not floating.
         ValueError: shapes that do not fit, infinite targets, a mean or root that is not finite, a root that is not
             symmetric positive definite.
 
-    Numerics: float64 inside; no overflow of the squares.
+    Numerics:
+        float64 inside; no overflow of the squares.
 
-    References: Mohlin et al., BMVC 2021, eq. 3, mu-parametrisation.
+    References:
+        Mohlin et al., BMVC 2021, eq. 3, mu-parametrisation.
 
     >>> mean, target = torch.zeros(1, 1, 2), torch.tensor([[[3.0, 4.0]]])
     >>> mahalanobis(mean, 2 * torch.eye(2).expand(1, 1, 2, 2), target).tolist()
@@ -73,12 +75,14 @@ def expected_error(root: Tensor, penalty: Penalty) -> Tensor:
         ``(...)`` in the user's units, > 0, in the root's dtype.
 
     Raises:
-        TypeError: no floating tensor.
+        TypeError: a tensor that is not floating.
         ValueError: an improper penalty, a root that is not finite or not symmetric positive definite.
 
-    Numerics: exact for D = 1; otherwise to about 1e-13 relative times the condition number of A.
+    Numerics:
+        Exact for D = 1; otherwise to about 1e-13 relative times the condition number of A.
 
-    References: Mohlin et al., BMVC 2021, section 4.2, Fig. 3.
+    References:
+        Mohlin et al., BMVC 2021, section 4.2, Fig. 3.
 
     >>> from steadfit.penalties import Squared
     >>> round(float(expected_error(torch.eye(2, dtype=torch.float64), Squared())), 6)  # sqrt(pi/2)

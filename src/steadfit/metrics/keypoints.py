@@ -1,8 +1,7 @@
-"""Keypoints that are right: PCK, its curve and the area under it.
+"""Keypoints that are right: PCK, the area under its curve, failures, the curve itself.
 
-All of them judge one thing, an error in parts of a length of its own image, `normalised_error`. Their states are sums
-and counts, so two halves (or two ranks) merge to the whole. Without any annotated point the result is NaN, with no
-warning.
+All of them judge one thing, an error in parts of a length of its own image, `normalised_error`: NaN is not judged,
+infinite is annotated but not predicted.
 """
 
 from __future__ import annotations
@@ -13,16 +12,9 @@ import torch
 from torch import Tensor
 
 from steadfit._checks import floating, no_infinity, positive
-from steadfit.metrics.regression import _Mean, _residual
+from steadfit.metrics.regression import distance
 
-__all__ = [
-    "PCK",
-    "PCKArea",
-    "head_length",
-    "normalised_error",
-    "pck_curve",
-    "torso_length",
-]
+__all__ = ["failure", "head_length", "normalised_error", "pck", "pck_area", "pck_curve", "torso_length"]
 
 
 def torso_length(target: Tensor, shoulder: int, hip: int) -> Tensor:
@@ -42,7 +34,7 @@ def torso_length(target: Tensor, shoulder: int, hip: int) -> Tensor:
         ``(N,)`` in the user's units, >= 0; NaN where one of the two is missing.
 
     Raises:
-        TypeError: no floating tensor.
+        TypeError: a tensor that is not floating.
         ValueError: not three axes, infinite targets, or a point that does not exist.
 
     References:
@@ -73,7 +65,7 @@ def head_length(target: Tensor, top: int, neck: int, *, factor: float = 1.0) -> 
         ``(N,)`` in the user's units, >= 0; NaN where one of the two is missing.
 
     Raises:
-        TypeError: no floating tensor, a factor that is no number.
+        TypeError: a tensor that is not floating, a factor that is not a number.
         ValueError: not three axes, infinite targets, a point that does not exist, factor not above zero.
 
     References:
@@ -100,13 +92,106 @@ def normalised_error(prediction: Tensor, target: Tensor, length: float | Tensor)
         ``(N, K)`` without unit, >= 0. NaN: not judged. Infinite: annotated, but the prediction is NaN.
 
     Raises:
-        TypeError: no floating tensors.
+        TypeError: tensors that are not floating.
         ValueError: different shapes, not three axes, infinite targets, a length that is not above zero.
 
     >>> normalised_error(torch.zeros(1, 2, 2), torch.tensor([[[3.0, 4.0], [torch.nan, 1.0]]]), 20.0).tolist()
     [[0.25, nan]]
     """
     return judged_error("normalised_error", prediction, target, length)
+
+
+def pck(prediction: Tensor, target: Tensor, length: float | Tensor, *, alpha: float = 0.2) -> Tensor:
+    """Points within a part of the image's length; the mean is PCK, the percentage of correct keypoints as a share.
+
+    right = [ ||y - f||₂ / L <= alpha ].
+
+    With alpha = .2 and `torso_length` this is LSP's measure, with .5 and `head_length` it is PCKh@.5. A mean over all
+    annotated points gives little weight to a point that is seldom annotated; ``nanmean(0)`` is one share per point.
+
+    Args:
+        prediction: ``(N, K, D)``, in the user's units.
+        target: the same shape; a point with a NaN coordinate is not annotated.
+        length: L in the same units, > 0; one number or ``(N,)``. NaN: this image has none and is left out.
+        alpha: part of the length, > 0.
+
+    Returns:
+        ``(N, K)``: 1 right, 0 wrong or not predicted, NaN not judged.
+
+    Raises:
+        TypeError: tensors that are not floating, an alpha that is not a number.
+        ValueError: different shapes, not three axes, infinite targets, alpha or a length not above zero.
+
+    Numerics:
+        The error is divided by the length and compared with alpha, so that 29 of 100 px is within .29.
+
+    References:
+        Yang and Ramanan, PAMI 2013 (there the length is the longer side of the joints' box).
+        Sapp and Taskar, CVPR 2013.
+        Andriluka et al., CVPR 2014.
+        Ryou et al., Anchor loss, ICCV 2019, Tables 4-7.
+
+    >>> pck(torch.zeros(1, 2, 2), torch.tensor([[[3.0, 4.0], [3.0, 4.1]]]), 25.0).tolist()
+    [[1.0, 0.0]]
+    """
+    return within(judged_error("pck", prediction, target, length), positive("pck", "alpha", alpha))
+
+
+def pck_area(prediction: Tensor, target: Tensor, length: float | Tensor, *, alpha: float = 0.5) -> Tensor:
+    """What each point adds to the area under PCK's curve from 0 to alpha, divided by alpha; the mean is the area.
+
+    1/alpha ∫₀^alpha PCK(a) da = mean max(0, 1 - e/alpha).
+
+    Each point adds a step to the curve, at its own error e; the area under one step from e to alpha is alpha - e. The
+    sum of these is exact: no grid of thresholds, no errors to keep. Evaluation codes that sample the curve and join
+    the samples by lines differ from it by no more than half a sampling step over alpha.
+
+    Args:
+        prediction: ``(N, K, D)``, in the user's units.
+        target: the same shape; a point with a NaN coordinate is not annotated.
+        length: L in the same units, > 0; one number or ``(N,)``. NaN: this image has none and is left out.
+        alpha: the highest threshold, part of the length, > 0.
+
+    Returns:
+        ``(N, K)`` in [0, 1]: 1 for an error of zero, 0 from alpha on and where not predicted, NaN not judged.
+
+    Raises:
+        TypeError: tensors that are not floating, an alpha that is not a number.
+        ValueError: different shapes, not three axes, infinite targets, alpha or a length not above zero.
+
+    >>> pck_area(torch.zeros(1, 2, 2), torch.tensor([[[3.0, 4.0], [30.0, 40.0]]]), 20.0).tolist()  # 1 - .25/.5, 0
+    [[0.5, 0.0]]
+    """
+    error = judged_error("pck_area", prediction, target, length)
+    return (1 - error / positive("pck_area", "alpha", alpha)).clamp(min=0)
+
+
+def failure(prediction: Tensor, target: Tensor, length: float | Tensor, *, threshold: float = 0.05) -> Tensor:
+    """Points whose error is above a part of the image's length; the mean is the failure rate, 1 - PCK(threshold).
+
+    failed = [ ||y - f||₂ / L > threshold ].
+
+    Args:
+        prediction: ``(N, K, D)``, in the user's units.
+        target: the same shape; a point with a NaN coordinate is not annotated.
+        length: L in the same units, > 0; one number or ``(N,)``. NaN: this image has none and is left out.
+        threshold: part of the length, > 0; .05 is DeepGUM's failure (of the face width).
+
+    Returns:
+        ``(N, K)``: 1 failed or not predicted, 0 not, NaN not judged.
+
+    Raises:
+        TypeError: tensors that are not floating, a threshold that is not a number.
+        ValueError: different shapes, not three axes, infinite targets, threshold or a length not above zero.
+
+    References:
+        Lathuilière et al., DeepGUM, ECCV 2018, section 4.4.
+
+    >>> failure(torch.zeros(1, 2, 2), torch.tensor([[[3.0, 4.0], [3.0, 4.1]]]), 100.0).tolist()
+    [[0.0, 1.0]]
+    """
+    error = judged_error("failure", prediction, target, length)
+    return 1 - within(error, positive("failure", "threshold", threshold))
 
 
 def pck_curve(error: Tensor, alphas: Sequence[float] | Tensor, *, per_point: bool = False) -> Tensor:
@@ -123,8 +208,8 @@ def pck_curve(error: Tensor, alphas: Sequence[float] | Tensor, *, per_point: boo
         ``(A,)``, or ``(A, K)``, in [0, 1]; NaN where nothing was judged.
 
     Raises:
-        TypeError: no floating tensor.
-        ValueError: not two axes, no threshold, or one that is no finite number >= 0.
+        TypeError: a tensor that is not floating.
+        ValueError: not two axes, no threshold, or one that is not a finite number >= 0.
 
     >>> pck_curve(torch.tensor([[0.1, 0.3, torch.nan]]), [0.0, 0.1, 0.5]).tolist()
     [0.0, 0.5, 1.0]
@@ -139,92 +224,15 @@ def pck_curve(error: Tensor, alphas: Sequence[float] | Tensor, *, per_point: boo
     return hits.to(error.dtype) / (~error.isnan()).sum(dims)
 
 
-class PCK(_Mean):
-    """Percentage of correct keypoints, as a share: annotated points within a part of the image's length.
-
-    PCK = mean [ ||y - f||₂ <= alpha·L ].
-
-    ``PCK(0.2)`` with `torso_length` is LSP's measure, ``PCK(0.5)`` with `head_length` is PCKh@.5. The mean is over
-    all annotated points, so a point that is seldom annotated counts little; ``points`` gives one share for each.
-
-    Args:
-        alpha: part of the length, > 0.
-        points: number of points K; then ``compute`` gives one share for each. None: one over all.
-
-    Args of ``update``:
-        prediction: ``(B, K, D)``, in the user's units.
-        target: the same shape; a point with a NaN coordinate is left out.
-        length: L in the same units, > 0; one number or ``(B,)``. An image whose length is NaN is left out.
-
-    Returns of ``compute``: a scalar, or ``(K,)``, in [0, 1]; NaN for what was never annotated. A NaN prediction of an
-    annotated point is wrong.
-
-    Raises:
-        TypeError: no floating tensors, an alpha that is no number.
-        ValueError: different shapes, not three axes, infinite targets, alpha or a length not above zero, K not
-            ``points``.
-
-    Numerics: the error is divided by the length and compared with alpha, so that 29 of 100 px is within .29.
-
-    References:
-        Yang and Ramanan, PAMI 2013 (there the length is the longer side of the joints' box); Sapp and Taskar, CVPR
-        2013; Andriluka et al., CVPR 2014; Ryou et al., Anchor loss, ICCV 2019, Tables 4-7.
-
-    >>> metric = PCK(0.2)
-    >>> metric.update(torch.zeros(1, 2, 2), torch.tensor([[[3.0, 4.0], [3.0, 4.1]]]), 25.0)
-    >>> float(metric.compute())
-    0.5
-    """
-
-    higher_is_better = True
-
-    def __init__(self, alpha: float = 0.2, *, points: int | None = None) -> None:
-        super().__init__(checked_points("PCK", points))
-        self.alpha, self.points = positive("PCK", "alpha", alpha), points
-
-    def update(self, prediction: Tensor, target: Tensor, length: float | Tensor) -> None:
-        """Take in a batch."""
-        error = judged_error("PCK", prediction, target, length, points=self.points)
-        self._add((error <= self.alpha).to(error.dtype), ~error.isnan())
+def judged_error(who: str, prediction: Tensor, target: Tensor, length: float | Tensor) -> Tensor:
+    """`normalised_error` under the caller's name."""
+    error = distance(who, prediction, target)
+    return error / _lengths(who, length, error)
 
 
-class PCKArea(_Mean):
-    """Area under PCK's curve over the thresholds from 0 to alpha, divided by alpha.
-
-    1/alpha ∫₀^alpha PCK(a) da = mean max(0, 1 - e/alpha).
-
-    Each point adds a step to the curve, at its own error e; the area under one step from e to alpha is alpha - e. The
-    sum of these is exact: no grid of thresholds, no errors to keep. Evaluation codes that sample the curve and join
-    the samples by lines differ from it by no more than half a sampling step over alpha.
-
-    Args:
-        alpha: the highest threshold, part of the length, > 0.
-        points: number of points K; then ``compute`` gives one area for each. None: one over all.
-
-    Args of ``update``: those of `PCK`.
-
-    Returns of ``compute``: a scalar, or ``(K,)``, in [0, 1]; 1 for errors of zero, NaN for what was never annotated. A
-    NaN prediction of an annotated point adds nothing to the area.
-
-    Raises:
-        TypeError, ValueError: as `PCK`.
-
-    >>> metric = PCKArea(0.5)
-    >>> metric.update(torch.zeros(1, 2, 2), torch.tensor([[[3.0, 4.0], [30.0, 40.0]]]), 20.0)
-    >>> float(metric.compute())  # (1 - .25/.5 + 0)/2
-    0.25
-    """
-
-    higher_is_better = True
-
-    def __init__(self, alpha: float = 0.5, *, points: int | None = None) -> None:
-        super().__init__(checked_points("PCKArea", points))
-        self.alpha, self.points = positive("PCKArea", "alpha", alpha), points
-
-    def update(self, prediction: Tensor, target: Tensor, length: float | Tensor) -> None:
-        """Take in a batch."""
-        error = judged_error("PCKArea", prediction, target, length, points=self.points)
-        self._add((1 - error / self.alpha).clamp(min=0), ~error.isnan())
+def within(error: Tensor, alpha: float) -> Tensor:
+    """1 up to alpha, 0 above it, NaN where not judged."""
+    return (error <= alpha).to(error.dtype).masked_fill(error.isnan(), torch.nan)
 
 
 def _between(who: str, target: Tensor, first: int, second: int) -> Tensor:
@@ -234,19 +242,8 @@ def _between(who: str, target: Tensor, first: int, second: int) -> Tensor:
     for point in (first, second):
         if not 0 <= point < target.shape[1]:
             raise ValueError(f"{who}: expected points 0 to {target.shape[1] - 1}, got {point}. Give two of them.")
-    distance: Tensor = torch.linalg.vector_norm((target[:, first] - target[:, second]).detach(), dim=-1)
-    return distance
-
-
-def judged_error(
-    who: str, prediction: Tensor, target: Tensor, length: float | Tensor, *, points: int | None = None
-) -> Tensor:
-    """`normalised_error` under the caller's name; ``points`` is the K that the caller's state has."""
-    error = torch.linalg.vector_norm(_residual(who, prediction, target), dim=-1)  # (N, K)
-    if points not in (None, error.shape[1]):
-        raise ValueError(f"{who}: expected {points} points, got {error.shape[1]}. Set points.")
-    error = torch.where(error.isnan() & ~target.isnan().any(-1), torch.inf, error)  # annotated, not predicted
-    return error / _lengths(who, length, error)
+    length: Tensor = torch.linalg.vector_norm((target[:, first] - target[:, second]).detach(), dim=-1)
+    return length
 
 
 def _lengths(who: str, length: float | Tensor, error: Tensor) -> Tensor:
@@ -262,10 +259,3 @@ def _lengths(who: str, length: float | Tensor, error: Tensor) -> Tensor:
             f"that are not, the first {float(value[bad][0])}. Set it to NaN where it is unknown."
         )
     return value.unsqueeze(-1) if value.ndim else value
-
-
-def checked_points(who: str, points: int | None) -> int | None:
-    """K of a state for each point, or None for one over all."""
-    if points is not None and points < 1:
-        raise ValueError(f"{who}: expected points >= 1, got {points}. Give the number of points.")
-    return points

@@ -1,8 +1,7 @@
 """Parts of a body that are right: PCP, strict and loose, and its curve.
 
 A part is a named stick between two ends; `part_errors` says how far a predicted stick is off in parts of the true
-one's length, and everything else here counts these. States are sums and counts, so two halves (or two ranks) merge to
-the whole. Without any judged part the result is NaN, with no warning.
+one's length, and everything else here counts these.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ import torch
 from torch import Tensor
 
 from steadfit._checks import positive
-from steadfit.metrics.keypoints import pck_curve
-from steadfit.metrics.regression import _Mean, _residual
+from steadfit.metrics.keypoints import pck_curve, within
+from steadfit.metrics.regression import residual
 
-__all__ = ["PCP", "Part", "body_limbs", "body_pairs", "body_parts", "part_errors", "pcp_curve"]
+__all__ = ["Part", "body_joints", "body_limbs", "body_pairs", "body_parts", "part_errors", "pcp", "pcp_curve"]
 
 
 @dataclass(frozen=True)
@@ -97,8 +96,9 @@ def body_parts(names: Sequence[str]) -> tuple[Part, ...]:
         Ten parts, the right side before the left; none where one of the 14 joints is missing.
 
     References:
-        Johnson and Everingham, BMVC 2010 (the joints). Pishchulin et al., Strong appearance and expressive spatial
-        models for human pose estimation, ICCV 2013 (strict PCP of these ten parts on LSP).
+        Johnson and Everingham, BMVC 2010 (the joints).
+        Pishchulin et al., Strong appearance and expressive spatial models for human pose estimation, ICCV 2013 (strict
+        PCP of these ten parts on LSP).
 
     >>> [part.name for part in body_parts([str(k) for k in range(14)])][:4]
     ['head', 'torso', 'right_upper_arm', 'left_upper_arm']
@@ -140,10 +140,13 @@ def body_limbs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
 
 
 def body_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """The right and the left joint of each kind; none where one of the 14 joints is missing.
+    """The right and the left joint of each kind.
 
     Args:
         names: as for `body_parts`.
+
+    Returns:
+        6 pairs of points, as indices; none where one of the 14 joints is missing.
 
     >>> body_pairs([str(k) for k in range(14)])
     ((0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9))
@@ -172,15 +175,17 @@ def part_errors(prediction: Tensor, target: Tensor, parts: Sequence[Part], *, st
         annotated, but the prediction of an end is NaN.
 
     Raises:
-        TypeError: no floating tensors.
+        TypeError: tensors that are not floating.
         ValueError: different shapes, not three axes, infinite targets, no parts, two of one name, or parts of points
             that do not exist.
 
-    Numerics: the error is divided by the length, so that 29 of 100 px is within .29. A part whose length overflows
-    (float32: 1e19) counts as one without.
+    Numerics:
+        The error is divided by the length, so that 29 of 100 px is within .29. A part whose length overflows (float32:
+        1e19) counts as one without.
 
     References:
-        Ferrari, Marin-Jimenez and Zisserman, CVPR 2008. Belagiannis et al., ICCV 2015 (strict).
+        Ferrari, Marin-Jimenez and Zisserman, CVPR 2008.
+        Belagiannis et al., ICCV 2015 (strict).
 
     >>> target = torch.tensor([[[0.0, 0.0], [10.0, 0.0]]])
     >>> arm, prediction = [Part("arm", (0,), (1,))], torch.tensor([[[3.0, 4.0], [10.0, 7.0]]])
@@ -188,6 +193,42 @@ def part_errors(prediction: Tensor, target: Tensor, parts: Sequence[Part], *, st
     (0.699999988079071, 0.6000000238418579)
     """
     return _errors("part_errors", prediction, target, parts, strict)
+
+
+def pcp(
+    prediction: Tensor, target: Tensor, parts: Sequence[Part], *, alpha: float = 0.5, strict: bool = True
+) -> Tensor:
+    """Parts whose ends are within a part of their own length; the mean is PCP, the percentage of correct parts.
+
+    right = [ e <= alpha ], e of `part_errors`: strict, the worse of both ends; loose, their mean.
+
+    Strict PCP is never above loose PCP. Published numbers are of either kind, under one name.
+
+    Args:
+        prediction: ``(N, K, D)``, in the user's units.
+        target: the same shape; a point with a NaN coordinate is not annotated.
+        parts: P sticks between points, from `body_parts` or custom ones.
+        alpha: part of each stick's true length, > 0.
+        strict: both ends have to be within it; else the mean of their errors.
+
+    Returns:
+        ``(N, P)``: 1 right, 0 wrong or not predicted, NaN not judged. ``nanmean(0)`` is one share per part.
+
+    Raises:
+        TypeError: tensors that are not floating, an alpha that is not a number.
+        ValueError: as `part_errors`; an alpha not above zero.
+
+    References:
+        Ferrari, Marin-Jimenez and Zisserman, CVPR 2008.
+        Pishchulin et al., ICCV 2013 (strict).
+        Belagiannis et al., ICCV 2015 (strict, alpha = .5).
+
+    >>> target, arm = torch.tensor([[[0.0, 0.0], [10.0, 0.0]]]), [Part("arm", (0,), (1,))]
+    >>> prediction = torch.tensor([[[0.0, 2.0], [10.0, 6.0]]])  # ends off by .2 and .6 of the length
+    >>> pcp(prediction, target, arm).item(), pcp(prediction, target, arm, strict=False).item()
+    (0.0, 1.0)
+    """
+    return within(_errors("pcp", prediction, target, parts, strict), positive("pcp", "alpha", alpha))
 
 
 def pcp_curve(
@@ -213,7 +254,8 @@ def pcp_curve(
         ``(A,)``, or ``(A, P)``, in [0, 1], rising with alpha; NaN where nothing was judged.
 
     Raises:
-        TypeError, ValueError: as `part_errors`; ValueError for alphas that are no row of finite numbers >= 0.
+        TypeError: as `part_errors`.
+        ValueError: as `part_errors`; alphas that are not a row of finite numbers >= 0.
 
     >>> target, arm = torch.tensor([[[0.0, 0.0], [10.0, 0.0]]]), [Part("arm", (0,), (1,))]
     >>> pcp_curve(target + 3.0, target, arm, [0.4, 0.5]).tolist()  # both ends are off by .42 of the length
@@ -222,62 +264,11 @@ def pcp_curve(
     return pck_curve(_errors("pcp_curve", prediction, target, parts, strict), alphas, per_point=per_part)
 
 
-class PCP(_Mean):
-    """Percentage of correct parts, as a share: sticks whose ends are within a part of their own length.
-
-    PCP = mean [ e <= alpha ], e of `part_errors`: strict, the worse of both ends; loose, their mean.
-
-    Strict PCP is never above loose PCP. Published numbers are of either kind, under one name.
-
-    Args:
-        parts: P sticks between points, from `body_parts` or of your own.
-        alpha: part of each stick's true length, > 0.
-        strict: both ends have to be within it; else the mean of their errors.
-        per_part: ``compute`` gives one share for each part. False: one over all.
-
-    Args of ``update``:
-        prediction: ``(B, K, D)``, in the user's units.
-        target: the same shape. A part is left out where a point of it has a NaN coordinate, or where it has no length.
-
-    Returns of ``compute``: a scalar, or ``(P,)``, in [0, 1]; NaN for what was never judged. A part with a NaN
-    prediction is wrong.
-
-    Raises:
-        TypeError: no floating tensors, an alpha that is no number.
-        ValueError: as `part_errors`; an alpha not above zero.
-
-    References:
-        Ferrari, Marin-Jimenez and Zisserman, CVPR 2008; Pishchulin et al., ICCV 2013 (strict); Belagiannis et al.,
-        ICCV 2015 (strict, alpha = .5).
-
-    >>> target = torch.tensor([[[0.0, 0.0], [10.0, 0.0]]])
-    >>> strict, loose = (PCP([Part("arm", (0,), (1,))], strict=strict) for strict in (True, False))
-    >>> for metric in (strict, loose):
-    ...     metric.update(torch.tensor([[[0.0, 2.0], [10.0, 6.0]]]), target)  # ends off by .2 and .6 of the length
-    >>> float(strict.compute()), float(loose.compute())
-    (0.0, 1.0)
-    """
-
-    higher_is_better = True
-
-    def __init__(
-        self, parts: Sequence[Part], alpha: float = 0.5, *, strict: bool = True, per_part: bool = False
-    ) -> None:
-        _check_parts("PCP", parts)
-        super().__init__(len(parts) if per_part else None)
-        self.parts, self.alpha, self.strict = tuple(parts), positive("PCP", "alpha", alpha), strict
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in a batch."""
-        error = _errors("PCP", prediction, target, self.parts, self.strict)
-        self._add((error <= self.alpha).to(error.dtype), ~error.isnan())
-
-
 def _errors(who: str, prediction: Tensor, target: Tensor, parts: Sequence[Part], strict: bool) -> Tensor:
     """`part_errors` under the caller's name."""
-    residual = _residual(who, prediction, target)
-    _check_parts(who, parts, residual.shape[1])
-    distance = torch.linalg.vector_norm(_ends(residual, parts), dim=-1)  # (N, P, 2)
+    difference = residual(who, prediction, target)
+    _check_parts(who, parts, difference.shape[1])
+    distance = torch.linalg.vector_norm(_ends(difference, parts), dim=-1)  # (N, P, 2)
     error = distance.amax(-1) if strict else distance.mean(-1)  # (N, P)
     length = torch.linalg.vector_norm(_ends(target.detach(), parts).diff(dim=2), dim=-1).squeeze(2)
     error = torch.where(error.isnan(), torch.inf, error)  # annotated, not predicted; the others have no length
@@ -290,13 +281,13 @@ def _ends(value: Tensor, parts: Sequence[Part]) -> Tensor:
     return torch.stack([torch.stack(ends, 1) for ends in both], 1)
 
 
-def _check_parts(who: str, parts: Sequence[Part], points: int | None = None) -> None:
+def _check_parts(who: str, parts: Sequence[Part], points: int) -> None:
     """Parts of different names, between points that exist."""
     names = [part.name for part in parts]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"{who}: expected parts of different names, got {names}. See body_parts.")
     for part in parts:
-        if points is not None and max(*part.start, *part.end) >= points:
+        if max(*part.start, *part.end) >= points:
             raise ValueError(f"{who}: expected parts of points 0 to {points - 1}, got {part}.")
 
 

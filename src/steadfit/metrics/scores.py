@@ -16,9 +16,8 @@ from steadfit.core.elliptical import log_density, multiply, norm
 from steadfit.core.penalties import Penalty
 from steadfit.core.radial import log_sphere
 from steadfit.metrics.elliptical import checked, log_determinant, mass_within, mean_radius, mean_stretch
-from steadfit.metrics.regression import _Mean
 
-__all__ = ["NegativeLogLikelihood", "energy_score", "negative_log_likelihood"]
+__all__ = ["energy_score", "negative_log_likelihood"]
 
 
 def negative_log_likelihood(mean: Tensor, root: Tensor, target: Tensor, penalty: Penalty) -> Tensor:
@@ -39,11 +38,14 @@ def negative_log_likelihood(mean: Tensor, root: Tensor, target: Tensor, penalty:
         ``(N, K)`` in nats a label, in the target's dtype; NaN where the label is missing.
 
     Raises:
-        TypeError, ValueError: as :func:`~steadfit.metrics.mahalanobis`; ValueError for an improper penalty.
+        TypeError: as :func:`~steadfit.metrics.mahalanobis`.
+        ValueError: as :func:`~steadfit.metrics.mahalanobis`; an improper penalty.
 
-    Numerics: float64 inside.
+    Numerics:
+        float64 inside.
 
-    References: Mohlin et al., BMVC 2021, eqs 2-3.
+    References:
+        Mohlin et al., BMVC 2021, eqs 2-3.
 
     >>> from steadfit.penalties import Squared
     >>> one = torch.eye(2, dtype=torch.float64).expand(1, 1, 2, 2)
@@ -54,42 +56,6 @@ def negative_log_likelihood(mean: Tensor, root: Tensor, target: Tensor, penalty:
     residual, wide = checked("negative_log_likelihood", mean, root, target)
     radius = norm(multiply(wide, residual))
     return -log_density(radius, log_determinant(wide), penalty, target.shape[-1]).to(target.dtype)
-
-
-class NegativeLogLikelihood(_Mean):
-    """Mean of :func:`negative_log_likelihood` over the labels of all batches and ranks.
-
-    Args:
-        penalty: a proper penalty.
-        per_point: number of points K; then ``compute`` gives one mean for each. None: one mean over all.
-
-    Args of ``update``: ``mean, root, target`` as in the function.
-
-    Returns of ``compute``: a scalar, or ``(K,)``, in nats a label; NaN for what was never annotated.
-
-    Raises:
-        TypeError, ValueError: as the function; ValueError where K is not ``per_point``.
-
-    >>> from steadfit.penalties import Absolute
-    >>> metric = NegativeLogLikelihood(Absolute())
-    >>> metric.update(torch.zeros(1, 1, 1), torch.ones(1, 1, 1, 1), torch.full((1, 1, 1), 2.0))
-    >>> round(float(metric.compute()), 6)  # 2 + log 2
-    2.693147
-    """
-
-    def __init__(self, penalty: Penalty, *, per_point: int | None = None) -> None:
-        if per_point is not None and per_point < 1:
-            raise ValueError(f"NegativeLogLikelihood: expected per_point >= 1, got {per_point}.")
-        penalty.log_normalizer(1)  # an improper penalty is refused here, not in the middle of an epoch
-        super().__init__(per_point)
-        self.penalty, self.per_point = penalty, per_point
-
-    def update(self, mean: Tensor, root: Tensor, target: Tensor) -> None:
-        """Take in a batch."""
-        nll = negative_log_likelihood(mean, root, target, self.penalty)
-        if self.per_point not in (None, nll.shape[1]):
-            raise ValueError(f"NegativeLogLikelihood: expected {self.per_point} points, got {nll.shape[1]}.")
-        self._add(nll, ~nll.isnan())
 
 
 @torch.no_grad()

@@ -12,6 +12,8 @@ from scipy import stats
 __all__ = ["Comparison", "best_stars", "compare_errors", "holm", "stars", "wilcoxon"]
 
 Vector = NDArray[np.float64]
+EXACT = 50
+"""The largest number of unequal pairs whose p is exact."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Comparison:
     ``median_difference`` is that of (method - reference), positive where the method is worse. ``rank_biserial`` in
     [-1, 1] is the test's own effect, (W+ - W-)/(W+ + W-), positive where the method's errors are the larger; 0 when
     all are equal. ``adjusted`` is Holm's p over all the methods compared, ``stars`` are those of ``adjusted``.
-    ``images`` were compared, ``dropped`` had a NaN on either side.
+    ``images`` were compared, ``dropped`` had a NaN on either side. An infinite error is a failed prediction: it ranks
+    behind all others, and makes its method's mean infinite.
     """
 
     method: str
@@ -45,17 +48,17 @@ def wilcoxon(a: ArrayLike, b: ArrayLike) -> float:
     Few images with huge errors cannot decide it, as they would a test of means.
 
     Args:
-        a: ``(N,)`` errors of one method, one for each image; NaN where there is none.
+        a: ``(N,)`` errors of one method, one for each image; NaN where there is none, inf where the method failed.
         b: ``(N,)`` errors of the other on the same images.
 
     Returns:
-        p in [0, 1]. Pairs with a NaN are dropped, then equal pairs (Wilcoxon's own treatment of zeros); if all are
-        equal, 1.
+        p in [0, 1]. Pairs with a NaN are dropped, then equal pairs (Wilcoxon's own treatment of zeros), as which two
+        failures count; if all are equal, 1.
 
     Raises:
-        ValueError: different shapes, not one axis, infinite errors, or no pair left.
+        ValueError: different shapes, not one axis, errors of -inf, or no pair left.
 
-    Numerics: exact up to 50 unequal pairs without ties, the normal approximation with tie correction beyond (SciPy).
+    Numerics: exact up to 50 unequal pairs, with ties too; the normal approximation with tie correction beyond (SciPy).
 
     References:
         Wilcoxon, Biometrics Bulletin 1 (1945) 80-83.
@@ -116,14 +119,16 @@ def compare_errors(errors: Mapping[str, ArrayLike], reference: str | None = None
     """Every method against one reference, with Holm's correction over the methods.
 
     Args:
-        errors: method to ``(N,)`` errors >= 0, one for each image, in one order of images; NaN where there is none.
-        reference: a key of ``errors``; None takes the smallest mean error (over the images that all methods have).
+        errors: method to ``(N,)`` errors >= 0, one for each image, in one order of images; NaN where there is none,
+            inf where the method failed.
+        reference: a key of ``errors``; None takes the fewest failures and then the smallest mean error, over the images
+            that all methods have.
 
     Returns:
         One :class:`Comparison` for each other method, in the order given; empty with a single method.
 
     Raises:
-        ValueError: no method, an unknown reference, different shapes, infinite errors, or no image in common.
+        ValueError: no method, an unknown reference, different shapes, errors of -inf, or no image in common.
 
     Numerics: choosing the reference by the same errors makes its p-values slightly optimistic; name it when it
     is the method of interest.
@@ -182,25 +187,32 @@ def _table(errors: Mapping[str, ArrayLike]) -> dict[str, Vector]:
 
 
 def _best(table: Mapping[str, Vector]) -> str:
-    """The smallest mean over the images that all methods have."""
+    """The fewest failures, then the smallest mean, over the images that all methods have."""
     shapes = {name: values.shape for name, values in table.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(f"compare_errors: expected errors of one shape, got {shapes}. Use the same images.")
     common = ~np.isnan(list(table.values())).any(0)
     if not common.any():
         raise ValueError("compare_errors: expected an image that all methods have, got none. Check the NaN values.")
-    return min(table, key=lambda name: float(table[name][common].mean()))
+
+    def rank(name: str) -> tuple[int, float]:
+        errors = table[name][common]
+        known = errors[np.isfinite(errors)]
+        return len(errors) - len(known), float(known.mean()) if len(known) else np.inf
+
+    return min(table, key=rank)
 
 
 def _difference(a: ArrayLike, b: ArrayLike) -> Vector:
-    """a - b, NaN kept, after the checks."""
+    """a - b, NaN kept, 0 between two failures, after the checks."""
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if first.shape != second.shape or first.ndim != 1:
         raise ValueError(f"wilcoxon: expected two vectors of one length, got shapes {first.shape} and {second.shape}.")
-    infinite = int(np.isinf(first).sum() + np.isinf(second).sum())
+    infinite = int(np.isneginf(first).sum() + np.isneginf(second).sum())
     if infinite:
-        raise ValueError(f"wilcoxon: expected finite errors, got {infinite} infinite ones. Mark them as NaN.")
-    difference = first - second
+        raise ValueError(f"wilcoxon: expected errors above -inf, got {infinite} of -inf. Mark them as NaN.")
+    both = np.isinf(first) & np.isinf(second)
+    difference = np.where(both, 0.0, first) - np.where(both, 0.0, second)
     if np.isnan(difference).all():
         raise ValueError(f"wilcoxon: expected at least one pair, got none in {len(first)} rows. Check the NaN values.")
     return difference
@@ -213,22 +225,38 @@ def _signed_rank(difference: Vector) -> tuple[float, float]:
         return 1.0, 0.0
     ranks, positive = stats.rankdata(np.abs(left)), left > 0
     effect = float((ranks[positive].sum() - ranks[~positive].sum()) / ranks.sum())
-    exact = len(left) <= 50 and len(np.unique(np.abs(left))) == len(left)
-    test = stats.wilcoxon(left, zero_method="wilcox", method="exact" if exact else "approx")
-    return float(test.pvalue), effect
+    if len(left) <= EXACT:
+        return _exact(ranks, positive), effect
+    signed = np.where(positive, ranks, -ranks)  # the same test, without infinite differences
+    return float(stats.wilcoxon(signed, zero_method="wilcox", method="approx").pvalue), effect
+
+
+def _exact(ranks: Vector, positive: NDArray[np.bool_]) -> float:
+    """The share of the 2^n signs whose sum of ranks is as far from its mean as ours, twice the smaller tail.
+
+    Tied ranks are multiples of 1/2, so twice the sum is a whole number; how many signs give it is counted rank by rank.
+    """
+    doubled = np.rint(2 * ranks).astype(int)
+    ways = np.ones(1)
+    for rank in doubled:  # counts up to 2^50 are exact in float64
+        ways = np.append(ways, np.zeros(rank)) + np.append(np.zeros(rank), ways)
+    seen = int(doubled[positive].sum())
+    tail = min(ways[: seen + 1].sum(), ways[seen:].sum()) / ways.sum()
+    return min(1.0, 2 * float(tail))
 
 
 def _comparison(
     name: str, base: str, table: Mapping[str, Vector], test: tuple[float, float], adjusted: float
 ) -> Comparison:
-    both = ~np.isnan(table[name] - table[base])
+    difference = _difference(table[name], table[base])
+    both = ~np.isnan(difference)
     method, reference = table[name][both], table[base][both]
     return Comparison(
         method=name,
         reference=base,
         mean=float(method.mean()),
         reference_mean=float(reference.mean()),
-        median_difference=float(np.median(method - reference)),
+        median_difference=float(np.median(difference[both])),
         rank_biserial=test[1],
         p=test[0],
         adjusted=adjusted,

@@ -60,7 +60,8 @@ def calibration_table(
         ``conformal_cover``. NaN where there is no label.
 
     Raises:
-        TypeError, ValueError: as the functions that measure them; ValueError where names do not fit.
+        TypeError: as the functions that measure them.
+        ValueError: as the functions that measure them; names that do not fit.
 
     >>> from steadfit.penalties import Absolute
     >>> zero, one = torch.zeros(2, 1, 1, dtype=torch.float64), torch.ones(2, 1, 1, 1, dtype=torch.float64)

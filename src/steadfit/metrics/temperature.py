@@ -84,12 +84,16 @@ def fit_temperature(
         the common factor, and that is 1 if it holds for all, or if there is no label at all.
 
     Raises:
-        TypeError, ValueError: as :func:`~steadfit.metrics.mahalanobis`; ValueError for an improper penalty, weights
-            or ``min_labels`` out of range.
+        TypeError: as :func:`~steadfit.metrics.mahalanobis`.
+        ValueError: as :func:`~steadfit.metrics.mahalanobis`; an improper penalty, weights or ``min_labels`` out of
+            range.
 
-    Numerics: bisection of log tau to 1e-15, in units of the largest radius.
+    Numerics:
+        Bisection of log tau to 1e-15, in units of the largest radius.
 
-    References: Guo et al., ICML 2017 (temperature); Mohlin et al., BMVC 2021, section 5.3 (overconfidence).
+    References:
+        Guo et al., ICML 2017 (temperature).
+        Mohlin et al., BMVC 2021, section 5.3 (overconfidence).
 
     >>> from steadfit.penalties import Absolute
     >>> target = torch.tensor([1.0, 2.0, 6.0], dtype=torch.float64).reshape(3, 1, 1)

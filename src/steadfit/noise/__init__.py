@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from steadfit.core.sums import Sums, largest
 from steadfit.noise.base import NoiseModel, PenaltyNoise, State
 from steadfit.noise.gum import GaussianUniformNoise
 from steadfit.noise.penalties import L1, L2, HuberNoise, TukeyNoise
 from steadfit.noise.predicted import FAMILIES, PredictedMixtureNoise, PredictedNoise
+from steadfit.noise.processes import Group
+from steadfit.noise.sums import Chunk, Processes, refit
 from steadfit.noise.tracker import LabelNoise
 
 NOISE_MODELS: dict[str, Callable[..., NoiseModel]] = {
@@ -22,13 +25,19 @@ __all__ = [
     "L1",
     "L2",
     "NOISE_MODELS",
+    "Chunk",
     "GaussianUniformNoise",
+    "Group",
     "HuberNoise",
     "LabelNoise",
     "NoiseModel",
     "PenaltyNoise",
     "PredictedMixtureNoise",
     "PredictedNoise",
+    "Processes",
     "State",
+    "Sums",
     "TukeyNoise",
+    "largest",
+    "refit",
 ]

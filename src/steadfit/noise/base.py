@@ -1,17 +1,23 @@
 """What training believes about label errors: the interface of every noise model.
 
-A noise model is an immutable description; what it learns lives in a ``State``, a dict of tensors that :meth:`refit`
-returns, so that it can be checkpointed, compared and moved without knowing the model. It answers five questions:
+A noise model is an immutable description; what it learns lives in a ``State``, a dict of tensors, so that it can be
+checkpointed, compared and moved without knowing the model. It answers five questions:
 
 1. :meth:`NoiseModel.n_outputs`: how many numbers must the network put out;
 2. :meth:`NoiseModel.loss`: what is the loss of each label;
 3. :meth:`NoiseModel.trust`: how much is each label trusted, in [0, 1] (and :meth:`is_outlier`: is it suspect);
-4. :meth:`NoiseModel.refit`: what is re-estimated from the whole training set;
+4. :meth:`NoiseModel.statistics` and :meth:`NoiseModel.update`: what is re-estimated from the whole training set, by
+   :func:`steadfit.noise.refit`;
 5. :meth:`NoiseModel.observe`: what is learned from every training batch, before its loss (by most models nothing).
 
 Shapes: N samples, K points, D coordinates each; ``output`` (N, n_outputs) comes from the network, ``target`` (N, K, D)
-has NaN where a label is missing, trust and losses are (N, K), weights (N, K, D). A new model is a subclass in a file of
-its own::
+has NaN where a label is missing, trust and losses are (N, K), weights (N, K, D). Every method passes its output and
+target through :meth:`NoiseModel.checked`, which refuses other shapes and makes half precision single.
+
+Absent labels: one that is *missing* (its target is NaN) has loss 0, trust NaN, and is no suspect. One whose prediction
+is NaN or infinite has *no verdict*: trust and weight 0, no suspect, and it takes no part in any estimate.
+
+A new model is a subclass in a file of its own::
 
     @dataclass(frozen=True, kw_only=True)
     class CauchyNoise(PenaltyNoise):
@@ -29,9 +35,12 @@ import torch
 from torch import Tensor
 
 from steadfit import _checks
+from steadfit.core.counting import Search, middle_ranks
 from steadfit.core.penalties import Absolute, Penalty, Squared
-from steadfit.core.scale import mad, nanmedian
+from steadfit.core.scale import MAD_TO_SIGMA, mad, middle, nanmedian
+from steadfit.core.sums import Sums
 from steadfit.distributions import Elliptical
+from steadfit.noise.sums import Chunk
 
 State = dict[str, Tensor]
 WARM_UPS = {"l1": Absolute(), "l2": Squared()}
@@ -42,9 +51,9 @@ SCALES = ("epoch", "batch", "running")
 
 
 def residual_of(location: Tensor, target: Tensor) -> Tensor:
-    """target - location, NaN where the label is missing."""
+    """target - location, NaN where the label is missing or the location is not finite."""
     _checks.same_shape("residual_of", "location", location, "target", target)
-    return target - location
+    return torch.where(location.isfinite(), target - location, torch.nan)
 
 
 def masked_sum(loss: Tensor, weight: Tensor | None, target: Tensor) -> Tensor:
@@ -53,26 +62,60 @@ def masked_sum(loss: Tensor, weight: Tensor | None, target: Tensor) -> Tensor:
     return torch.where(target.isnan(), 0.0, weighted).sum(dim=-1)
 
 
-def penalized(penalty: Penalty, location: Tensor, target: Tensor, scale: Tensor | float = 1.0) -> Tensor:
-    """rho((target - location)/scale), (N, K, D); missing labels are masked before rho, so that no NaN reaches a
-    gradient."""
-    known = torch.where(target.isnan(), location.detach(), target)
-    return penalty.rho((known - location) / scale)
+def penalized(
+    penalty: Penalty,
+    location: Tensor,
+    target: Tensor,
+    scale: Tensor | float = 1.0,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """rho((target - location)/scale), (N, K, D); what is missing or has weight 0 is masked before rho, so that no NaN
+    of it reaches a gradient."""
+    absent = target.isnan() if weight is None else target.isnan() | (weight == 0)
+    residual = torch.where(absent, 0.0, target - location)
+    return penalty.rho(residual / scale)
+
+
+def trust_of_labels(trust: Tensor, target: Tensor) -> Tensor:
+    """How much labels are trusted, (N, K), from their coordinates: as much as the worst one that is annotated.
+
+    Args:
+        trust: of each coordinate, (N, K, D); NaN where there is no verdict.
+        target: (N, K, D).
+
+    Returns:
+        In [0, 1]: 0 without a verdict; NaN where the label is missing.
+    """
+    missing = target.isnan()
+    each = trust.nan_to_num(nan=0.0).clamp(0.0, 1.0)
+    worst = torch.where(missing, 1.0, each).amin(dim=-1)  # a missing coordinate takes nothing from the others
+    return worst.masked_fill(missing.all(dim=-1), torch.nan)
+
+
+def at_least_single(value: Tensor) -> Tensor:
+    """Half precision in float32; float32 and float64 as they are."""
+    return value if value.dtype in (torch.float32, torch.float64) else value.float()
 
 
 def spread(residual: Tensor) -> Tensor:
-    """1.4826 MAD of every coordinate, (K, D); where at least half of the residuals are equal, so that it is 0, 1.2533
-    times the mean absolute deviation about the median (sigma for a Gaussian). 0 where all are equal, NaN where there is
-    none."""
-    scale = mad(residual)
-    deviation = 1.2533 * (residual - nanmedian(residual)).abs().nanmean(dim=0)
-    return torch.where(scale > 0, scale, deviation)
+    """1.4826 MAD of every coordinate, (K, D), or what :func:`spread_from` takes in its place."""
+    return spread_from(mad(residual), (residual - nanmedian(residual)).abs().nanmean(dim=0))
+
+
+def spread_from(scale: Tensor, deviation: Tensor) -> Tensor:
+    """The scale 1.4826 MAD; where at least half of the residuals are equal, so that it is 0, 1.2533 times the mean
+    absolute deviation about the median (sigma for a Gaussian). 0 where all are equal, NaN where there is none."""
+    return torch.where(scale > 0, scale, 1.2533 * deviation)
+
+
+def with_floor(scale: Tensor) -> Tensor:
+    """The scale with 1 where all residuals are equal or nothing is annotated."""
+    return torch.where(scale > 0, scale, 1.0)
 
 
 def robust_scale(residual: Tensor) -> Tensor:
-    """:func:`spread` with a floor: 1 where all residuals are equal or nothing is annotated."""
-    scale = spread(residual)
-    return torch.where(scale > 0, scale, 1.0)
+    """:func:`spread` with a floor."""
+    return with_floor(spread(residual))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +164,7 @@ class NoiseModel(ABC):
 
     def warmup_loss(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         """The loss of the first epochs, (N, K)."""
-        location = self.prediction(output, target.shape[-1])
+        location, target = self.located(output, target)
         return masked_sum(penalized(WARM_UPS[self.warmup], location, target), None, target)
 
     @abstractmethod
@@ -130,15 +173,58 @@ class NoiseModel(ABC):
 
     @abstractmethod
     def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
-        """How much each label is trusted, (N, K) in [0, 1]; NaN where it is missing."""
+        """How much each label is trusted, (N, K) in [0, 1]: 0 without a verdict, NaN where it is missing."""
 
     @abstractmethod
     def is_outlier(self, output: Tensor, target: Tensor, state: State) -> Tensor:
-        """Which labels are suspect, (N, K) bool; False where missing."""
+        """Which labels are suspect, (N, K) bool; False where missing or without a verdict."""
 
-    def refit(self, output: Tensor, target: Tensor, state: State) -> State:
-        """The state re-estimated from all training samples; ``state`` is not changed."""
+    def begin(self, state: State) -> State:
+        """The state at which a refit begins: with whatever the rounds need besides. What :meth:`initial_state` does not
+        name is dropped at the end."""
         return state
+
+    def statistics(self, chunk: Chunk, state: State) -> Sums:
+        """What some training samples say in this round, as sums over them; ``state`` is not changed.
+
+        Args:
+            chunk: n samples, perhaps none.
+            state: the same for all chunks of a round; its floating-point tensors are float64.
+        """
+        return Sums()
+
+    def update(self, sums: Sums, state: State) -> State:
+        """The state after a round, from the sums over all training samples; ``state`` is not changed."""
+        return state
+
+    def settled(self, state: State) -> bool:
+        """Whether a state of :meth:`update` needs no further round: by default one is enough."""
+        return True
+
+    def checked(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The gate of every method that takes an output and a target: the same, half precision made single.
+
+        Raises:
+            TypeError: one of them is not a floating-point tensor.
+            ValueError: target is not (N, K, D), or output not (N, n_outputs(K, D)).
+        """
+        who = type(self).__name__
+        _checks.floating(who, "output", output)
+        _checks.floating(who, "target", target)
+        if target.dim() != 3:
+            raise ValueError(f"{who}: expected target of shape (N, K, D), got {tuple(target.shape)}. Reshape it.")
+        wanted = (len(target), self.n_outputs(*target.shape[1:]))
+        if output.shape != wanted:
+            raise ValueError(
+                f"{who}: expected output of shape {wanted} for target {tuple(target.shape)}, got "
+                f"{tuple(output.shape)}. Nothing is broadcast."
+            )
+        return at_least_single(output), at_least_single(target)
+
+    def located(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The predicted targets and the targets, both (N, K, D), checked."""
+        output, target = self.checked(output, target)
+        return self.prediction(output, target.shape[-1]), target
 
     def observe(self, output: Tensor, target: Tensor, state: State) -> State:
         """The state with what a training batch (N samples) says, for its own loss and later ones; ``state`` is not
@@ -154,9 +240,9 @@ class NoiseModel(ABC):
         return False
 
     def error_rate(self, output: Tensor, target: Tensor, state: State) -> float:
-        """The estimated share of wrong labels; for penalties the share of suspects."""
-        known = ~target.isnan().all(dim=-1)
-        return float(self.is_outlier(output, target, state)[known].double().mean()) if bool(known.any()) else 0.0
+        """The estimated share of wrong labels; for penalties the share of suspects among those with a verdict."""
+        judged = residual_of(*self.located(output, target)).isnan().logical_not().any(dim=-1)
+        return float(self.is_outlier(output, target, state)[judged].double().mean()) if bool(judged.any()) else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,12 +290,38 @@ class PenaltyNoise(NoiseModel):
         running = {"batches": torch.zeros(points, dims)}  # in the average: sum_k momentum^(n-k)
         return scale | running if self.scale == "running" else scale
 
-    def refit(self, output: Tensor, target: Tensor, state: State) -> State:
-        return state | {"scale": robust_scale(self._residual(output, target)).to(state["scale"])}
+    def begin(self, state: State) -> State:
+        return state | self._search(state["scale"])
+
+    def statistics(self, chunk: Chunk, state: State) -> Sums:
+        """Counts for the median of the residuals and, once the state has it as ``center``, of the distances from it."""
+        residual = chunk.once((self, "residual"), lambda: self._residual(chunk.output, chunk.target).flatten(1))
+        if "center" not in state:
+            return Sums({"counts": Search.of(state).counts(residual)})
+        distance = (residual - state["center"].flatten().to(residual)).abs()
+        return Sums({"counts": Search.of(state).counts(distance), "distance": distance.double().nansum(dim=0)})
+
+    def update(self, sums: Sums, state: State) -> State:
+        search = Search.of(state).narrowed(sums.added["counts"], middle_ranks)
+        if not search.done:
+            return state | search.named()
+        median = middle(*search.values()).view_as(state["scale"])
+        if "center" not in state:
+            return state | {"center": median} | self._search(median)
+        mean = (sums.added["distance"] / search.count).view_as(median)
+        return state | search.named() | {"scale": with_floor(spread_from(MAD_TO_SIGMA * median, mean))}
+
+    def settled(self, state: State) -> bool:
+        return "center" in state and Search.of(state).done
+
+    @staticmethod
+    def _search(scale: Tensor) -> State:
+        """The start of a search for the median of every coordinate."""
+        return Search.start(2, columns=scale.numel(), device=scale.device).named()
 
     @torch.no_grad()
     def observe(self, output: Tensor, target: Tensor, state: State) -> State:
-        if self.scale == "epoch":
+        if self.scale == "epoch" or not len(target):
             return state
         found = spread(self._residual(output, target)).to(state["scale"])
         told, former = (found > 0) & found.isfinite(), state["scale"]
@@ -219,7 +331,7 @@ class PenaltyNoise(NoiseModel):
         return {"scale": torch.where(told, former.lerp(found, 1 / batches), former), "batches": batches}
 
     def _residual(self, output: Tensor, target: Tensor) -> Tensor:
-        return residual_of(self.prediction(output, target.shape[-1]), target)
+        return residual_of(*self.located(output, target))
 
     def warmup_loss(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         if self.warmup == "wide":
@@ -227,16 +339,27 @@ class PenaltyNoise(NoiseModel):
         return super().warmup_loss(output, target, state)
 
     def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
-        location = self.prediction(output, target.shape[-1])
-        return masked_sum(penalized(self.penalty(), location, target, state["scale"]), weight, target)
+        location, target = self.located(output, target)
+        scale = self._scale_for(target, state)
+        return masked_sum(penalized(self.penalty(), location, target, scale, weight), weight, target)
+
+    def _scale_for(self, target: Tensor, state: State) -> Tensor:
+        if state["scale"].shape != target.shape[1:]:
+            raise ValueError(
+                f"{type(self).__name__}: expected target of shape (N, {', '.join(map(str, state['scale'].shape))}), as "
+                f"the state has it, got {tuple(target.shape)}. Nothing is broadcast."
+            )
+        return state["scale"]
 
     def _scaled(self, output: Tensor, target: Tensor, state: State) -> Tensor:
-        return self._residual(output, target) / state["scale"]
+        """u, (N, K, D): infinite for an infinite label, NaN where it is missing or has no verdict."""
+        residual = self._residual(output, target)
+        return residual / self._scale_for(residual, state)
 
     def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
-        trust = self.penalty().trust(self._scaled(output, target, state))
-        worst = trust.nan_to_num(nan=2.0).amin(dim=-1)
-        return worst.masked_fill(target.isnan().all(dim=-1), torch.nan)
+        u = self._scaled(output, target, state)
+        trust = self.penalty().trust(torch.where(u.isfinite(), u, 0.0))
+        return trust_of_labels(torch.where(u.isfinite(), trust, 0.0), target)
 
     def is_outlier(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         return (self._scaled(output, target, state).abs() > self.cut).any(dim=-1)

@@ -11,8 +11,12 @@ from torch import Tensor
 from steadfit import _checks
 from steadfit.core.mixture import GaussianUniform, GaussianUniformResult
 from steadfit.core.penalties import Absolute, Penalty, Squared
-from steadfit.noise.base import NoiseModel, State, masked_sum, penalized, residual_of
+from steadfit.core.sums import Sums
+from steadfit.noise.base import NoiseModel, State, masked_sum, penalized, residual_of, trust_of_labels
+from steadfit.noise.sums import Chunk
 
+FAR = 1e150
+"""A residual whose square is finite; an infinite one counts as this."""
 UNITS = ("sample", "point", "coordinate")
 INNER: dict[str, Penalty] = {"absolute": Absolute(), "squared": Squared()}
 
@@ -54,7 +58,7 @@ class GaussianUniformNoise(NoiseModel):
     unit: str = "point"
     inner: str = "absolute"
     covariance: str = "full"
-    volume: str | float = "range"
+    volume: str | float = "trimmed"
     min_inlier_share: float = 0.01
     inflation: float = 1.5
 
@@ -76,19 +80,24 @@ class GaussianUniformNoise(NoiseModel):
             "inlier_share": torch.ones(groups),
             "covariance": torch.eye(size).repeat(groups, 1, 1),
             "box": torch.full((groups, size), 1e3),
+            "unit": torch.full((groups, size), 1e3),
             "informative": torch.ones(groups, size, dtype=torch.bool),
         }
 
-    def refit(self, output: Tensor, target: Tensor, state: State) -> State:
-        result = self._mixture().fit(self._grouped(output, target).double())
-        found = {name: getattr(result, name) for name in ("inlier_share", "covariance", "box", "informative")}
-        return {name: value.to(state[name]) for name, value in found.items()}
+    def statistics(self, chunk: Chunk, state: State) -> Sums:
+        result = self._mixture().fit(self._grouped(chunk.output, chunk.target).double())
+        return Sums({name: getattr(result, name) for name in state})
+
+    def update(self, sums: Sums, state: State) -> State:
+        return dict(sums.added)
 
     def _grouped(self, output: Tensor, target: Tensor) -> Tensor:
-        return to_groups(residual_of(self.prediction(output, target.shape[-1]), target), self.unit)
+        return to_groups(residual_of(*self.located(output, target)), self.unit)
 
     def _responsibility(self, output: Tensor, target: Tensor, state: State) -> Tensor:
-        """Inlier posterior of every coordinate, (N, K, D); NaN where the group is not annotated."""
+        """Inlier posterior of every coordinate, (N, K, D); NaN where the group is not annotated or the prediction is
+        not finite."""
+        location, target = self.located(output, target)
         result = GaussianUniformResult(
             inlier_share=state["inlier_share"].double().clamp(max=1 - torch.finfo(torch.float64).eps),
             covariance=self.inflation * state["covariance"].double(),
@@ -99,28 +108,34 @@ class GaussianUniformNoise(NoiseModel):
             converged=True,
             box=state["box"].double(),
             informative=state["informative"],
+            unit=state["unit"].double(),
         )
-        groups = result.responsibility_of(self._grouped(output, target).double())
-        return from_groups(groups.to(target.dtype), self.unit, *target.shape[1:])
+        if not len(target):
+            return torch.empty_like(target)
+        residual = residual_of(location, target).double().clamp(-FAR, FAR)
+        groups = result.responsibility_of(to_groups(residual, self.unit)).to(target.dtype)
+        return from_groups(groups, self.unit, *target.shape[1:]).masked_fill(~location.isfinite(), torch.nan)
 
     def weight(self, output: Tensor, target: Tensor, state: State) -> Tensor:
-        weight = self._responsibility(output, target, state).nan_to_num(nan=0.0)
+        inlier = self._responsibility(output, target, state)
         lost = (state["inlier_share"] <= self.min_inlier_share).expand(len(target), -1)
-        return torch.where(from_groups(lost, self.unit, *target.shape[1:]), 1.0, weight)
+        weight = torch.where(from_groups(lost, self.unit, *target.shape[1:]), 1.0, inlier)
+        return torch.where(inlier.isnan(), 0.0, weight)
 
     def collapsed(self, state: State) -> bool:
         return bool((state["inlier_share"] <= self.min_inlier_share).all())
 
     def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
-        location = self.prediction(output, target.shape[-1])
-        return masked_sum(penalized(INNER[self.inner], location, target), weight, target)
+        location, target = self.located(output, target)
+        return masked_sum(penalized(INNER[self.inner], location, target, weight=weight), weight, target)
 
     def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
-        worst = self._responsibility(output, target, state).nan_to_num(nan=2.0).amin(dim=-1)
-        return worst.masked_fill(target.isnan().all(dim=-1), torch.nan)
+        output, target = self.checked(output, target)
+        return trust_of_labels(self._responsibility(output, target, state), target)
 
     def is_outlier(self, output: Tensor, target: Tensor, state: State) -> Tensor:
-        return self.trust(output, target, state) < 0.5
+        inlier = self._responsibility(output, target, state)
+        return ((inlier < 0.5) & ~target.isnan()).any(dim=-1)
 
     def error_rate(self, output: Tensor, target: Tensor, state: State) -> float:
         """1 - pi, averaged over the groups."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit.core.penalties import TUKEY_C, Absolute, Huber, Penalty, Squared, Tukey
-from steadfit.noise.base import NoiseModel, PenaltyNoise, State, masked_sum, penalized
+from steadfit.noise.base import NoiseModel, PenaltyNoise, State, masked_sum, penalized, trust_of_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +24,15 @@ class L2(NoiseModel):
     needs_refit: ClassVar[bool] = False
 
     def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
-        location = self.prediction(output, target.shape[-1])
-        return masked_sum(penalized(Squared(), location, target), weight, target)
+        location, target = self.located(output, target)
+        return masked_sum(penalized(Squared(), location, target, weight=weight), weight, target)
 
     def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
-        return torch.ones_like(target[..., 0]).masked_fill(target.isnan().all(dim=-1), torch.nan)
+        location, target = self.located(output, target)
+        return trust_of_labels(location.isfinite().to(target.dtype), target)
 
     def is_outlier(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        _, target = self.checked(output, target)
         return torch.zeros_like(target[..., 0], dtype=torch.bool)
 
 
@@ -52,27 +54,29 @@ class L1(PenaltyNoise):
         return Absolute()
 
     def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
-        location = self.prediction(output, target.shape[-1])
-        return masked_sum(penalized(Absolute(), location, target), weight, target)
+        location, target = self.located(output, target)
+        return masked_sum(penalized(Absolute(), location, target, weight=weight), weight, target)
 
 
 @dataclass(frozen=True, kw_only=True)
 class HuberNoise(PenaltyNoise):
-    """Huber's penalty in MAD units. Quadratic up to delta, linear beyond; a label beyond delta is an outlier.
+    """Huber's penalty in MAD units: quadratic up to delta, linear beyond.
 
-    Args: delta: 4.6851 in paper 2 (the default, to compare with it); 1.345 is the usual choice for 95 % efficiency.
+    Args:
+        delta: the knee, in units of the scale. 4.6851 in paper 2 (the default, to compare with it); 1.345 is the usual
+            choice for 95 % efficiency.
+        cut: beyond it a label is a suspect, 4.6851 in units of the scale whatever the knee is: with a cut at 1.345 18 %
+            of right labels with Gaussian errors would be suspects.
 
     References: Lathuiliere et al., ECCV 2018, Fig. 2.
     """
 
     name: ClassVar[str] = "huber"
     delta: float = TUKEY_C
-    cut: float = field(init=False, default=TUKEY_C)  # delta
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _checks.positive("HuberNoise", "delta", self.delta)
-        object.__setattr__(self, "cut", self.delta)
 
     def penalty(self) -> Penalty:
         return Huber(self.delta)
@@ -84,8 +88,9 @@ class TukeyNoise(PenaltyNoise):
 
     It works while the MAD measures the inliers: with half of the labels or more wrong, the scale is the outliers'.
 
-    Args: c: 4.6851, 95 % efficiency on Gaussian residuals. warmup: ``"l2"`` for some epochs (paper 2), ``"l1"``, or
-    ``"wide"``, 7 times the scale (the authors of paper 1).
+    Args:
+        c: 4.6851, 95 % efficiency on Gaussian residuals.
+        warmup: ``"l2"`` for some epochs (paper 2), ``"l1"``, or ``"wide"``, 7 times the scale (the authors of paper 1).
 
     References: Belagiannis et al., ICCV 2015, eqs 3-5.
     """

@@ -13,10 +13,14 @@ from steadfit import _checks
 from steadfit.core import predicted
 from steadfit.core.elliptical import LOCATIONS, norm
 from steadfit.core.penalties import Absolute, Charbonnier, Huber, Penalty, Squared
+from steadfit.core.sums import Sums, largest
 from steadfit.distributions import Elliptical
 from steadfit.losses.elliptical import negative_log_likelihood
-from steadfit.noise.base import NoiseModel, State
+from steadfit.noise.base import NoiseModel, State, trust_of_labels
+from steadfit.noise.sums import Chunk
 
+EM_ROUNDS = 201
+"""Rounds of a refit of the mixture: one for the box, and at most 200 of EM."""
 FAMILIES: dict[str, Penalty] = {
     "gauss": Squared(),
     "laplace": Absolute(),
@@ -70,25 +74,37 @@ class DistributionNoise(NoiseModel):
         return Elliptical.from_mean(mean, root, self.penalty, log_det=log_det, validate_args=False)
 
     def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
-        nll = self._nll(self.penalty, output, target)
-        return nll if weight is None else nll * weight.amin(dim=-1)
+        return self._nll(self.penalty, output, target, None if weight is None else weight.amin(dim=-1))
 
-    def _nll(self, penalty: Penalty, output: Tensor, target: Tensor) -> Tensor:
-        """-log p of every label, (N, K); 0 where it is missing."""
-        numbers = predicted.full_precision(self._numbers(output, target.shape[-1]))
+    def _nll(self, penalty: Penalty, output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """-log p of every label times its weight, (N, K); 0 where it is missing."""
+        output, target = self.checked(output, target)
+        numbers = self._numbers(output, target.shape[-1])
         present = ~target.isnan().any(dim=-1)
+        if weight is not None:
+            present = present & (weight != 0)
         with torch.autocast(numbers.device.type, enabled=False):
             nll = negative_log_likelihood(
                 numbers, target.to(numbers.dtype), present, penalty, self.covariance, self.location, self.floor
             )
-        return torch.where(present, nll, 0.0)
+        return torch.where(present, nll if weight is None else nll * weight, 0.0)
 
     def _distance(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """||A (y - mu)|| of every label, (N, K), NaN where it is missing, and log|A|; in float64."""
+        """||A (y - mu)|| of every label, (N, K), NaN where it is missing or has no verdict, and log|A|; in float64."""
+        output, target = self.checked(output, target)
         numbers = self._numbers(output.double(), target.shape[-1])
-        residual, log_det = predicted.residual(numbers, target.double(), self.covariance, self.location, self.floor)
-        missing = target.isnan().any(dim=-1)
-        return norm(residual.nan_to_num(nan=0.0)).masked_fill(missing, torch.nan), log_det
+        judged = numbers.isfinite().all(dim=-1) & ~target.isnan().any(dim=-1)
+        numbers = torch.where(judged.unsqueeze(-1), numbers, 0.0)  # eigenvalues of NaN are an error
+        known = torch.where(judged.unsqueeze(-1), target.double(), 0.0)
+        residual, log_det = predicted.residual(numbers, known, self.covariance, self.location, self.floor)
+        return norm(residual).masked_fill(~judged, torch.nan), log_det
+
+
+def _of_wholes(trust: Tensor, target: Tensor) -> Tensor:
+    """Trust of labels that are judged as wholes, (N, K), from what has NaN without a verdict, see
+    :func:`~steadfit.noise.base.trust_of_labels`."""
+    whole = torch.where(target.isnan().any(dim=-1), torch.nan, 0.0)
+    return trust_of_labels(trust.unsqueeze(-1), whole.unsqueeze(-1)).to(target.dtype)
 
 
 @dataclass(frozen=True)
@@ -117,7 +133,9 @@ class PredictedNoise(DistributionNoise):
             raise ValueError(f"PredictedNoise: expected 0 < level < 1, got {self.level}.")
 
     def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
-        return self.penalty.trust(self._distance(output, target)[0]).to(target.dtype)
+        output, target = self.checked(output, target)
+        distance = self._distance(output, target)[0]
+        return _of_wholes(torch.where(distance.isnan(), torch.nan, self.penalty.trust(distance)), target)
 
     def is_outlier(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         return self._distance(output, target)[0] > float(self.penalty.radius(self.level, target.shape[-1]))
@@ -128,7 +146,8 @@ class PredictedMixtureNoise(DistributionNoise):
     r"""A label is right, with errors as predicted for it, or wrong and anywhere: pi p(y \| x) + (1 - pi) u.
 
     Beyond the papers: GUM's robustness with a covariance of its own for every label. u is 1 over the volume of the box
-    around the training labels of a point; pi, the inlier share of a point, is found by EM over the whole training set
+    around the training labels of a point, gross ones left out; pi, the inlier share of a point, is found by EM over the
+    whole training set
     at every refit, the predicted densities held fixed, and so are the responsibilities r. Until the next refit the
     network minimises r times the negative log-likelihood. The warm-up is the likelihood of the Laplace family with the
     same numbers, whose gradient a wrong label cannot outgrow.
@@ -159,47 +178,64 @@ class PredictedMixtureNoise(DistributionNoise):
     def warmup_loss(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         return self._nll(Absolute(), output, target)
 
-    def refit(self, output: Tensor, target: Tensor, state: State) -> State:
-        box = _box(target)
-        gain = self._log_odds(output, target, box, 1.0)
-        return {name: value.to(state[name]) for name, value in (("inlier_share", self._share(gain)), ("box", box))}
+    def begin(self, state: State) -> State:
+        half = torch.full_like(state["inlier_share"], 0.5)
+        return state | {"inlier_share": half, "moved": torch.ones_like(half), "left": torch.tensor(EM_ROUNDS)}
 
-    def _log_odds(self, output: Tensor, target: Tensor, box: Tensor, inflation: float) -> Tensor:
-        """log p(y | x) - log u, (N, K), in float64; NaN where the label is missing."""
+    def statistics(self, chunk: Chunk, state: State) -> Sums:
+        """The ends of the box in the first round, then the responsibilities under it."""
+        if int(state["left"]) == EM_ROUNDS:
+            _, target = self.checked(chunk.output, chunk.target)
+            return Sums(largest={"high": largest(target.double()), "low": largest(-target.double())})
+        log_p = chunk.once((self, "log_p"), lambda: self._log_density(chunk.output, chunk.target, 1.0))
+        inlier = torch.sigmoid(_logit(state["inlier_share"]) + self._log_odds(log_p, state["box"]))
+        return Sums({"inliers": inlier.nansum(dim=0), "labels": (~inlier.isnan()).sum(dim=0)})
+
+    def update(self, sums: Sums, state: State) -> State:
+        """The box, then pi of every point by EM with fixed densities; 1 where nothing is annotated."""
+        left = state["left"] - 1
+        if "high" in sums.largest:
+            width = sums.largest["high"] + sums.largest["low"]
+            return state | {"box": torch.where(width.isfinite() & (width > 0), width, 1.0), "left": left}
+        share = (sums.added["inliers"] / sums.added["labels"]).nan_to_num(nan=1.0).clamp(self.min_inlier_share, 1.0)
+        return state | {"inlier_share": share, "moved": (share - state["inlier_share"]).abs(), "left": left}
+
+    def settled(self, state: State) -> bool:
+        return bool((state["moved"] < 1e-7).all()) or int(state["left"]) == 0
+
+    def _log_density(self, output: Tensor, target: Tensor, inflation: float) -> Tensor:
+        """log p(y | x), (N, K), in float64; NaN where the label is missing or has no verdict."""
         distance, log_det = self._distance(output, target)
         dims = target.shape[-1]
         log_p = log_det - dims / 2 * math.log(inflation) - self.penalty.log_normalizer(dims)
-        return log_p - self.penalty.rho(distance / math.sqrt(inflation)) + box.double().log().sum(dim=-1)
+        return log_p - self.penalty.rho(distance / math.sqrt(inflation))
 
-    def _share(self, gain: Tensor) -> Tensor:
-        """pi of every point, (K,), by EM with fixed densities; 1 where nothing is annotated."""
-        share = torch.full_like(gain[0], 0.5)
-        for _ in range(200):
-            new = torch.sigmoid(_logit(share) + gain).nanmean(dim=0).nan_to_num(nan=1.0)
-            new = new.clamp(self.min_inlier_share, 1.0)
-            done = bool(((new - share).abs() < 1e-7).all())
-            share = new
-            if done:
-                break
-        return share
+    @staticmethod
+    def _log_odds(log_p: Tensor, box: Tensor) -> Tensor:
+        """log p(y | x) - log u, (N, K)."""
+        return log_p + box.double().log().sum(dim=-1)
 
     def _responsibility(self, output: Tensor, target: Tensor, state: State) -> Tensor:
-        gain = self._log_odds(output, target, state["box"], self.inflation)
-        return torch.sigmoid(_logit(state["inlier_share"].double()) + gain).to(target.dtype)
+        """Inlier posterior of every label, (N, K); NaN where it is missing or has no verdict."""
+        log_p = self._log_density(output, target, self.inflation)
+        prior = _logit(state["inlier_share"].double())
+        return torch.sigmoid(prior + self._log_odds(log_p, state["box"])).to(target.dtype)
 
     def weight(self, output: Tensor, target: Tensor, state: State) -> Tensor:
-        weight = self._responsibility(output, target, state).nan_to_num(nan=0.0)
-        weight = torch.where(state["inlier_share"] <= self.min_inlier_share, 1.0, weight)
-        return weight.unsqueeze(-1).expand_as(target)
+        output, target = self.checked(output, target)
+        inlier = self._responsibility(output, target, state)
+        weight = torch.where(state["inlier_share"] <= self.min_inlier_share, 1.0, inlier)
+        return torch.where(inlier.isnan(), 0.0, weight).unsqueeze(-1).expand_as(target)
 
     def collapsed(self, state: State) -> bool:
         return bool((state["inlier_share"] <= self.min_inlier_share).all())
 
     def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
-        return self._responsibility(output, target, state)
+        output, target = self.checked(output, target)
+        return _of_wholes(self._responsibility(output, target, state), target)
 
     def is_outlier(self, output: Tensor, target: Tensor, state: State) -> Tensor:
-        return self.trust(output, target, state) < 0.5
+        return self._responsibility(*self.checked(output, target), state) < 0.5
 
     def error_rate(self, output: Tensor, target: Tensor, state: State) -> float:
         """1 - pi, averaged over the points."""
@@ -209,12 +245,3 @@ class PredictedMixtureNoise(DistributionNoise):
 def _logit(share: Tensor) -> Tensor:
     """log(pi/(1 - pi)), finite at pi = 1."""
     return torch.logit(share, eps=torch.finfo(torch.float64).eps)
-
-
-def _box(target: Tensor) -> Tensor:
-    """Range of the labels of every coordinate, (K, D) in float64; 1 where nothing varies or is annotated."""
-    known = ~target.isnan()
-    value = target.double()
-    high = torch.where(known, value, -math.inf).amax(dim=0)
-    width = high - torch.where(known, value, math.inf).amin(dim=0)
-    return torch.where(width.isfinite() & (width > 0), width, 1.0)

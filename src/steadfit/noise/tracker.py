@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from steadfit.noise.base import NoiseModel, State
+from steadfit import _checks
+from steadfit.core.sums import Sums
+from steadfit.noise.base import NoiseModel, State, at_least_single
+from steadfit.noise.sums import ALONE, Chunk, Processes, refit
 
 
 class LabelNoise(nn.Module):
     """A noise model with its state and the weights of all training labels, as buffers of a module.
 
-    As part of your module it is checkpointed and moved with it. Its call is the training loss, and in training mode the
-    model observes the batch before it (which most models ignore); :meth:`refit` is the step between epochs
-    (:class:`steadfit.lightning.RefitNoise` does it for Lightning modules).
+    As part of your module it is checkpointed and moved with it, but stays in float32 at least where the module goes to
+    half precision. Its call is the training loss, and in training mode the model observes the batch before it (which
+    most models ignore); :meth:`refit` is the step between epochs (:class:`steadfit.lightning.RefitNoise` does it for
+    Lightning modules).
 
     Args:
-        noise: the noise model. n_samples, points, dims: N, K, D of the training targets.
+        noise: the noise model.
+        n_samples: N, of the training set.
+        points: K, of the training targets.
+        dims: D, of the training targets.
         by_trust: labels of models without weights of their own (Huber, Tukey, …) are weighted by their trust, for
             losses that are none of the residual, such as those of heatmaps.
 
@@ -38,12 +46,21 @@ class LabelNoise(nn.Module):
     def __init__(self, noise: NoiseModel, *, n_samples: int, points: int, dims: int, by_trust: bool = False) -> None:
         super().__init__()
         self.noise, self.dims, self.by_trust = noise, dims, by_trust
-        self.register_buffer("label_weight", torch.ones(n_samples, points, dims))
+        self.register_buffer("label_weight", at_least_single(torch.ones(n_samples, points, dims)))
         self.register_buffer("warming_up", torch.tensor(noise.needs_refit))
         self.register_buffer("fallen_back", torch.tensor(False))
         self._names = tuple(initial := noise.initial_state(points, dims))
         for name, value in initial.items():
-            self.register_buffer(f"state_{name}", value)
+            self.register_buffer(f"state_{name}", _wide(value))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or cast: what would become half precision becomes, or stays, float32 without passing through it."""
+        before = dict(self.named_buffers())
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, value in self.named_buffers():
+            if value.dtype in (torch.float16, torch.bfloat16):
+                setattr(self, name, before[name].to(value.device, torch.float32))
+        return self
 
     @property
     def state(self) -> State:
@@ -59,16 +76,57 @@ class LabelNoise(nn.Module):
         self, output: Tensor, target: Tensor, index: Tensor, mirrored: Tensor | None = None,
         permutation: Sequence[int] | None = None,
     ) -> Tensor:  # fmt: skip
-        """The batch's loss, sum(w l)/N as in paper 2, eq. 7: distrusted labels do not raise the others' step.
+        """The batch's loss, sum(w l)/B as in paper 2, eq. 7: distrusted labels do not raise the others' step.
 
-        ``index`` (B,) says which training samples these are. ``mirrored`` (B,) with the points' ``permutation`` says
-        which of them stand mirrored in the batch, left and right points exchanged, so that weights go with their label.
+        Args:
+            output: (B, n_outputs), what the network puts out.
+            target: (B, K, D), NaN where a label is missing.
+            index: (B,) integers, which training samples these are.
+            mirrored: (B,) bool, with ``permutation``: which of them stand mirrored in the batch, left and right points
+                exchanged, so that weights go with their label.
+            permutation: of the points under mirroring, K numbers.
+
+        Returns:
+            A scalar; 0 for an empty batch.
+
+        Raises:
+            TypeError: output or target is no floating-point tensor, or the index none of integers.
+            ValueError: a shape that does not fit (nothing is broadcast), an index outside [0, N).
         """
+        self._check(output, target, index)
         state = self._observed(output, target) if self.training else self.state
         if bool(self.warming_up):
-            return self.noise.warmup_loss(output, target, state).sum() / len(target)
+            return _mean(self.noise.warmup_loss(output, target, state))
         weight = self.weights(index, mirrored, permutation)
-        return self.noise.loss(output, target, state, weight).sum() / len(target)
+        return _mean(self.noise.loss(output, target, state, weight))
+
+    def _check(self, output: Tensor, target: Tensor, index: Tensor | None = None) -> None:
+        """The gate: shapes and dtypes of a batch, and of its index where it has one."""
+        self.noise.checked(output, target)
+        shape = tuple(self.label_weight.shape[1:])
+        if target.shape[1:] != shape:
+            raise ValueError(
+                f"LabelNoise: expected target of shape {('B', *shape)}, got {tuple(target.shape)}. Its points and dims "
+                "are those of the training targets."
+            )
+        if index is not None:
+            self._check_index(index)
+            if len(index) != len(target):
+                raise ValueError(f"LabelNoise: expected an index of {len(target)} samples, got {len(index)}.")
+
+    def _check_index(self, index: Tensor) -> None:
+        if not isinstance(index, Tensor) or index.is_floating_point() or index.dtype == torch.bool:
+            kind: Any = index.dtype if isinstance(index, Tensor) else type(index).__name__
+            raise TypeError(f"LabelNoise: expected index to be a tensor of integers, got {kind}.")
+        if index.dim() != 1:
+            raise ValueError(f"LabelNoise: expected index of shape (B,), got {tuple(index.shape)}.")
+        count = len(self.label_weight)
+        outside = (index < 0) | (index >= count)
+        if bool(outside.any()):
+            raise ValueError(
+                f"LabelNoise: expected sample indices in [0, {count}), got {int(index[outside][0])}. n_samples is the "
+                "size of the training set."
+            )
 
     @torch.no_grad()
     def _observed(self, output: Tensor, target: Tensor) -> State:
@@ -85,6 +143,7 @@ class LabelNoise(nn.Module):
         self, index: Tensor, mirrored: Tensor | None = None, permutation: Sequence[int] | None = None
     ) -> Tensor:
         """The weights (B, K, D) of these samples' labels, as the call uses them; 1 during the warm-up."""
+        self._check_index(index)
         weight = self.label_weight[index]
         if bool(self.warming_up):
             return torch.ones_like(weight)
@@ -94,39 +153,92 @@ class LabelNoise(nn.Module):
 
     def held_out_loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The same loss for samples outside the training set, their weights taken from the same mixture."""
+        self._check(output, target)
         if bool(self.warming_up):
-            return self.noise.warmup_loss(output, target, self.state).sum() / len(target)
+            return _mean(self.noise.warmup_loss(output, target, self.state))
         weight = self.noise.weight(output, target, self.state)
-        return self.noise.loss(output, target, self.state, weight).sum() / len(target)
+        return _mean(self.noise.loss(output, target, self.state, weight))
 
     @torch.no_grad()
-    def refit(self, output: Tensor, target: Tensor) -> None:
-        """Re-estimate from the outputs and targets of the whole training set, in the order of the sample index.
+    def refit(
+        self, output: Tensor, target: Tensor, index: Tensor | None = None, *, processes: Processes = ALONE
+    ) -> None:
+        """Re-estimate from the outputs and targets of the whole training set.
 
         Ends the warm-up, unless the model finds that everything is an outlier: then training stays with, or goes back
         to, the warm-up loss, and ``fallen_back`` says so.
+
+        Args:
+            output: (n, n_outputs), what the network puts out for this process's samples.
+            target: (n, K, D) their targets, NaN where a label is missing.
+            index: (n,) which samples they are; None: all N, in order. One that comes several times, here or in several
+                processes, counts once. A sample that comes nowhere takes no part and keeps its weight.
+            processes: who else has samples, :class:`steadfit.noise.Group`; by default nobody. The residuals stay where
+                they are. The weights of all labels, N K D numbers, are shared, as every process may draw any sample in
+                the next epoch.
+
+        Raises:
+            TypeError, ValueError: as the call; no sample at all.
         """
-        state = self.noise.refit(output, target, self.state)
+        index = torch.arange(len(self.label_weight), device=target.device) if index is None else index
+        self._check(output, target, index)
+        _checks.no_infinity("LabelNoise.refit", "targets", target)
+        own = _counted_once(index, len(self.label_weight), processes)
+        index, output, target = index[own], output[own], target[own]
+        state = refit(self.noise, [Chunk(output, target)], self.state, processes)
         fallen = self.noise.collapsed(state)
         self.fallen_back.fill_(fallen)
         self.warming_up.fill_(fallen)
         for name, value in state.items():
             self.get_buffer(f"state_{name}").copy_(value)
         weight = None if fallen else self._weight(output, target, state)
-        if weight is not None:  # what has no target here, missing or not seen, keeps its weight
-            self.label_weight.copy_(torch.where(target.isnan(), self.label_weight, weight))
+        if weight is not None:
+            self._share_weights(index, torch.where(target.isnan(), torch.nan, weight), processes)
 
     def _weight(self, output: Tensor, target: Tensor, state: State) -> Tensor | None:
         if self.by_trust and not self.noise.keeps_weights:
             return self.noise.trust(output, target, state).unsqueeze(-1).expand_as(target)
         return self.noise.weight(output, target, state)
 
+    def _share_weights(self, index: Tensor, weight: Tensor, processes: Processes) -> None:
+        """Set all labels' weights, of which each process has some; one that is NaN everywhere stays what it was."""
+        everywhere = torch.full_like(self.label_weight, -1.0)  # below every weight: nobody has it
+        everywhere[index] = weight.to(everywhere).nan_to_num(nan=-1.0)
+        found = processes.reduce(Sums(largest={"weight": everywhere})).largest["weight"]
+        self.label_weight.copy_(torch.where(found >= 0, found, self.label_weight))
+
     def end_warmup(self) -> None:
         """Go over to the model's own loss without an estimate, where its loss needs none."""
         self.warming_up.fill_(False)
 
-    def refit_scale(self, output: Tensor, target: Tensor) -> None:
+    def refit_scale(
+        self, output: Tensor, target: Tensor, index: Tensor | None = None, *, processes: Processes = ALONE
+    ) -> None:
         """Re-estimate without ending the warm-up, for a ``"wide"`` start."""
         warming = self.warming_up.clone()
-        self.refit(output, target)
+        self.refit(output, target, index, processes=processes)
         self.warming_up.copy_(warming)
+
+
+def _mean(loss: Tensor) -> Tensor:
+    """Label losses (B, K) over the batch size; 0 for an empty batch."""
+    return loss.sum() / max(len(loss), 1)
+
+
+def _wide(value: Tensor) -> Tensor:
+    return at_least_single(value) if value.is_floating_point() else value
+
+
+def _counted_once(index: Tensor, count: int, processes: Processes) -> Tensor:
+    """Which of this process's samples it answers for, as positions in ``index``, in the order of the index.
+
+    Of a sample that comes several times in a process the last one is taken, of one that several processes have the one
+    with the highest rank: samplers pad the shares with samples of others.
+    """
+    position = torch.arange(len(index), device=index.device)
+    last = torch.full((count,), -1, device=index.device).scatter_reduce(0, index.long(), position, "amax")
+    owner = torch.where(last >= 0, processes.rank, -1)
+    owner = processes.reduce(Sums(largest={"owner": owner})).largest["owner"]
+    if not bool((owner >= 0).any()):
+        raise ValueError("LabelNoise.refit: expected at least one sample, got none.")
+    return last[owner == processes.rank]

@@ -12,17 +12,20 @@ from rich.console import Console
 from torch import Tensor
 
 from steadfit import _checks
+from steadfit._console import say
 from steadfit.core.penalties import Penalty
-from steadfit.data import Annotations, load_annotations
-from steadfit.data.files import atomic_path
+from steadfit.data import Annotations
+from steadfit.data.files import write_csv
 from steadfit.errors import ConfigError, DataError
 from steadfit.metrics import calibration, calibration_table, mahalanobis, right_labels
 from steadfit.noise.predicted import PredictedMixtureNoise
+from steadfit.recipes.prediction import load_by_name
 from steadfit.reports.calibration_figure import calibration_figure
 from steadfit.reports.style import save
 from steadfit.reports.values import one_line
 from steadfit.training import Run, load
 from steadfit.training.calibrated import Calibrated
+from steadfit.training.known import as_in_run, warn_trained
 from steadfit.training.run import fingerprint, read_config
 
 WEIGHTS = ("auto", "estimate", "none")
@@ -67,7 +70,10 @@ def calibrate_run(
             "Train with --noise predicted-huber or predicted-mixture."
         )
     annotations = _open(run, table)
+    annotations, before = as_in_run(annotations, run.folder)
     fitted_on = _rows(annotations, split, own=table is None)
+    if split != "train":
+        warn_trained("calibrate", fitted_on, before if split == "all" else before[annotations.rows(split)])
     run.calibrated = None  # measured from what the network says
     names = run.schema.target_names
     mean, root, target, penalty = _predict(run, fitted_on, views)
@@ -101,7 +107,7 @@ def _open(run: Run, table: str | Path | None) -> Annotations:
     path = Path(config["data"]) if table is None else Path(table)
     if not path.exists():
         raise DataError(f"{path}: the run's table is no longer there. Name a table with rows that were not trained on.")
-    annotations = load_annotations(path, run.schema, need_splits=(), seed=run.settings.seed)
+    annotations = load_by_name(path, run.schema, seed=run.settings.seed)
     if table is None and fingerprint(annotations) != config["fingerprint"]:
         raise DataError(
             f"{path}: the table has changed since the run was trained, so that its splits may be others. Name a table "
@@ -115,7 +121,8 @@ def _rows(annotations: Annotations, split: str, *, own: bool) -> Annotations:
         raise ConfigError("calibrate: expected rows that were not trained on, got the training rows. Use --split val.")
     part = annotations if split == "all" else annotations.take(annotations.rows(split))
     if not len(part) or np.isnan(part.target).all():
-        raise DataError(f"{annotations.path}: expected labels in the split {split!r}, got none.")
+        remedy = "" if own else " Rows that the run does not know are test rows: use --split test or all."
+        raise DataError(f"{annotations.path}: expected labels in the split {split!r}, got none.{remedy}")
     return part
 
 
@@ -136,8 +143,7 @@ def _write(
         mean, root, target, penalty, points=run.schema.target_names, temperature=found.temperature,
         conformal=found.conformal, per_point=found.per_point, weight=weight,
     )  # fmt: skip
-    with atomic_path(run.folder / "calibration.csv") as path:
-        frame.to_csv(path, index=False, float_format="%.6g")
+    write_csv(frame, run.folder / "calibration.csv")
     levels = torch.linspace(0.05, 0.95, 19).tolist()
     inside = found.conformal.coverage(mahalanobis(mean, root, target), levels, weight=weight)
     results = {
@@ -154,12 +160,13 @@ def _tell(
 ) -> None:
     row = frame.iloc[0]
     right = "" if weight is None else f", {100 * float(weight.sum()) / labels:.1f} % of them taken for right"
+    unit = one_line(run.schema.units)
     lines = [
         f"Temperature {row['tau']:.3f}: the factor on the standard deviations, from {labels} labels{right}.",
         f"On {measured_on} ({int(row['labels'])}):",
         f"  NLL {row['nll']:.3f} before, {row['nll_after']:.3f} after, nats a label",
         f"  mean error {row['mean_error']:.3f}, expected {row['expected_error']:.3f} before, "
-        f"{row['expected_error_after']:.3f} after" + (f", {unit}" if (unit := one_line(run.schema.units)) else ""),
+        f"{row['expected_error_after']:.3f} after{f', {unit}' if unit else ''}",
         *(
             f"  {level} % ellipses hold {100 * row[f'cover_{level}']:.1f} % before, "
             f"{100 * row[f'cover_{level}_after']:.1f} % after"
@@ -171,4 +178,4 @@ def _tell(
         "Predictions of this run use the temperature from now on; 'steadfit predict --coverage 0.9' gives regions.",
     ]
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
+from steadfit._console import say
 from steadfit.data import Annotations
 from steadfit.data.files import atomic_path, write_json
 from steadfit.data.images import read_image
@@ -23,6 +24,7 @@ from steadfit.training.cascade import CoarseToFine, default_regions, fit_cascade
 from steadfit.training.cascade.fit import check_table
 from steadfit.training.cascade.run import COARSE
 from steadfit.training.outcome import by_split, summarize
+from steadfit.training.run_files import read_history
 
 SHOWN = 4  # images with their crops
 
@@ -68,7 +70,7 @@ def fit_cascade_run(
         panels = _panels(cascade, annotations, first, judgement)
         write_report(cascade, annotations, trained(table), histories, panels)
     if console is not None:
-        console.print(_gain(metrics, annotations.schema.units), highlight=False, markup=False, soft_wrap=True)
+        say(console, _gain(metrics, annotations.schema.units))
         tell(cascade, table, judgement, annotations, console, brief=False)
     return cascade
 
@@ -89,7 +91,7 @@ def _histories(cascade: CoarseToFine) -> dict[str, pd.DataFrame]:
     stages = {COARSE: cascade.coarse} | {
         region.name: run for region, run in zip(cascade.regions, cascade.fine, strict=True)
     }
-    return {name: pd.read_csv(run.folder / "history.csv") for name, run in stages.items()}
+    return {name: read_history(run.folder) for name, run in stages.items()}
 
 
 def _panels(cascade: CoarseToFine, annotations: Annotations, first: Judgement, judgement: Judgement) -> list[Panel]:

@@ -14,12 +14,14 @@ import pandas as pd
 from rich.console import Console
 from torch import Tensor
 
+from steadfit._console import say
 from steadfit.data.class_images import ClassImages
-from steadfit.data.files import atomic_path, write_json
+from steadfit.data.files import atomic_path, shown_path, write_csv, write_json
 from steadfit.data.images import read_image
 from steadfit.data.splits import SPLITS
-from steadfit.errors import ConfigError, DataError
+from steadfit.errors import ConfigError, DataError, DivergedError
 from steadfit.metrics.accuracy import compare_accuracy
+from steadfit.recipes.comparison import check_some_finished, when_diverged
 from steadfit.recipes.fitting import check_start
 from steadfit.reports.class_confusions import confusion_figure
 from steadfit.reports.comparison_tables import comparison_table
@@ -31,6 +33,7 @@ from steadfit.reports.training_curves import TOP1, validation_curves
 from steadfit.training.classification import LOSSES, ClassifierRun, ClassifierSettings, fit
 from steadfit.training.classification.outcome import confusion, hardest_images, prediction_table, scores
 from steadfit.training.classification.run import read_classifier_config
+from steadfit.training.run_files import read_history
 
 Result = dict[str, Any]
 
@@ -81,11 +84,14 @@ def compare_losses(
         seeds: how many runs a loss; the seeds are settings.seed, settings.seed + 1, ... Others as
             :func:`fit_classifier`.
 
+    A loss whose training diverges with any of the seeds comes last, with ``diverged_epoch`` and ``diverged_batch``
+    instead of numbers, and is in no figure.
+
     Returns: for every loss the mean of top-1 and top-5 over the seeds and their standard deviations, the difference of
         its top-1 to the best loss's, Holm's p of the exact sign-flip test over the images against it, stars.
 
     Raises: ConfigError for fewer than two losses or the same twice; DataError without test images; RunError for a run
-        that is there already.
+        that is there already; DivergedError where no loss comes to a result.
     """
     check_losses(losses, seeds)
     test = classes.rows("test")
@@ -94,33 +100,47 @@ def compare_losses(
     out, plan = Path(out), [(loss, settings.seed + k) for k in range(seeds) for loss in losses]
     check_start((out / "runs" / f"{loss}-{seed}" for loss, seed in plan), resume=resume, device=device)
     tables: dict[str, list[pd.DataFrame]] = {loss: [] for loss in losses}
+    diverged: dict[str, DivergedError] = {}
     for loss, seed in plan:
         chosen, folder = dataclasses.replace(settings, loss=loss, seed=seed), out / "runs" / f"{loss}-{seed}"
         drawn = (folder / "report.html").exists()  # by the comparison that is continued
-        run, table = _fit_and_judge(
-            classes, chosen, folder, resume=resume, device=device, console=console, report=not drawn
-        )
+        try:
+            run, table = _fit_and_judge(
+                classes, chosen, folder, resume=resume, device=device, console=console, report=not drawn
+            )
+        except DivergedError as error:
+            diverged.setdefault(loss, error)
+            say(console, f"{loss}, seed {seed}: {when_diverged(error)}")
+            continue
         tables[loss].append(table)
         if console is not None:
             _tell_brief(run, seed, console)
-    folders = {loss: [out / "runs" / f"{loss}-{settings.seed + k}" for k in range(seeds)] for loss in losses}
-    results = {loss: _summary(folders[loss]) for loss in losses}
-    right = {loss: np.array([_right(table)[test] for table in tables[loss]]) for loss in losses}
+    finished = [loss for loss in losses if loss not in diverged]
+    check_some_finished("compare", finished, diverged)
+    folders = {loss: [out / "runs" / f"{loss}-{settings.seed + k}" for k in range(seeds)] for loss in finished}
+    results = {loss: _summary(folders[loss]) for loss in finished}
+    right = {loss: np.array([_right(table)[test] for table in tables[loss]]) for loss in finished}
     best = _significance(results, right)
-    _write_numbers(out, classes, results, right, settings.seed)
-    histories = {loss: [pd.read_csv(folder / "history.csv") for folder in folders[loss]] for loss in losses}
+    last = {loss: {"diverged_epoch": one.epoch, "diverged_batch": one.batch} for loss, one in diverged.items()}
+    _write_numbers(out, classes, results | last, right, settings.seed)
+    histories = {loss: [read_history(folder) for folder in folders[loss]] for loss in finished}
     against = marks(results)[best].label
     write_comparison_page(
         out,
-        config={"data": classes.path.name} | settings.to_dict() | {"loss": ", ".join(losses), "seeds": seeds},
+        config={"data": classes.path.name}
+        | settings.to_dict()
+        | {"loss": ", ".join(losses), "seeds": seeds}
+        | {loss: when_diverged(one) for loss, one in diverged.items()},
         results=results,
         panels=[validation_curves(histories, "val_top1", label="validation top-1", what=TOP1)],
         against=against,
     )
     if console is not None:
-        console.print(comparison_table(results, title=title or "", against=against))
-        console.print(f"Pictures and tables: {out / 'report.html'}", soft_wrap=True, highlight=False)
-    return results
+        say(console, comparison_table(results, title=title or "", against=against))
+        for loss, one in diverged.items():
+            say(console, f"{marks(results | last)[loss].label}: {when_diverged(one)}.")
+        say(console, f"Pictures and tables: {out / 'report.html'}")
+    return results | last
 
 
 def check_losses(losses: Sequence[str], seeds: int = 1) -> None:
@@ -160,8 +180,7 @@ def _fit_and_judge(
     with atomic_path(run.folder / "predictions.parquet") as path:
         table.to_parquet(path, index=False)
     hardest = hardest_images(table)
-    with atomic_path(run.folder / "hardest.csv") as path:
-        hardest.to_csv(path, index=False, float_format="%.6g")
+    write_csv(hardest, run.folder / "hardest.csv")
     metrics = {split: scores(classes, logits, split) for split in SPLITS if len(classes.rows(split))}
     write_json(metrics, run.folder / "metrics.json")
     if classes.skipped:
@@ -175,7 +194,7 @@ def _fit_and_judge(
 def _write_report(run: ClassifierRun, classes: ClassImages, logits: Tensor, hardest: pd.DataFrame) -> None:
     _, config = read_classifier_config(run.folder)
     shown = "test" if len(classes.rows("test")) else "val"
-    history = {run.settings.loss: pd.read_csv(run.folder / "history.csv")}
+    history = {run.settings.loss: read_history(run.folder)}
     warm_up = run.settings.warmup_epochs
     panels = [
         validation_curves(history, "val_top1", label="validation top-1", what=TOP1, warm_up=warm_up),
@@ -185,7 +204,8 @@ def _write_report(run: ClassifierRun, classes: ClassImages, logits: Tensor, hard
     ]
     write_run_page(
         run.folder,
-        config={name: value for name, value in config.items() if name != "names"},
+        config={name: value for name, value in config.items() if name not in ("names", "format_version")}
+        | {"data": shown_path(config["data"])},
         metrics=json.loads((run.folder / "metrics.json").read_text(encoding="utf-8")),
         panels=panels,
         listed=hardest_table(hardest),
@@ -203,14 +223,14 @@ def _summary(folders: Sequence[Path]) -> Result:
     for name in ("top1", "top5"):
         values = np.array([score[name] for score in scores])
         result |= {name: float(values.mean()), f"{name}_sd": float(values.std(ddof=1)) if len(values) > 1 else None}
-    result["seconds"] = sum(float(pd.read_csv(folder / "history.csv")["seconds"].sum()) for folder in folders)
+    result["seconds"] = sum(float(read_history(folder)["seconds"].sum()) for folder in folders)
     return result
 
 
 def _significance(results: dict[str, Result], right: dict[str, npt.NDArray[np.bool_]]) -> str:
     """Difference, Holm's p and stars against the best loss, which is returned."""
     comparisons = compare_accuracy(right)
-    best = comparisons[0].reference
+    best = comparisons[0].reference if comparisons else next(iter(results))
     results[best] |= {"difference": None, "p_holm": None, "stars": ""}
     for one in comparisons:
         results[one.method] |= {"difference": one.difference, "p_holm": one.adjusted, "stars": one.stars}
@@ -234,8 +254,7 @@ def _write_numbers(
         pd.DataFrame(images | flags).to_parquet(path, index=False)
     names = marks(results)
     numbers = {loss: {"name": names[loss].label} | result for loss, result in results.items()}
-    with atomic_path(out / "comparison.csv") as path:
-        pd.DataFrame.from_dict(numbers, orient="index").to_csv(path, index_label="loss", float_format="%.6g")
+    write_csv(pd.DataFrame.from_dict(numbers, orient="index"), out / "comparison.csv", index_label="loss")
     write_json(numbers, out / "comparison.json")
 
 
@@ -250,11 +269,9 @@ def _tell(run: ClassifierRun, console: Console) -> None:
     if (run.folder / "report.html").exists():
         lines.append(f"Report: {run.folder / 'report.html'}")
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
 
 
 def _tell_brief(run: ClassifierRun, seed: int, console: Console) -> None:
     test = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))["test"]
-    console.print(
-        f"{run.settings.loss}, seed {seed}: {100 * test['top1']:.1f} % of the test images right", highlight=False
-    )
+    say(console, f"{run.settings.loss}, seed {seed}: {100 * test['top1']:.1f} % of the test images right")

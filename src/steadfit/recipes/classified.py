@@ -11,8 +11,9 @@ import pandas as pd
 import torch
 from rich.console import Console
 
+from steadfit._console import say
 from steadfit.data.classes import ClassImages, load_classes
-from steadfit.data.files import atomic_path, write_json
+from steadfit.data.files import write_csv, write_json
 from steadfit.errors import ConfigError, DataError
 from steadfit.recipes.fitting import checking
 from steadfit.recipes.prediction import image_paths
@@ -56,9 +57,7 @@ def predict_classes(run_folder: str | Path, inputs: str | Path, out: str | Path,
         columns[names[0]] = [run.names[k] for k in order[:, place]]
         columns[names[1]] = np.take_along_axis(probability, order[:, place : place + 1], axis=1)[:, 0]
     target = Path(out) / "predictions.csv"
-    with atomic_path(target) as path:
-        pd.DataFrame(columns).to_csv(path, index=False, float_format="%.6g")
-    return target
+    return write_csv(pd.DataFrame(columns), target)
 
 
 def evaluate_classifier(
@@ -92,7 +91,7 @@ def evaluate_classifier(
     if console is not None:
         for name, value in found.items():
             shown = value if name == "images" else percent(value)
-            console.print(f"{name:>12}  {shown}", highlight=False, markup=False)
+            say(console, f"{name:>12}  {shown}")
     return found
 
 

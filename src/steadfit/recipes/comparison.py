@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import pandas as pd
 import torch
 from rich.console import Console
 
+from steadfit._console import say
 from steadfit.data import Annotations
-from steadfit.data.files import atomic_path, write_json
-from steadfit.errors import ConfigError
+from steadfit.data.files import atomic_path, write_csv, write_json
+from steadfit.errors import ConfigError, DivergedError
 from steadfit.metrics import best_stars, body_parts, compare_errors, per_image_error
 from steadfit.networks import HEATMAP_NETWORKS
 from steadfit.noise import NOISE_MODELS
@@ -30,6 +31,7 @@ from steadfit.reports.training_curves import training_curves
 from steadfit.training import Judgement, Settings
 from steadfit.training.heatmaps import HEATMAP_LOSSES
 from steadfit.training.outcome import FAILURE, detection, measured
+from steadfit.training.run_files import read_history
 
 Result = dict[str, Any]
 
@@ -57,37 +59,67 @@ def compare(
         :func:`steadfit.recipes.fit_run`.
 
     Returns: for every method its per-image errors, their mean, failure rate, RMSE, the scores of its suspects where the
-        truth is known, Holm's p against the best method, stars.
+        truth is known, Holm's p against the best method, stars. Methods whose training diverges come last, with
+        ``diverged_epoch`` and ``diverged_batch`` instead; they are in no figure.
 
-    Raises: ConfigError for fewer than two methods or the same twice; RunError for a run that is there already.
+    Raises: ConfigError for fewer than two methods or the same twice; RunError for a run that is there already;
+        DivergedError where no method comes to a result.
     """
     chosen_by_method = variants(methods, losses, settings)
     out, results, judgements, histories = Path(out), {}, {}, {}
+    diverged: dict[str, DivergedError] = {}
     check_start((out / "runs" / method for method in chosen_by_method), resume=resume, device=device)
     for method, chosen in chosen_by_method.items():
         folder = out / "runs" / method
-        _, judgements[method] = fit_and_judge(
-            annotations, chosen, folder, resume=resume, device=device, console=console, truth=truth, brief=True
-        )
-        histories[method] = pd.read_csv(folder / "history.csv")
+        try:
+            _, judgements[method] = fit_and_judge(
+                annotations, chosen, folder, resume=resume, device=device, console=console, truth=truth, brief=True
+            )
+        except DivergedError as error:
+            diverged[method] = error
+            say(console, f"{method}: {when_diverged(error)}")
+            continue
+        histories[method] = read_history(folder)
         results[method] = score(annotations, judgements[method], truth)
         results[method]["seconds"] = float(histories[method]["seconds"].sum())
+    check_some_finished("compare", results, diverged)
     _significance(results)
-    _write_numbers(out, results)
+    ranked = results | {method: _diverged(one) for method, one in diverged.items()}
+    _write_numbers(out, results, ranked)
     config = {"data": annotations.path.name} | settings.to_dict() | {"noise": ", ".join(methods)}
     config |= {"loss": ", ".join(losses)} if losses else {}
+    config |= {method: when_diverged(one) for method, one in diverged.items()}
     _write_report(out, annotations, results, judgements, histories, config, truth, title)
     if console is not None:
         for line in left_out(annotations, out / "runs" / next(iter(results)) / "skipped.csv"):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-        console.print(comparison_table(results, unit=annotations.schema.units, title=title or ""))
+            say(console, line)
+        say(console, comparison_table(ranked, unit=annotations.schema.units, title=title or ""))
+        for method, one in diverged.items():
+            say(console, f"{marks(ranked)[method].label}: {when_diverged(one)}.")
         if settings.heatmaps and annotations.length is not None:
             groups = joint_groups(annotations.schema.points, annotations.schema.pairs)
-            console.print(share_table(results, groups, what=MEASURE))
+            say(console, share_table(results, groups, what=MEASURE))
         if parts := body_parts(annotations.schema.points):
-            console.print(share_table(results, part_groups(parts), PCP, what=PARTS_MEASURE))
-        console.print(f"Pictures and tables: {out / 'report.html'}", soft_wrap=True, highlight=False)
-    return results
+            say(console, share_table(results, part_groups(parts), PCP, what=PARTS_MEASURE))
+        say(console, f"Pictures and tables: {out / 'report.html'}")
+    return ranked
+
+
+def when_diverged(error: DivergedError) -> str:
+    """How a method is listed that did not come to a result."""
+    return f"diverged in epoch {error.epoch}{'' if error.batch is None else f', from batch {error.batch} on'}"
+
+
+def check_some_finished(who: str, finished: Collection[str], diverged: Mapping[str, DivergedError]) -> None:
+    """Raises DivergedError where nothing is left to compare."""
+    if not finished:
+        first = next(iter(diverged.values()))
+        message = f"{who}: expected a method that comes to a result, got none: {', '.join(diverged)} diverged. {first}"
+        raise DivergedError(message, epoch=first.epoch, batch=first.batch)
+
+
+def _diverged(error: DivergedError) -> Result:
+    return {"diverged_epoch": error.epoch, "diverged_batch": error.batch}
 
 
 def variants(methods: Sequence[str], losses: Sequence[str], settings: Settings) -> dict[str, Settings]:
@@ -159,14 +191,14 @@ def _significance(results: dict[str, Result]) -> None:
         results[comparison.method] |= {"stars": comparison.stars, "p_holm": comparison.adjusted}
 
 
-def _write_numbers(out: Path, results: dict[str, Result]) -> None:
+def _write_numbers(out: Path, results: dict[str, Result], ranked: dict[str, Result]) -> None:
+    """``results`` of the methods that finished, ``ranked`` of all."""
     with atomic_path(out / "errors.parquet") as path:
         pd.DataFrame({m: r["error"] for m, r in results.items()}).to_parquet(path, index=False)
-    names = marks(results)
+    names = marks(ranked)
     lists = ("error", *BY_NAME)
-    numbers = {m: {"name": names[m].label} | {k: v for k, v in r.items() if k not in lists} for m, r in results.items()}
-    with atomic_path(out / "comparison.csv") as path:
-        pd.DataFrame.from_dict(numbers, orient="index").to_csv(path, index_label="method", float_format="%.6g")
+    numbers = {m: {"name": names[m].label} | {k: v for k, v in r.items() if k not in lists} for m, r in ranked.items()}
+    write_csv(pd.DataFrame.from_dict(numbers, orient="index"), out / "comparison.csv", index_label="method")
     write_json(numbers, out / "comparison.json")
 
 

@@ -13,18 +13,21 @@ import pandas as pd
 import torch
 from rich.console import Console
 
+from steadfit._console import say
 from steadfit.data import Annotations
-from steadfit.data.files import atomic_path, write_json
-from steadfit.errors import ConfigError, DataError, RunError
+from steadfit.data.files import atomic_path, write_csv, write_json
+from steadfit.errors import ConfigError, DataError, DivergedError, RunError
 from steadfit.metrics import compare_errors, per_image_error
 from steadfit.metrics.convergence import MEASURES, Convergence, Race, middle, summarise
 from steadfit.noise import NOISE_MODELS
+from steadfit.recipes.comparison import check_some_finished, when_diverged
 from steadfit.recipes.fitting import check_start, fit_and_judge, left_out
 from steadfit.reports.convergence_tables import convergence_table, verdicts
 from steadfit.reports.methods import marks
 from steadfit.reports.pages.convergence import write_convergence_page
 from steadfit.reports.values import amount
 from steadfit.training import Judgement, Settings, fit
+from steadfit.training.run_files import FORMAT_VERSION, read_history
 
 Floats = npt.NDArray[np.float64]
 Result = dict[str, Any]
@@ -61,10 +64,12 @@ def convergence(
 
     Returns: ``methods``: for each its bests, their epochs and its test errors, by seed; ``races``: to the other's best
         in the same seed (``forward``, ``backward``) and to the upper median of its bests (``…_common``), with
-        ``reached`` of ``seeds``, the middle seed's epochs and seconds of both, and the speed-ups; ``sentences``.
+        ``reached`` of ``seeds``, the middle seed's epochs and seconds of both, and the speed-ups; ``sentences``;
+        ``diverged``: which runs have come to no result. They have no best and no test error, and reach nothing.
 
     Raises: ConfigError for other than two different noise models, no seed, an unknown measure or a negative
-        ``within``; RunError for a run that is there already; DataError for a table with one training row.
+        ``within``; RunError for a run that is there already; DivergedError where all runs
+        diverge; DataError for a table with one training row.
     """
     check_study(methods, seeds, measure, within)
     if len(annotations.rows("train")) < 2:
@@ -72,23 +77,43 @@ def convergence(
     out, numbers = Path(out), [settings.seed + k for k in range(seeds)]
     folders = {method: [out / "runs" / f"{method}-{seed}" for seed in numbers] for method in methods}
     check_start((one for found in folders.values() for one in found), resume=resume, device=device)
-    judged: dict[str, list[Judgement]] = {method: [] for method in methods}
+    judged: dict[str, list[Judgement | None]] = {method: [] for method in methods}
+    diverged: dict[str, DivergedError] = {}
     for k, seed in enumerate(numbers):
         for method in methods:
             chosen, folder = dataclasses.replace(settings.with_noise(method), seed=seed), folders[method][k]
-            judged[method].append(_run(annotations, chosen, folder, resume=resume, device=device, console=console))
+            try:
+                judgement = _run(annotations, chosen, folder, resume=resume, device=device, console=console)
+            except DivergedError as error:
+                judged[method].append(None)
+                diverged[f"{method}, seed {seed}"] = error
+                say(console, f"{method}, seed {seed}: {when_diverged(error)}")
+                continue
+            judged[method].append(judgement)
             if console is not None:
-                _tell_brief(folder, chosen, measure, annotations.schema.units, judged[method][-1], console)
-    histories = {method: [_history(folder, measure) for folder in found] for method, found in folders.items()}
+                _tell_brief(folder, chosen, measure, annotations.schema.units, judgement, console)
+    finished = [method for method in methods if any(one is not None for one in judged[method])]
+    check_some_finished("convergence", finished, diverged)
+    histories = {
+        method: [
+            _no_history(measure) if one is None else _history(folder, measure)
+            for folder, one in zip(folders[method], judged[method], strict=True)
+        ]
+        for method in methods
+    }
     found = summarise(histories, measure=measure, within=within, first_seed=settings.seed)
     test = _test(annotations, judged, out, numbers)
     result = _numbers(found, test, unit=annotations.schema.units)
+    result["diverged"] = {name: {"epoch": one.epoch, "batch": one.batch} for name, one in diverged.items()}
     _write_numbers(out, found, test, result)
     config = {"data": annotations.path.name} | settings.to_dict() | {"noise": ", ".join(methods), "seeds": seeds}
+    config |= {name: when_diverged(one) for name, one in diverged.items()}
     unit = annotations.schema.units
     write_convergence_page(out, config=config, found=found, histories=histories, test=test, unit=unit)
     if console is not None:
         _tell(out, found, test, annotations, console)
+        for name, one in diverged.items():
+            say(console, f"{name}: {when_diverged(one)}.")
     return result
 
 
@@ -119,7 +144,7 @@ def _run(
 
 
 def _history(folder: Path, measure: str) -> pd.DataFrame:
-    history = pd.read_csv(folder / "history.csv")
+    history = read_history(folder)
     if MEASURES[measure] not in history:
         raise RunError(
             f"{folder / 'history.csv'}: expected a column {MEASURES[measure]!r}, got an older run without it. Take "
@@ -128,8 +153,13 @@ def _history(folder: Path, measure: str) -> pd.DataFrame:
     return history
 
 
+def _no_history(measure: str) -> pd.DataFrame:
+    """That of a run which diverged: it has no best, and is nowhere soon."""
+    return pd.DataFrame({"epoch": [1], "seconds": [np.nan], MEASURES[measure]: [np.nan]})
+
+
 def _test(
-    annotations: Annotations, judged: Mapping[str, Sequence[Judgement]], out: Path, seeds: Sequence[int]
+    annotations: Annotations, judged: Mapping[str, Sequence[Judgement | None]], out: Path, seeds: Sequence[int]
 ) -> dict[str, Result] | None:
     """Errors on the test images, mean of each seed, and whether the methods differ; None without a test label.
 
@@ -140,8 +170,14 @@ def _test(
     if np.isnan(annotations.target[rows]).any(axis=-1).all():
         return None
     target = torch.from_numpy(annotations.target[rows])
+    nothing = np.full(target.shape, np.nan)
     errors = {
-        method: np.stack([per_image_error(torch.from_numpy(one.predicted[rows]), target).numpy() for one in found])
+        method: np.stack(
+            [
+                per_image_error(torch.from_numpy(nothing if one is None else one.predicted[rows]), target).numpy()
+                for one in found
+            ]
+        )
         for method, found in judged.items()
     }  # (S, N)
     flat = {f"{method}-{seed}": row for method in errors for seed, row in zip(seeds, errors[method], strict=True)}
@@ -152,16 +188,18 @@ def _test(
         for method, found in errors.items()
     }
     first, second = errors
-    each = {method: _finite(found.mean(axis=0)) for method, found in errors.items()}  # (N,)
+    each = {method: _over_seeds(found, judged[method]) for method, found in errors.items()}  # (N,)
     if np.isfinite(each[first] - each[second]).any():
         [one] = compare_errors(each, reference=first)
         test[second] |= {"p": one.p, "stars": one.stars}
     return test
 
 
-def _finite(error: Floats) -> Floats:
-    """Networks that diverged have no errors."""
-    return np.where(np.isfinite(error), error, np.nan)
+def _over_seeds(error: Floats, judged: Sequence[Judgement | None]) -> Floats:
+    """Each image's mean error over the seeds that came to a result, (S, N) to (N,); NaN where there is none."""
+    kept = [row for row, one in zip(error, judged, strict=True) if one is not None]
+    mean = np.mean(kept, axis=0) if kept else np.full(error.shape[1], np.nan)
+    return np.where(np.isfinite(mean), mean, np.nan)
 
 
 def _mean(error: Floats) -> float:
@@ -180,6 +218,7 @@ def _numbers(found: Convergence, test: Mapping[str, Result] | None, *, unit: str
         methods[method] |= {} if test is None else test[method]
     races = ("forward", "backward", "forward_common", "backward_common")
     return {
+        "format_version": FORMAT_VERSION,
         "unit": unit,
         "measure": found.measure,
         "within": found.within,
@@ -203,8 +242,7 @@ def _write_numbers(out: Path, found: Convergence, test: Mapping[str, Result] | N
     runs = found.runs
     if test is not None:
         runs = runs.assign(test_error=[error for method in found.methods for error in test[method]["test_error"]])
-    with atomic_path(out / "convergence.csv") as path:
-        runs.to_csv(path, index=False, float_format="%.6g")
+    write_csv(runs, out / "convergence.csv")
     write_json(result, out / "convergence.json")
 
 
@@ -221,14 +259,14 @@ def _tell_brief(
     if judgement.fallen_back:
         lines.append("The mixture took every label for an outlier: the result is the network of the warm-up.")
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
 
 
 def _tell(
     out: Path, found: Convergence, test: Mapping[str, Result] | None, annotations: Annotations, console: Console
 ) -> None:
     unit = annotations.schema.units
-    console.print(convergence_table(found, unit=unit, test=test))
+    say(console, convergence_table(found, unit=unit, test=test))
     skipped = left_out(annotations, out / "runs" / f"{found.methods[0]}-{found.runs['seed'].min()}" / "skipped.csv")
     for line in [*verdicts(found, unit=unit, test=test), *skipped, f"Pictures and tables: {out / 'report.html'}"]:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)

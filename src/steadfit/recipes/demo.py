@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from steadfit._console import say
 from steadfit.data.synthetic import write_dataset
 from steadfit.recipes.comparison import Result, compare
 from steadfit.recipes.contaminate import corrupt_dataset
@@ -55,11 +56,11 @@ def _draw(out: Path, wrong: Path, n_train: int, seed: int, console: Console | No
     """The right data set and the wrong one, which gets its name when it is complete."""
     counts = {"n_train": n_train, "n_val": n_train // 10, "n_test": n_train // 4}
     if console is not None:
-        console.print(f"Drawing {sum(counts.values())} faces with 7 landmarks each …", highlight=False)
+        say(console, f"Drawing {sum(counts.values())} faces with 7 landmarks each …")
     clean = write_dataset(out / "clean", **counts, size=64, seed=seed)
     with tempfile.TemporaryDirectory(prefix=".wrong30-", dir=out) as folder:
         _, share = corrupt_dataset(open_table(clean), Path(folder) / "data", kind="l_ugo", share=SHARE, seed=seed)
         (Path(folder) / "data").rename(wrong)
     if console is not None:
         text = f"{percent(share, 0)} of the training and validation labels are now wrong; the test labels are right."
-        console.print(text, highlight=False, soft_wrap=True)
+        say(console, text)

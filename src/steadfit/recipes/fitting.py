@@ -15,11 +15,12 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
+from steadfit._console import say
 from steadfit.audit import label_table, write_suspects
 from steadfit.data import Annotations, Schema, load_annotations
-from steadfit.data.files import atomic_path
+from steadfit.data.files import atomic_path, shown_path
 from steadfit.data.images import read_image
-from steadfit.errors import ConfigError, DataError
+from steadfit.errors import ConfigError, DataError, SchemaError
 from steadfit.recipes.poses import run_figures
 from steadfit.reports.fit_summary import fit_summary
 from steadfit.reports.pages.run import label_panels, suspects_table, write_run_page
@@ -27,6 +28,7 @@ from steadfit.reports.panel import Panel
 from steadfit.training import Judgement, Run, Settings, fit
 from steadfit.training.opening import Predictor
 from steadfit.training.run import read_config, write_metrics
+from steadfit.training.run_files import read_history
 from steadfit.training.trainer import occupied
 
 Flags = npt.NDArray[np.bool_]
@@ -52,13 +54,10 @@ def open_table(
     schema = Schema.discover(path)
     try:
         return _load(path, schema.with_options(**given), console, skip_bad, seed, need_splits)
-    except DataError as error:
-        if not str(error).startswith("Schema: "):
-            raise
-        said = str(error).removeprefix("Schema: ")
+    except SchemaError as error:
         if given:
-            raise ConfigError(f"{', '.join('--' + name.replace('_', '-') for name in given)}: {said}") from None
-        raise DataError(f"{path}: {said}") from None
+            raise ConfigError(f"{', '.join('--' + name.replace('_', '-') for name in given)}: {error.rule}") from None
+        raise DataError(f"{path}: {error.rule}") from None
 
 
 def _load(
@@ -163,7 +162,7 @@ def fit_and_judge(
     judgement = write_metrics(run, annotations, truth)
     table = write_labels(run.folder, annotations, judgement, truth)
     if report:
-        history = pd.read_csv(run.folder / "history.csv")
+        history = read_history(run.folder)
         panels = run_figures(run, annotations, judgement)
         write_report(run, annotations, trained(table), {run.settings.method: history}, panels)
     if console is not None:
@@ -194,7 +193,7 @@ def write_labels(
 def labels_of(annotations: Annotations, judgement: Judgement, truth: Flags | None = None) -> pd.DataFrame:
     """One row a label: what was given, what is predicted, the trust."""
     return label_table(
-        image=annotations.images if annotations.images is not None else annotations.line,
+        image=annotations.images if annotations.images is not None else row_of(annotations),
         line=annotations.line,
         split=annotations.split,
         names=annotations.schema.target_names,
@@ -204,6 +203,11 @@ def labels_of(annotations: Annotations, judgement: Judgement, truth: Flags | Non
         suspect=judgement.suspect,
         wrong=truth,
     )
+
+
+def row_of(annotations: Annotations) -> npt.NDArray[np.int64]:
+    """(N,) the number of each row in its table, from 0; of annotations made by hand, their own order."""
+    return np.arange(len(annotations)) if annotations.row is None else annotations.row
 
 
 def image_loader(annotations: Annotations) -> Callable[[str], Any] | None:
@@ -225,7 +229,8 @@ def write_report(
     load, unit = image_loader(annotations), run.schema.units
     write_run_page(
         run.folder,
-        config=config,
+        config={name: value for name, value in config.items() if name != "format_version"}
+        | {"data": shown_path(config["data"])},
         metrics=json.loads((run.folder / "metrics.json").read_text(encoding="utf-8")),
         panels=[*label_panels(histories, table, load, unit=unit), *panels],
         listed=suspects_table(table, load),
@@ -254,7 +259,7 @@ def tell(
     if (run.folder / "report.html").exists() and not brief:
         listed.append(f"Report: {run.folder / 'report.html'}")
     for line in listed:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
 
 
 def left_out(annotations: Annotations, path: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,12 @@ from torch import Tensor
 
 from steadfit.core.penalties import Penalty
 from steadfit.data.files import atomic_path, write_json
-from steadfit.errors import RunError
 from steadfit.metrics import ConformalRadius, Temperature, fit_temperature, mahalanobis
+from steadfit.training.run_files import FORMAT_VERSION, opened, read_json
 
 SUMMARY = "calibration.json"
 SCORES = "calibration.parquet"
+AGAIN = "Run 'steadfit calibrate' again."
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,12 @@ class Calibrated:
         """calibration.parquet (a row a label), then calibration.json."""
         with atomic_path(folder / SCORES) as path:
             self.conformal.to_frame().to_parquet(path, index=False)
-        about = {"temperature": self.temperature.to_dict(), "per_point": self.per_point, "views": list(self.views)}
+        about = {
+            "format_version": FORMAT_VERSION,
+            "temperature": self.temperature.to_dict(),
+            "per_point": self.per_point,
+            "views": list(self.views),
+        }
         write_json(about, folder / SUMMARY)
 
     @classmethod
@@ -67,16 +73,20 @@ class Calibrated:
         """What was saved; None where the run is not calibrated."""
         if not (folder / SUMMARY).is_file():
             return None
-        try:
-            about = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-            return cls(
-                Temperature.from_dict(about["temperature"]),
-                bool(about["per_point"]),
-                ConformalRadius.from_frame(pd.read_parquet(folder / SCORES)),
-                tuple(about["views"]),
-            )
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{folder}: expected a calibration, got {error}. Run 'steadfit calibrate' again.") from None
+        keys = {"temperature": dict, "per_point": bool, "views": list}
+        about = read_json(folder / SUMMARY, "a calibration", keys, remedy=AGAIN)
+        with opened(folder / SUMMARY, "a calibration", remedy=AGAIN):
+            temperature = Temperature.from_dict(about["temperature"])
+            for tau in (temperature.tau, *temperature.point_tau):
+                if not (math.isfinite(tau) and tau > 0):
+                    raise ValueError(f"the temperature {tau}")
+            if not all(isinstance(view, str) for view in about["views"]):
+                raise TypeError(f"the views {about['views']}")
+        with opened(folder / SCORES, "the scores of a calibration", remedy=AGAIN):
+            conformal = ConformalRadius.from_frame(pd.read_parquet(folder / SCORES))
+            if len(conformal.points) != len(temperature.point_tau):
+                raise ValueError(f"{len(conformal.points)} points, where {SUMMARY} has {len(temperature.point_tau)}")
+        return cls(temperature, about["per_point"], conformal, tuple(about["views"]))
 
     def region(self, coverage: float) -> Tensor:
         """(K,): ||A (y - mean)|| <= region holds a label so often, A corrected; inf with too few labels."""

@@ -10,13 +10,14 @@ import lightning as L
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from steadfit.core.anchor import heatmap_modulator
 from steadfit.data import LabelledDataset
-from steadfit.data.files import atomic_path
+from steadfit.data.files import write_bytes
 from steadfit.training.module import RegressionModule
 from steadfit.training.refit import evaluating
+from steadfit.training.run_files import opened
 
 FILE = "excess.safetensors"
 SHARES = (0.0, 0.1, 0.3, 1.0)
@@ -41,15 +42,20 @@ class Excess:
         """What a run has left; None where there is nothing."""
         if not (folder / FILE).is_file():
             return None
-        found = load_file(folder / FILE)
-        epochs = sorted(int(name.removeprefix("epoch_")) for name in found if name.startswith("epoch_"))
-        return cls(found["frames"], found["points"], {epoch: found[f"epoch_{epoch}"] for epoch in epochs})
+        with opened(folder / FILE, "what a heatmap network has left", remedy="Delete it."):
+            found = load_file(folder / FILE)
+            epochs = sorted(int(name.removeprefix("epoch_")) for name in found if name.startswith("epoch_"))
+            frames, points = found["frames"], found["points"]
+            modulator = {epoch: found[f"epoch_{epoch}"] for epoch in epochs}
+            if frames.ndim != 4 or points.ndim != 3 or any(len(maps) != len(frames) for maps in modulator.values()):
+                raise ValueError(f"frames of shape {frames.shape} and points of shape {points.shape}")
+            return cls(frames, points, modulator)
 
     def save(self, folder: Path) -> None:
         arrays = {"frames": self.frames, "points": self.points}
         arrays |= {f"epoch_{epoch}": value for epoch, value in self.modulator.items()}
-        with atomic_path(folder / FILE) as path:  # safetensors writes the memory as it lies
-            save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, path)
+        # safetensors writes the memory as it lies
+        write_bytes(save({name: np.ascontiguousarray(value) for name, value in arrays.items()}), folder / FILE)
 
 
 class WatchExcess(L.Callback):
@@ -74,11 +80,12 @@ class WatchExcess(L.Callback):
     @torch.no_grad()
     def _look(self, module: RegressionModule, epoch: int) -> None:
         batch = self.val.__getitems__(list(range(self.images)))
+        points = batch["target"].float()
         regressor = module.predictor()
         with evaluating(regressor):
             logits = regressor.logits(batch["input"].to(module.device))[:, -1].float().cpu()
-        target = regressor.reader.targets(batch["target"], (logits.shape[2], logits.shape[3]))
+        target = regressor.reader.targets(points, (logits.shape[2], logits.shape[3]))
         seen = heatmap_modulator(logits, target, self.gamma, self.margin).numpy()
         before = Excess.load(self.folder)
         earlier = {} if before is None else {past: maps for past, maps in before.modulator.items() if past < epoch}
-        Excess(batch["input"].numpy(), batch["target"].numpy(), {**earlier, epoch: seen}).save(self.folder)
+        Excess(batch["input"].numpy(), points.numpy(), {**earlier, epoch: seen}).save(self.folder)

@@ -28,17 +28,20 @@ from steadfit.networks import (
     output_layer,
 )
 from steadfit.noise import NoiseModel
+from steadfit.training.diverging import refuse_diverged
 from steadfit.training.excess import WatchExcess
 from steadfit.training.heatmaps import objective
 from steadfit.training.history import History
+from steadfit.training.known import write_rows
 from steadfit.training.module import InputScaling, RegressionModule, Regressor, named_network, start_output
 from steadfit.training.progress import Announce
 from steadfit.training.refit import RefitNoise
 from steadfit.training.rounds import Algorithm1
-from steadfit.training.run import MODEL, Run, describe, load, read_config, save_model, write_config
+from steadfit.training.run import Run, describe, load, read_config, save_model, write_config
+from steadfit.training.run_files import MARK, MODEL
 from steadfit.training.settings import Protocol, Settings
 from steadfit.training.stopping import EarlyStop
-from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet
+from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet, some_rows
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,9 @@ def fit(
         console: where progress is shown; None for silence.
 
     Raises:
-        RunError: ``out`` holds a run and ``resume`` is False, or holds another run. ConfigError: contradicting options.
+        RunError: ``out`` holds a run and ``resume`` is False, or holds another run, or a damaged one.
+        DivergedError: what is trained is no longer finite, or the run to be continued has ended so.
+        ConfigError: contradicting options.
     """
     out = Path(out)
     check_network(settings, network, images=annotations.images is not None)
@@ -106,8 +111,11 @@ def fit(
         _check_folder(out, config, settings, resume)
         if (out / MODEL).exists():
             return load(out, network=network, noise=noise)
+        refuse_diverged(out)
+    (out / MARK).unlink(missing_ok=True)
     splits = Splits.of(annotations, settings, augment)
     write_config(out, config)
+    write_rows(annotations, out)
     return train(splits, settings, out, network=network, noise=noise, device=device, console=console)
 
 
@@ -235,10 +243,13 @@ def _loaded_output(network: nn.Module, weights: str | None, n_outputs: int) -> b
 
 
 def input_scaling(train: LabelledDataset, weights: str | None = None, network: str = "default") -> InputScaling:
-    """Mean and deviation per channel or feature, over 2,000 training samples at most; ImageNet's for a network that
-    starts from weights that are not a run's; of networks in ``GREY_LEVELS`` the mean alone."""
-    step = max(len(train) // 2000, 1)
-    sample: Tensor = train.without_augment().__getitems__(list(range(0, len(train), step)))["input"]
+    """Mean and deviation per feature over all training samples, or per channel over :func:`some_rows` of them.
+
+    ImageNet's for a network that starts from weights that are not a run's; of networks in ``GREY_LEVELS`` the mean
+    alone.
+    """
+    rows = list(range(len(train))) if train.annotations.images is None else some_rows(len(train), train.seed)
+    sample: Tensor = train.without_augment().__getitems__(rows)["input"]
     images = sample.dtype == torch.uint8
     if images and weights is not None and not Path(weights).is_dir():
         mean, deviation = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_DEVIATION)

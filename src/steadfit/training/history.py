@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from steadfit.data import LabelledDataset
-from steadfit.metrics import normalised_error, pck_curve
+from steadfit.metrics import pck, point_error
 from steadfit.training.module import RegressionModule
 from steadfit.training.outcome import PCK_ALPHA
 from steadfit.training.rows import EpochRows
@@ -48,7 +48,7 @@ class History(EpochRows):
         share = state.get("inlier_share")
         suspect = noise.is_outlier(output, target, state)[~target.isnan().all(dim=-1)]
         predicted, wanted = self._in_units(module, index, output)
-        error = (wanted - predicted).norm(dim=-1)  # (n, K)
+        error = point_error(predicted, wanted)  # (n, K)
         return {
             "phase": self._phase,
             "val_loss": module.validation_loss(),
@@ -71,5 +71,5 @@ class History(EpochRows):
         length = self.val.annotations.length
         if length is None:
             return None
-        error = normalised_error(predicted, wanted, torch.from_numpy(length[self.val.rows])[index])
-        return float(pck_curve(error, [PCK_ALPHA])[0])
+        own = torch.from_numpy(length[self.val.rows])[index]
+        return float(pck(predicted, wanted, own, alpha=PCK_ALPHA).double().nanmean())

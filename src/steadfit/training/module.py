@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning as L
@@ -23,8 +23,42 @@ from steadfit.training.heatmaps import HEATMAP_LOSSES, HeatmapObjective
 from steadfit.training.settings import Protocol, Settings
 
 
-class InputScaling(nn.Module):
-    """(input - mean)/deviation per channel or feature; images of 0..255 are taken as 0..1."""
+class Exact(nn.Module):
+    """A module whose own buffers stay float64 when it is cast, so that no digits of offsets and scales are lost.
+
+    ``.float()``, ``.to(torch.bfloat16)`` and Lightning's precisions cast the modules in it and leave these buffers.
+    Apple's MPS has no float64: there they are float32, as the inputs are, and a value's offset should be less than
+    1e5 times its spread.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Exact:
+        own = {id(buffer) for buffer in self._buffers.values()}
+
+        def apply(value: Tensor) -> Tensor:
+            return _moved(fn, value) if id(value) in own else fn(value)
+
+        super()._apply(apply, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+def _moved(fn: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
+    """A buffer where ``fn`` brings it, in float64 wherever there is such a thing."""
+    try:
+        moved = fn(value)
+        return moved if moved.dtype == torch.float64 else value.to(moved.device, torch.float64)
+    except TypeError:  # MPS
+        return fn(value.float())
+
+
+def _exact(value: Tensor) -> Tensor:
+    return value.float() if value.device.type == "mps" else value.double()
+
+
+class InputScaling(Exact):
+    """(input - mean)/deviation per channel or feature; images of 0..255 are taken as 0..1.
+
+    Features are scaled in float64, pixels, which have 8 bits, in float32; both come out in float32.
+    """
 
     mean: Tensor
     deviation: Tensor
@@ -32,17 +66,21 @@ class InputScaling(nn.Module):
     def __init__(self, mean: Tensor, deviation: Tensor, *, images: bool) -> None:
         super().__init__()
         self.images = images
-        self.register_buffer("mean", mean.float())
-        self.register_buffer("deviation", torch.where(deviation > 0, deviation, 1.0).float())
+        self.register_buffer("mean", mean.double())
+        self.register_buffer("deviation", torch.where(deviation > 0, deviation, 1.0).double())
 
     def forward(self, value: Tensor) -> Tensor:
+        if not self.images:
+            return ((_exact(value) - self.mean) / self.deviation).float()
         shape = (1, -1, *[1] * (value.dim() - 2))
-        real = value.float() / 255 if self.images else value.float()
-        return (real - self.mean.view(shape)) / self.deviation.view(shape)
+        return (value.float() / 255 - self.mean.float().view(shape)) / self.deviation.float().view(shape)
 
 
-class Regressor(nn.Module):
-    """What is saved of a run: input scaling, network, and the way back to the frame's units."""
+class Regressor(Exact):
+    """What is saved of a run: input scaling, network, and the way back to the frame's units.
+
+    The network computes in its own dtype, usually float32; on both sides of it units are changed in float64.
+    """
 
     center: Tensor
     scale: Tensor
@@ -50,17 +88,22 @@ class Regressor(nn.Module):
     def __init__(self, network: nn.Module, inputs: InputScaling, targets: Standardizer) -> None:
         super().__init__()
         self.network, self.inputs = network, inputs
-        self.register_buffer("center", targets.center.float())
-        self.register_buffer("scale", targets.scale.float())
+        self.register_buffer("center", targets.center.double())
+        self.register_buffer("scale", targets.scale.double())
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in; float32 for one without parameters."""
+        return next((p.dtype for p in self.network.parameters() if p.is_floating_point()), torch.float32)
 
     def forward(self, value: Tensor) -> Tensor:
         """The network's output, in standardised units."""
-        result: Tensor = self.network(self.inputs(value))
+        result: Tensor = self.network(self.inputs(value).to(self.dtype))
         return result
 
     def logits(self, value: Tensor) -> Tensor:
         """The raw heatmaps (N, S, K, h, w) of a heatmap network."""
-        return self.reader.logits(self.inputs(value))
+        return self.reader.logits(self.inputs(value).to(self.dtype))
 
     @property
     def reader(self) -> HeatmapReader:
@@ -69,10 +112,12 @@ class Regressor(nn.Module):
         return self.network
 
     def standardize(self, target: Tensor) -> Tensor:
-        return standardize(target, self.center, self.scale)
+        """Targets (B, K, D) of the frame in standardised units: float32, or float64 for a network in float64."""
+        return standardize(_exact(target), self.center, self.scale).to(torch.promote_types(self.dtype, torch.float32))
 
     def destandardize(self, prediction: Tensor) -> Tensor:
-        return destandardize(prediction, self.center, self.scale)
+        """Predictions (B, K, D) in the frame's units, in float64."""
+        return destandardize(_exact(prediction), self.center, self.scale)
 
 
 def named_network(inputs: InputScaling, settings: Settings, n_outputs: int) -> nn.Module:
@@ -159,6 +204,12 @@ class RegressionModule(L.LightningModule):
         result: Tensor = self.predictor()(value)
         return result
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        if device.type == "mps":  # which has no float64
+            batch = {name: v.float() if v.dtype == torch.float64 else v for name, v in batch.items()}
+        moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved
+
     def noise_outputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Sample index, output and standardised target, for the refit of the noise model."""
         return batch["index"], self(batch["input"]), self.regressor.standardize(batch["target"])
@@ -176,7 +227,7 @@ class RegressionModule(L.LightningModule):
             return self.label_noise(output, goal, index, which, self.permutation), output
         reader, logits = self.regressor.reader, self.regressor.logits(value)
         weight = self.label_noise.weights(index, which, self.permutation).amin(dim=-1)  # (B, K)
-        loss = self.heatmaps(reader, logits, self.regressor.destandardize(goal), weight)
+        loss = self.heatmaps(reader, logits, self.regressor.destandardize(goal).float(), weight)
         with torch.no_grad():
             found = reader.points(reader.scores(logits))
         return loss, self.regressor.standardize(found).flatten(1)
@@ -223,7 +274,7 @@ class RegressionModule(L.LightningModule):
         if self.heatmaps is None:
             self.held_out.append(self.noise_outputs(batch))
             return
-        regressor, target = self.predictor(), batch["target"]
+        regressor, target = self.predictor(), batch["target"].float()
         logits = regressor.logits(batch["input"])
         loss = self.heatmaps(regressor.reader, logits, target)
         self.heatmap_losses.append((float(loss), len(target)))

@@ -6,10 +6,9 @@ import os
 from pathlib import Path
 from typing import TypeAlias
 
-import yaml
 from torch import nn
 
-from steadfit.errors import ConfigError, RunError
+from steadfit.errors import ConfigError
 from steadfit.noise import NoiseModel
 from steadfit.training.cascade.run import TASK as CASCADE
 from steadfit.training.cascade.run import CoarseToFine, load_cascade
@@ -17,6 +16,7 @@ from steadfit.training.classification.run import TASK as CLASSIFICATION
 from steadfit.training.classification.run import ClassifierRun, load_classifier
 from steadfit.training.run import Run
 from steadfit.training.run import load as load_run
+from steadfit.training.run_files import CONFIG, open_config
 
 Predictor: TypeAlias = Run | CoarseToFine
 """What predicts points or numbers and judges labels."""
@@ -55,18 +55,12 @@ def load_predictor(
 def is_classifier(run_folder: str | os.PathLike[str]) -> bool:
     """Whether the folder's run is a classifier's; False where there is no run.
 
-    Raises: RunError where config.yaml is no YAML.
+    Raises: RunError where config.yaml is damaged or of a newer format.
     """
     return _task(run_folder) == CLASSIFICATION
 
 
 def _task(run_folder: str | os.PathLike[str]) -> str | None:
     """What the run's configuration calls its task: nothing where one network regresses, or there is no run."""
-    path = Path(run_folder) / "config.yaml"
-    if not path.is_file():
-        return None
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: expected the configuration of a run, got {error}.") from None
-    return config.get("task") if isinstance(config, dict) else None
+    folder = Path(run_folder)
+    return open_config(folder).get("task") if (folder / CONFIG).is_file() else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,18 +14,17 @@ from torch import Tensor
 
 from steadfit.data import Annotations
 from steadfit.metrics import (
-    PCK,
-    PCP,
-    DoubleCounts,
-    FailureRate,
-    MeanAbsoluteError,
-    PCKArea,
-    PointError,
-    RootMeanSquareError,
-    SwapRate,
+    absolute_error,
     body_parts,
-    normalised_error,
+    double_counts,
+    failure,
     outlier_scores,
+    pck,
+    pck_area,
+    pcp,
+    point_error,
+    square_error,
+    swaps,
 )
 from steadfit.noise import NoiseModel, State
 
@@ -58,20 +59,16 @@ def trust_of(noise: NoiseModel, state: State, output: Tensor, target: Tensor) ->
 
 
 def errors(predicted: Floats, annotations: Annotations, threshold: float = FAILURE) -> dict[str, float]:
-    """MAE, RMSE and mean point error in the user's units and, with a normalising length, the failure rate
-    over the rows that have one."""
-    prediction, target = torch.from_numpy(predicted), torch.from_numpy(annotations.target)
-    measures: dict[str, Any] = {"mae": MeanAbsoluteError(), "rmse": RootMeanSquareError()}
+    """MAE, RMSE and mean point error in the user's units; with a normalising length the failure rate, over the rows
+    that have one."""
+    prediction, target = torch.from_numpy(predicted).double(), torch.from_numpy(annotations.target)
+    found = {"mae": _mean(absolute_error(prediction, target))}
+    found["rmse"] = math.sqrt(_mean(square_error(prediction, target)))
     if annotations.schema.dims > 1:
-        measures["point_error"] = PointError()
-    for measure in measures.values():
-        measure.update(prediction, target)
-    found = {name: float(measure.compute()) for name, measure in measures.items()}
+        found["point_error"] = _mean(point_error(prediction, target))
     if annotations.length is not None:
-        failure, length = FailureRate(threshold), torch.from_numpy(annotations.length)
-        known = ~length.isnan()  # the two points whose distance it is may be missing
-        failure.update(prediction[known], target[known], length[known])
-        found["failure_rate"] = float(failure.compute())
+        length = torch.from_numpy(annotations.length)
+        found["failure_rate"] = _mean(failure(prediction, target, length, threshold=threshold))
     return found
 
 
@@ -81,28 +78,30 @@ def keypoints(
     """PCK, the area under its curve, left/right swaps and double counts of points with a normalising length.
 
     Args:
-        predicted: (N, K, 2) in the user's units. peaks: (N, K), how many peaks each heatmap has.
+        predicted: (N, K, 2) in the user's units.
+        annotations: the labels.
         alpha: the part of the length within which a point is right.
+        peaks: (N, K), how many peaks each heatmap has.
 
-    Returns: ``pck``, ``pck_area`` (from 0 to alpha), ``pck_by_point``; with pairs ``swaps``; with peaks ``double``, the
+    Returns:
+        ``pck``, ``pck_area`` (from 0 to alpha), ``pck_by_point``; with pairs ``swaps``; with peaks ``double``, the
         share of points with several, and ``double_right``, the right ones among these. Shares are in [0, 1]. Empty for
-        targets that are no points or have no length.
+        targets that are not points or have no length.
     """
     if annotations.length is None or annotations.schema.dims != 2:
         return {}
     names, pairs = annotations.schema.points, annotations.schema.pairs
     prediction, target = torch.from_numpy(predicted).double(), torch.from_numpy(annotations.target)
     length = torch.from_numpy(annotations.length)
-    each, area = PCK(alpha, points=len(names)), PCKArea(alpha)
-    whole, swaps = PCK(alpha), SwapRate(pairs, alpha) if pairs else None
-    for measure in (each, area, whole, *([] if swaps is None else [swaps])):
-        measure.update(prediction, target, length)
-    found: dict[str, Any] = {"alpha": alpha, "pck": float(whole.compute()), "pck_area": float(area.compute())}
-    if swaps is not None:
-        found["swaps"] = float(swaps.compute())
+    right = pck(prediction, target, length, alpha=alpha)  # (N, K)
+    area = pck_area(prediction, target, length, alpha=alpha)
+    found: dict[str, Any] = {"alpha": alpha, "pck": _mean(right), "pck_area": _mean(area)}
+    if pairs:
+        found["swaps"] = _mean(swaps(prediction, target, length, pairs, alpha=alpha))
     if peaks is not None:
-        found |= _double_counts(torch.from_numpy(peaks), normalised_error(prediction, target, length), alpha)
-    return found | {"pck_by_point": dict(zip(names, each.compute().tolist(), strict=True))}
+        double = double_counts(torch.from_numpy(peaks), right == 1, ~right.isnan())
+        found |= dict(zip(("double", "double_right"), double.double().nanmean((0, 1)).tolist(), strict=True))
+    return found | {"pck_by_point": _by_column(names, right)}
 
 
 def poses(predicted: Floats, annotations: Annotations, *, alpha: float = PCP_ALPHA) -> dict[str, Any]:
@@ -110,28 +109,34 @@ def poses(predicted: Floats, annotations: Annotations, *, alpha: float = PCP_ALP
 
     Args:
         predicted: (N, K, 2) in the user's units.
+        annotations: the labels.
         alpha: the share of a part's own length that its ends may be off.
 
-    Returns: ``pcp`` (strict), ``pcp_loose``, ``pcp_alpha``, ``pcp_by_part`` (strict), ``point_error_by_point`` in the
-        user's units. Empty for points that are no body, see :func:`steadfit.metrics.body_parts`.
+    Returns:
+        ``pcp`` (strict), ``pcp_loose``, ``pcp_alpha``, ``pcp_by_part`` (strict), ``point_error_by_point`` in the user's
+        units. Empty for points that are not a body's, see :func:`steadfit.metrics.body_parts`.
     """
     names, parts = annotations.schema.points, body_parts(annotations.schema.points)
     if not parts:
         return {}
-    strict, loose, each = PCP(parts, alpha), PCP(parts, alpha, strict=False), PCP(parts, alpha, per_part=True)
-    error = PointError(points=len(names))
-    for measure in (strict, loose, each, error):
-        measure.update(torch.from_numpy(predicted).double(), torch.from_numpy(annotations.target))
-    by_part = dict(zip((part.name for part in parts), each.compute().tolist(), strict=True))
-    by_point = dict(zip(names, error.compute().tolist(), strict=True))
-    found = {"pcp": float(strict.compute()), "pcp_loose": float(loose.compute()), "pcp_alpha": alpha}
-    return found | {"pcp_by_part": by_part, "point_error_by_point": by_point}
+    prediction, target = torch.from_numpy(predicted).double(), torch.from_numpy(annotations.target)
+    strict, loose = (pcp(prediction, target, parts, alpha=alpha, strict=kind) for kind in (True, False))  # (N, P)
+    return {
+        "pcp": _mean(strict),
+        "pcp_loose": _mean(loose),
+        "pcp_alpha": alpha,
+        "pcp_by_part": _by_column([part.name for part in parts], strict),
+        "point_error_by_point": _by_column(names, point_error(prediction, target)),
+    }
 
 
-def _double_counts(peaks: Tensor, error: Tensor, alpha: float) -> dict[str, float]:
-    counted = DoubleCounts()
-    counted.update(peaks, error <= alpha, ~error.isnan())
-    return {name: float(value) for name, value in counted.compute().items()}
+def _mean(value: Tensor) -> float:
+    return float(value.nanmean())
+
+
+def _by_column(names: Sequence[str], value: Tensor) -> dict[str, float]:
+    """The mean of every column of (N, K) by its name."""
+    return dict(zip(names, value.nanmean(0).tolist(), strict=True))
 
 
 def summarize(judgement: Judgement, annotations: Annotations, wrong: Flags | None = None) -> dict[str, Any]:

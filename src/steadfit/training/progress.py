@@ -9,6 +9,7 @@ import lightning as L
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from steadfit._console import say, visible
 from steadfit.training.history import History
 
 
@@ -23,7 +24,11 @@ class Announcer(L.Callback, ABC):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not self.console.is_terminal:
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+        )
         self._bar = Progress(*columns, TimeRemainingColumn(), console=self.console, transient=True)
         total = int(trainer.estimated_stepping_batches)
         self._task = self._bar.add_task(self.label, total=total, completed=trainer.global_step, note="")
@@ -38,9 +43,9 @@ class Announcer(L.Callback, ABC):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         note = self.note(trainer)
         if self._bar is not None:
-            self._bar.update(self._task, note=note)
+            self._bar.update(self._task, note=visible(note))
         elif note:
-            self.console.print(f"{self.label}: {note}", highlight=False, soft_wrap=True)
+            say(self.console, f"{self.label}: {note}")
 
     @abstractmethod
     def note(self, trainer: L.Trainer) -> str:
@@ -70,5 +75,5 @@ class Announce(Announcer):
             return ""
         row = self.history.rows[-1]
         text = f"epoch {row['epoch']}/{trainer.max_epochs} {row['phase']}, "
-        text += f"median validation error {row['val_error']:.3g} {self.units}"
+        text += f"median validation error {row['val_error']:.3g}{f' {self.units}' if self.units else ''}"
         return text if row["phase"] == "warm-up" else f"{text}, {row['suspects']:.1%} of its labels suspect"

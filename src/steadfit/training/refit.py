@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
 import lightning as L
 import torch
+from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset, SequentialSampler
 
 from steadfit import _checks
-from steadfit.noise import LabelNoise
+from steadfit.noise import Group, LabelNoise
+from steadfit.noise.sums import ALONE, Alone
+
+Part = tuple[Tensor, Tensor, Tensor]
+"""Index, output and target of some samples."""
 
 
 class Refittable(Protocol):
@@ -20,7 +25,7 @@ class Refittable(Protocol):
 
     label_noise: LabelNoise
 
-    def noise_outputs(self, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def noise_outputs(self, batch: Any) -> Part:
         """Sample index (B,), network output (B, n_outputs) and target (B, K, D) of a batch, in the loss's units."""
 
 
@@ -50,14 +55,21 @@ class RefitNoise(L.Callback):
             saw during the epoch, if it returns a dict with ``index``, ``output``, ``target``.
         loader: the training set without augmentation; None takes the dataset of the trainer's training loader, in
             order, with its batch size and collation.
+        timeout: seconds after which a process of several that does not answer counts as lost; one that has ended is
+            noticed at once.
 
     Models that need no refit for their loss (L1; Huber and Tukey with the scale of the batch or a running one) are
     refitted once, when training ends.
 
-    All state (the mixture, the scale, every label's weight) is in the module's buffers, and so in its checkpoints. In a
-    process group every rank passes over the whole set, so that all ranks have what one process would have. What models
-    observe of a batch is each rank's own: as with batch norm's statistics, DDP hands the first rank's buffers to all
-    before the next batch.
+    All state (the mixture, the scale, every label's weight) is in the module's buffers, and so in its checkpoints.
+
+    In a process group every rank passes over its own share of the training set and keeps its residuals to itself: the
+    ranks add up what the model's refit needs, so that all have what one process would have, and share the labels'
+    weights, N K D numbers. A data set is shared by sample; of an iterable one, or of a ``loader`` with an order of its
+    own, each rank takes what it yields there. A sample that several ranks have (samplers pad the shares) counts once.
+    A rank that is lost ends the others with a :class:`~steadfit.errors.ProcessLostError`, and training resumes from the
+    last checkpoint. What models observe of a batch is each rank's own: as with batch norm's statistics, DDP hands the
+    first rank's buffers to all before the next batch.
     """
 
     def __init__(
@@ -67,6 +79,7 @@ class RefitNoise(L.Callback):
         every_n_epochs: int = 1,
         residuals: str = "pass",
         loader: Iterable[Any] | None = None,
+        timeout: float = 60.0,
     ) -> None:
         _checks.one_of("RefitNoise", "residuals", residuals, ("pass", "epoch"))
         if warmup_epochs < 1 or every_n_epochs < 1:
@@ -75,7 +88,9 @@ class RefitNoise(L.Callback):
             )
         self.warmup_epochs, self.every_n_epochs = warmup_epochs, every_n_epochs
         self.residuals, self.loader = residuals, loader
-        self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.timeout = _checks.positive("RefitNoise", "timeout", timeout)
+        self._seen: list[Part] = []
+        self._processes: Group | Alone = ALONE
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         for name in ("label_noise", "noise_outputs"):
@@ -84,8 +99,11 @@ class RefitNoise(L.Callback):
                     f"RefitNoise: expected {type(pl_module).__name__} to have {name!r}, got none. "
                     "The docstring of RefitNoise shows the two members it needs."
                 )
-        if self.residuals == "epoch" and trainer.world_size > 1:
-            raise ValueError("RefitNoise: expected one process with residuals='epoch', got several. Use 'pass'.")
+        if trainer.world_size > 1:
+            self._processes = Group(self.timeout)
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._processes = ALONE
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if _wide(pl_module) and trainer.current_epoch == 0:
@@ -130,25 +148,54 @@ class RefitNoise(L.Callback):
 
     def refit_now(self, trainer: L.Trainer, pl_module: L.LightningModule, *, keep_warming: bool = False) -> None:
         """Re-estimate from the present network; ``keep_warming`` does not end the warm-up."""
-        module = cast(Refittable, pl_module)
-        if not module.label_noise.noise.needs_refit:
+        tracker = cast(Refittable, pl_module).label_noise
+        if not tracker.noise.needs_refit:
             return
-        whole = (
-            iter(self._seen)
-            if self.residuals == "epoch" and self._seen
-            else outputs_of(pl_module, self.loader or _plain_loader(trainer))
-        )
-        output, target = in_order(whole, len(module.label_noise.label_weight))
-        (module.label_noise.refit_scale if keep_warming else module.label_noise.refit)(output, target)
+        self._processes.meet()
+        if self.residuals == "epoch" and self._seen:
+            parts = iter(self._seen)
+        else:
+            share = self._processes.in_step(self._share(trainer))
+            parts = outputs_of(pl_module, share, trainer=trainer)
+        index, output, target = _joined(parts, tracker)
+        refit = tracker.refit_scale if keep_warming else tracker.refit
+        refit(output, target, index, processes=self._processes)
+
+    def _share(self, trainer: L.Trainer) -> Iterable[Any]:
+        """This process's batches of the training set."""
+        if self.loader is None:
+            return _in_order(_training_loader(trainer), self._processes)
+        if self._processes.size > 1 and isinstance(self.loader, DataLoader) and _is_plain(self.loader):
+            return _in_order(self.loader, self._processes)
+        return self.loader
 
 
 @torch.no_grad()
-def outputs_of(pl_module: L.LightningModule, loader: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Index, output and target of every batch, in evaluation mode and without gradients."""
+def outputs_of(
+    pl_module: L.LightningModule, loader: Iterable[Any], *, trainer: L.Trainer | None = None
+) -> Iterator[Part]:
+    """Index, output and target of every batch, in evaluation mode and without gradients.
+
+    Under a ``trainer`` with another precision throughout (``"64-true"``, ``"bf16-true"``) batches are cast as in
+    training; mixed precision is left out, as residuals are small differences.
+    """
     with evaluating(pl_module):
         for batch in loader:
-            moved = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
-            yield cast(Refittable, pl_module).noise_outputs(moved)
+            with _precision(trainer) as cast_batch:
+                moved = pl_module.transfer_batch_to_device(cast_batch(batch), pl_module.device, 0)
+                part = cast(Refittable, pl_module).noise_outputs(moved)
+            yield part
+
+
+@contextmanager
+def _precision(trainer: L.Trainer | None) -> Iterator[Callable[[Any], Any]]:
+    """The trainer's precision, where it holds throughout: gives what casts a batch."""
+    plugin = None if trainer is None else trainer.precision_plugin
+    if plugin is None or isinstance(plugin, MixedPrecision):
+        yield lambda batch: batch
+    else:
+        with plugin.forward_context():
+            yield plugin.convert_input
 
 
 @contextmanager
@@ -163,14 +210,15 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = training
 
 
-def in_order(parts: Iterable[tuple[Tensor, Tensor, Tensor]], count: int) -> tuple[Tensor, Tensor]:
-    """Outputs and targets in the order of the sample index; samples that were not seen have NaN targets."""
-    index, output, target = (torch.cat(part) for part in zip(*parts, strict=True))
-    if int(index.max()) >= count:
-        raise ValueError(f"RefitNoise: expected sample indices below {count}, got {int(index.max())}.")
-    outputs = output.new_zeros(count, *output.shape[1:]).index_copy(0, index, output.float())
-    targets = target.new_full((count, *target.shape[1:]), torch.nan).index_copy(0, index, target.float())
-    return outputs, targets
+def _joined(parts: Iterable[Part], tracker: LabelNoise) -> Part:
+    """The parts as one; a process may have none."""
+    found = list(parts)
+    if found:
+        index, output, target = (torch.cat(part) for part in zip(*found, strict=True))
+        return index, output, target
+    shape, device = tracker.label_weight.shape[1:], tracker.label_weight.device
+    output = torch.empty(0, tracker.noise.n_outputs(*shape), device=device)
+    return torch.empty(0, dtype=torch.long, device=device), output, torch.empty(0, *shape, device=device)
 
 
 def _wide(pl_module: L.LightningModule) -> bool:
@@ -179,16 +227,28 @@ def _wide(pl_module: L.LightningModule) -> bool:
     return tracker.noise.warmup == "wide" and bool(tracker.warming_up) and not tracker.refits_once
 
 
-def _plain_loader(trainer: L.Trainer) -> Iterable[Any]:
-    """The training set in order. Augmentation that lives in the dataset is still there; pass ``loader`` then."""
-    shuffled = trainer.train_dataloader
-    if not isinstance(shuffled, DataLoader):
-        raise TypeError(f"RefitNoise: expected one DataLoader, got {type(shuffled).__name__}. Pass loader=.")
-    if shuffled.batch_size is None:
+def _training_loader(trainer: L.Trainer) -> DataLoader[Any]:
+    """The trainer's. Augmentation that lives in its dataset is still there; pass ``loader`` then."""
+    loader = trainer.train_dataloader
+    if not isinstance(loader, DataLoader):
+        raise TypeError(f"RefitNoise: expected one DataLoader, got {type(loader).__name__}. Pass loader=.")
+    if loader.batch_size is None:
         raise TypeError("RefitNoise: expected a DataLoader with a batch size, got a batch sampler. Pass loader=.")
+    return loader
+
+
+def _is_plain(loader: DataLoader[Any]) -> bool:
+    """Whether it goes through a data set in order, and so may as well go through a share of it."""
+    return loader.batch_size is not None and isinstance(loader.sampler, SequentialSampler)
+
+
+def _in_order(loader: DataLoader[Any], processes: Group | Alone) -> DataLoader[Any]:
+    """The loader's samples without shuffling: every size-th of a data set, all that an iterable one yields here."""
+    whole = isinstance(loader.dataset, IterableDataset)
     return DataLoader(
-        shuffled.dataset,
-        batch_size=shuffled.batch_size,
-        collate_fn=shuffled.collate_fn,
-        num_workers=shuffled.num_workers,
+        loader.dataset,
+        batch_size=loader.batch_size,
+        sampler=None if whole else range(processes.rank, len(cast(Any, loader.dataset)), processes.size),
+        collate_fn=loader.collate_fn,
+        num_workers=loader.num_workers,
     )

@@ -90,7 +90,7 @@ class Algorithm1(Stopping):
 
     def _start_loss(self, trainer: L.Trainer, module: RegressionModule) -> float:
         """The validation loss of the present weights under the new mixture."""
-        module.held_out[:] = list(outputs_of(module, cast(Iterable[Any], trainer.val_dataloaders)))
+        module.held_out[:] = list(outputs_of(module, cast(Iterable[Any], trainer.val_dataloaders), trainer=trainer))
         return module.held_out_loss()
 
     def _finish(self, trainer: L.Trainer, module: RegressionModule, weights: Weights) -> None:

@@ -1,8 +1,8 @@
 """The run folder: what a training run leaves behind, and how it is opened again.
 
 config.yaml (settings, schema, data), model.safetensors (network, scaling, noise state), metrics.json, history.csv,
-trust.parquet (every label), suspects.csv (the doubtful ones, worst first), checkpoints/last.ckpt (to resume). No file
-holds pickled objects.
+rows.parquet (the rows that it knows, with their splits), trust.parquet (every label), suspects.csv (the doubtful ones,
+worst first), checkpoints/last.ckpt (to resume). No file holds pickled objects.
 """
 
 from __future__ import annotations
@@ -12,35 +12,34 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 import steadfit
 from steadfit.data import Annotations, Frame, LabelledDataset, Schema, Standardizer, frame_map, sample
 from steadfit.data.boxes import whole_image
 from steadfit.data.cache import to_tensor
-from steadfit.data.files import atomic_path, write_json, write_text
+from steadfit.data.files import write_bytes, write_json, write_text
 from steadfit.data.images import letterbox, read_image
 from steadfit.errors import ConfigError, DataError, RunError
 from steadfit.metrics import negative_log_likelihood
 from steadfit.networks import HEATMAP_NETWORKS, NETWORKS, HeatmapReader
-from steadfit.noise import NoiseModel, State
+from steadfit.noise import LabelNoise, NoiseModel, State
 from steadfit.training.calibrated import Calibrated
 from steadfit.training.images import Image, as_images, checked_boxes, with_channels
 from steadfit.training.inference import Located, in_frame, locate, read_heatmaps, to_user, views_of
 from steadfit.training.module import InputScaling, RegressionModule, Regressor, named_network
 from steadfit.training.outcome import Judgement, summarize, trust_of
 from steadfit.training.prediction import Prediction
+from steadfit.training.run_files import CONFIG, FORMAT_VERSION, MODEL, open_config, opened, read_model
 from steadfit.training.settings import Settings
-
-MODEL = "model.safetensors"
 
 
 class Run:
@@ -179,7 +178,7 @@ class Run:
             if missing := [name for name in self.schema.features if name not in inputs]:
                 raise DataError(f"predict: expected the feature columns of the run, got none named {missing[0]!r}.")
             inputs = inputs[list(self.schema.features)].to_numpy()
-        value = torch.as_tensor(np.asarray(inputs, dtype=np.float32))
+        value = torch.from_numpy(np.array(inputs, dtype=np.float64))
         if value.dim() != 2 or value.shape[1] != len(self.schema.features):
             raise DataError(
                 f"predict: expected {len(self.schema.features)} features a row, got an array of {tuple(value.shape)}."
@@ -223,7 +222,7 @@ class Run:
         if isinstance(self.regressor.network, HeatmapReader):
             found = self._joined(read_heatmaps(self.regressor, batch) for batch in batches)
             counts = None if found.peaks is None else found.peaks.numpy()
-            return self.regressor.standardize(found.mean.float()).flatten(1), counts
+            return self.regressor.standardize(found.mean).flatten(1), counts
         parts = [self.regressor(batch) for batch in batches]
         empty = torch.zeros(0, self.noise.n_outputs(*self.regressor.center.shape))
         return torch.cat(parts) if parts else empty, None
@@ -270,27 +269,44 @@ def load(
     settings, config = read_config(folder)
     if task := config.get("task"):
         raise RunError(f"{folder}: expected the run of one network, got one of task {task!r}.")
-    if not (folder / MODEL).is_file():
-        raise RunError(f"{folder}: the run is not finished, {MODEL} is missing. Continue it with --resume.")
+    tensors = read_model(folder)
     if noise is None:
         if "noise_model" in config:
             raise RunError(f"{folder}: trained with {config['noise_model']}. Pass load(folder, noise=…).")
         noise = settings.noise_model()
-    tensors = load_file(folder / MODEL)
     schema = Schema.from_dict(config["schema"])
-    inputs = InputScaling(tensors["inputs.mean"], tensors["inputs.deviation"], images=bool(config["images"]))
+    with opened(folder / MODEL, "the weights of a run"):
+        inputs = InputScaling(tensors["inputs.mean"], tensors["inputs.deviation"], images=config["images"])
+        channels = settings.channels if config["images"] else len(schema.features)
+        if not inputs.mean.shape == inputs.deviation.shape == (channels,):
+            raise ValueError(f"those for {inputs.mean.numel()} channels or features, where {CONFIG} has {channels}")
+        targets = Standardizer(tensors["center"], tensors["scale"])
+        if targets.center.shape != (schema.n_targets, schema.dims):
+            raise ValueError(f"those for {len(targets.center)} targets, where {CONFIG} has {schema.n_targets}")
+        if targets.scale.shape[:2] != targets.center.shape:
+            raise ValueError(f"a scale of shape {tuple(targets.scale.shape)}")
+        state = _noise_state(tensors, noise, schema)
     if network is None:
         if settings.network not in ("default", *NETWORKS, *HEATMAP_NETWORKS):
             raise RunError(f"{folder}: trained with the network {settings.network!r}. Pass load(folder, network=…).")
         network = named_network(inputs, settings, noise.n_outputs(schema.n_targets, schema.dims))
-    regressor = Regressor(network, inputs, Standardizer(tensors["center"], tensors["scale"]))
-    state = {name.removeprefix("noise."): value for name, value in tensors.items() if name.startswith("noise.")}
+    regressor = Regressor(network, inputs, targets)
     try:
         regressor.load_state_dict({name: value for name, value in tensors.items() if not name.startswith("noise.")})
     except RuntimeError as error:
         first = str(error).splitlines()[1:2] or [str(error)]
         raise RunError(f"{folder}: expected the network of the run, got another one. {first[0].strip()}") from None
     return Run(folder, settings, schema, regressor, noise, state)
+
+
+def _noise_state(tensors: dict[str, Tensor], noise: NoiseModel, schema: Schema) -> State:
+    """The noise model's state among a run's tensors, which has to be what the noise model keeps."""
+    state = {name.removeprefix("noise."): value for name, value in tensors.items() if name.startswith("noise.")}
+    fresh = LabelNoise(noise, n_samples=1, points=schema.n_targets, dims=schema.dims)
+    for name, value in {**fresh.state, "fallen_back": fresh.fallen_back}.items():
+        if state[name].shape != value.shape:
+            raise ValueError(f"noise.{name} of shape {tuple(state[name].shape)} instead of {tuple(value.shape)}")
+    return state
 
 
 class Judge(Protocol):
@@ -312,9 +328,10 @@ def write_metrics(run: Judge, annotations: Annotations, wrong: npt.NDArray[np.bo
 def describe(annotations: Annotations, settings: Settings, noise: NoiseModel | None = None) -> dict[str, Any]:
     """The content of config.yaml: what is needed to understand, repeat and open the run."""
     content = {
+        "format_version": FORMAT_VERSION,
         "steadfit": steadfit.__version__,
         "torch": str(torch.__version__),
-        "data": str(annotations.path),
+        "data": os.path.abspath(annotations.path),
         "images": annotations.images is not None,
         "settings": settings.to_dict(),
         "schema": annotations.schema.to_dict(),
@@ -324,7 +341,7 @@ def describe(annotations: Annotations, settings: Settings, noise: NoiseModel | N
 
 
 def write_config(out: Path, content: dict[str, Any]) -> None:
-    write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), out / "config.yaml")
+    write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), out / CONFIG)
 
 
 def fingerprint(annotations: Annotations) -> str:
@@ -342,13 +359,17 @@ def fingerprint(annotations: Annotations) -> str:
 
 
 def read_config(folder: Path) -> tuple[Settings, dict[str, Any]]:
-    path = folder / "config.yaml"
-    if not path.is_file():
-        raise RunError(f"{folder}: no run here, config.yaml is missing. Name a folder that 'steadfit fit' wrote.")
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(config, dict) or not {"settings", "schema", "images"} <= set(config):
-        raise RunError(f"{path}: expected settings, schema and images, got something else.")
-    return Settings.from_dict(config["settings"]), cast(dict[str, Any], config)
+    """Settings and content of a regression run's ``config.yaml``.
+
+    Raises:
+        RunError: there is none, or one that is damaged or of another task.
+    """
+    config = open_config(folder)
+    with opened(folder / CONFIG, "the configuration of a run"):
+        if not isinstance(config["images"], bool):
+            raise TypeError(f"images: {config['images']!r}")
+        Schema.from_dict(config["schema"])
+        return Settings.from_dict(config["settings"]), config
 
 
 def save_model(out: Path, module: RegressionModule, settings: Settings, schema: Schema) -> Run:
@@ -357,8 +378,7 @@ def save_model(out: Path, module: RegressionModule, settings: Settings, schema: 
     tensors = {name: value.contiguous().clone() for name, value in regressor.state_dict().items()}
     state = {name: value.contiguous().clone() for name, value in tracker.state.items()}
     state["fallen_back"] = tracker.fallen_back.clone()
-    with atomic_path(out / MODEL) as path:
-        save_file(tensors | {f"noise.{name}": value for name, value in state.items()}, path)
+    write_bytes(save(tensors | {f"noise.{name}": value for name, value in state.items()}), out / MODEL)
     return Run(out, settings, schema, regressor, tracker.noise, state)
 
 

@@ -10,24 +10,28 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader
 
 from steadfit.data.files import atomic_path
-from steadfit.errors import RunError
+from steadfit.errors import RunError, SteadfitError
+from steadfit.training.diverging import StopDiverged
+from steadfit.training.run_files import RESTART, WHOLE, opened, read_checkpoint
 
 CHECKPOINT = "checkpoints/last.ckpt"
 
 
 def make_trainer(out: Path, *, epochs: int, callbacks: Sequence[L.Callback], device: str) -> L.Trainer:
-    """A trainer that keeps its last epoch's checkpoint in the run folder ``out``."""
+    """A trainer that keeps its last epoch's checkpoint in the run folder ``out``, and ends where training diverges."""
     return L.Trainer(
         accelerator={"cuda": "gpu"}.get(device, device),
         devices=1,
         max_epochs=epochs,
         callbacks=[
+            StopDiverged(out),
             *callbacks,
             ModelCheckpoint(
                 dirpath=out / Path(CHECKPOINT).parent,
@@ -69,18 +73,37 @@ def fit_or_continue(
     seed: int,
     workers: int,
 ) -> None:
-    """Train from the start, or from the checkpoint in the run folder where there is one."""
+    """Train from the start, or from the checkpoint in the run folder where there is one.
+
+    Raises:
+        RunError: the checkpoint is damaged or does not fit. DivergedError: what is trained is no longer finite.
+    """
+    guard = next(one for one in trainer.callbacks if isinstance(one, StopDiverged))  # type: ignore[attr-defined]
     loader = train.loader(batch_size, shuffle_seed=seed, workers=workers, drop_last=lonely_last(len(train), batch_size))
     last = out / CHECKPOINT
     if last.exists():  # workers draw the first indices before the trainer tells the sampler the epoch
         loader.sampler.set_epoch(epochs_done(last))  # type: ignore[attr-defined]
-    trainer.fit(
-        module,
-        loader,
-        val.loader(val_batch_size, workers=workers),
-        ckpt_path=str(last) if last.exists() else None,
-        weights_only=True,
-    )
+    with guard.explaining(trainer, module), _restoring(last, guard):
+        trainer.fit(
+            module,
+            loader,
+            val.loader(val_batch_size, workers=workers),
+            ckpt_path=str(last) if last.exists() else None,
+            weights_only=True,
+        )
+        guard.check(trainer, module)  # a checkpoint after the last epoch is not trained on
+
+
+@contextmanager
+def _restoring(checkpoint: Path, guard: StopDiverged) -> Iterator[None]:
+    """What fails before the training has started is the fault of the checkpoint that is restored, if there is one."""
+    there = checkpoint.exists()
+    try:
+        yield
+    except Exception as error:
+        if not there or guard.started or isinstance(error, SteadfitError):
+            raise
+        raise RunError(f"{checkpoint}: expected {WHOLE}, got one that does not fit it. {RESTART}") from error
 
 
 def occupied(out: Path) -> RunError:
@@ -98,14 +121,37 @@ class _AtomicCheckpoints(TorchCheckpointIO):
     """Checkpoints are written beside their place: a kill leaves the old one or the new one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with atomic_path(path) as temporary:
-            torch.save(checkpoint, temporary)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:  # of a path, torch loses the system's error
+            torch.save(checkpoint, file)
 
 
 def epochs_done(checkpoint: Path) -> int:
     """How many epochs a checkpoint has behind it."""
-    progress = torch.load(checkpoint, map_location="cpu", weights_only=True)["loops"]["fit_loop"]["epoch_progress"]
-    return int(progress["current"]["processed"])
+    content = read_checkpoint(checkpoint)
+    with opened(checkpoint, WHOLE, remedy=RESTART):
+        return int(content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+
+
+def some_rows(count: int, seed: int, most: int = 2000) -> list[int]:
+    """Rows to measure a training set's images by: all, or a random choice, never every n-th.
+
+    A table that is sorted, or has a period, shows every n-th row only one of its hours, persons or cameras.
+
+    Args:
+        count: rows of the training set.
+        seed: of the choice.
+        most: rows that are enough.
+
+    Returns:
+        Different rows, in ascending order.
+
+    >>> some_rows(3, seed=0), len(some_rows(10_000, seed=0))
+    ([0, 1, 2], 2000)
+    """
+    if count <= most:
+        return list(range(count))
+    chosen = np.random.default_rng(seed).choice(count, size=most, replace=False)
+    return sorted(int(row) for row in chosen)
 
 
 def lonely_last(count: int, batch_size: int) -> bool:

@@ -14,6 +14,7 @@ from rich.console import Console
 from torch import nn
 
 from steadfit import _checks
+from steadfit._console import say
 from steadfit.data import Annotations, Warp
 from steadfit.data.misplacing import Misplacing
 from steadfit.data.regions import Region
@@ -22,10 +23,14 @@ from steadfit.noise import NoiseModel
 from steadfit.training.cascade.placing import PLACINGS, estimates, fold_rows, observed_errors
 from steadfit.training.cascade.run import COARSE, FINE, TASK, CoarseToFine, check_points, check_regions
 from steadfit.training.fit import check_network, fit
+from steadfit.training.known import write_rows
 from steadfit.training.outcome import Judgement
 from steadfit.training.run import Run, describe, read_config, write_config
 from steadfit.training.settings import Settings
 from steadfit.training.trainer import check_same, occupied
+
+LONGEST = 200
+"""Bytes in the name of a region."""
 
 
 def fit_cascade(
@@ -71,6 +76,7 @@ def fit_cascade(
     if (out / "config.yaml").exists():
         _check_folder(out, content, resume)
     write_config(out, content)
+    write_rows(annotations, out)
     stages = _Stages(out, networks, noises, resume, device, console)
     first = stages.train(COARSE, annotations, coarse, COARSE)
     refit = partial(_out_of_fold, stages, annotations, coarse, folds) if placing == "folds" else None
@@ -100,8 +106,7 @@ class _Stages:
     def train(
         self, name: str, table: Annotations, settings: Settings, folder: str, augment: Misplacing | None = None
     ) -> Run:
-        if self.console is not None:
-            self.console.print(f"{name}:", style="bold")
+        say(self.console, f"{name}:", style="bold")
         return fit(
             table,
             settings,
@@ -152,6 +157,11 @@ def check_table(annotations: Annotations) -> None:
 def _check(annotations: Annotations, regions: Sequence[Region], placing: str, folds: int, stages: set[str]) -> None:
     check_table(annotations)
     check_regions(regions, annotations.schema)
+    for region in regions:
+        if len(region.name.encode()) > LONGEST:  # the name of a folder, and of files in it
+            raise ConfigError(
+                f"cascade: expected names of regions of up to {LONGEST} bytes, got {region.name[:40]!r}…."
+            )
     if reserved := [region.name for region in regions if region.name == COARSE]:
         raise ConfigError(f"cascade: expected another name for region {reserved[0]!r}, which is the first stage's.")
     if unknown := sorted(stages - {COARSE, *(region.name for region in regions)}):

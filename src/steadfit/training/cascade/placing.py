@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from steadfit.core.scale import mad
 from steadfit.data import Annotations
-from steadfit.data.files import atomic_path
+from steadfit.data.files import write_bytes
 from steadfit.data.misplacing import crop_errors
 from steadfit.data.regions import Region
 from steadfit.training.outcome import Judgement
 from steadfit.training.run import Run
+from steadfit.training.run_files import opened
 
 Floats = npt.NDArray[np.float64]
 FILE = "estimates.safetensors"
@@ -43,10 +44,13 @@ def estimates(
             for fold in range(folds):
                 rows = fold_rows(annotations, fold, folds, coarse.settings.seed)
                 found[rows] = refit(fold).predicted[rows]
-        with atomic_path(path) as temporary:
-            save_file({"estimate": found, "trusted": ~judged.suspect}, temporary)
-    tensors = load_file(path)
-    return tensors["estimate"], tensors["trusted"].astype(bool)
+        write_bytes(save({"estimate": found, "trusted": ~judged.suspect}), path)
+    with opened(path, "the first stage's estimates of this table", remedy="Delete it and continue with --resume."):
+        tensors = load_file(path)
+        estimate, trusted = tensors["estimate"], tensors["trusted"].astype(bool)
+        if estimate.shape != annotations.target.shape or trusted.shape != estimate.shape[:2]:
+            raise ValueError(f"those of {len(estimate)} rows, {estimate.shape}")
+        return estimate, trusted
 
 
 def fold_rows(annotations: Annotations, fold: int, folds: int, seed: int) -> npt.NDArray[np.int64]:

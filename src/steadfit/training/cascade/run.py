@@ -22,7 +22,8 @@ from steadfit.training.images import as_images
 from steadfit.training.inference import Located
 from steadfit.training.outcome import Judgement
 from steadfit.training.prediction import Prediction
-from steadfit.training.run import MODEL, Run, load, nll_of, read_config
+from steadfit.training.run import Run, load, nll_of, read_config
+from steadfit.training.run_files import CONFIG, MODEL, opened
 from steadfit.training.settings import Settings
 
 Floats = npt.NDArray[np.float64]
@@ -243,7 +244,9 @@ def load_cascade(
     if config.get("task") != TASK:
         raise RunError(f"{folder}: expected a cascade, got another run.")
     networks, noises = networks or {}, noises or {}
-    regions = regions_of(config["regions"])
+    with opened(folder / CONFIG, "the configuration of a cascade"):
+        regions = regions_of(config["regions"])
+        check_regions(regions, Schema.from_dict(config["schema"]))
     for part in (Path(COARSE), *(Path(FINE) / region.name for region in regions)):
         if not (folder / part / MODEL).is_file():
             raise RunError(f"{folder}: the cascade is not finished, {part / MODEL} is missing. Continue with --resume.")

@@ -25,7 +25,6 @@ from steadfit.training.classification.module import (
     start_rare,
 )
 from steadfit.training.classification.run import (
-    MODEL,
     ClassifierRun,
     describe_classifier,
     load_classifier,
@@ -33,9 +32,11 @@ from steadfit.training.classification.run import (
     save_classifier,
 )
 from steadfit.training.classification.settings import ClassifierSettings
+from steadfit.training.diverging import refuse_diverged
 from steadfit.training.module import InputScaling
 from steadfit.training.run import write_config
-from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet
+from steadfit.training.run_files import MARK, MODEL
+from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet, some_rows
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ def fit(
         _check_folder(out, config, settings, resume)
         if (out / MODEL).exists():
             return load_classifier(out, network=network)
+        refuse_diverged(out)
+    (out / MARK).unlink(missing_ok=True)
     splits = ClassSplits.of(classes, settings)
     write_config(out, config)
     return train(splits, settings, out, network=network, device=device, console=console)
@@ -136,9 +139,8 @@ def build_module(
 
 
 def input_scaling(train: ClassDataset) -> InputScaling:
-    """Mean and deviation of each channel, over 2,000 training images at most."""
-    step = max(len(train) // 2000, 1)
-    value = train.frames(torch.arange(0, len(train), step)).double() / 255
+    """Mean and deviation of each channel, over :func:`some_rows` of the training images."""
+    value = train.frames(torch.tensor(some_rows(len(train), train.seed))).double() / 255
     return InputScaling(value.mean((0, 2, 3)), value.std((0, 2, 3)), images=True)
 
 

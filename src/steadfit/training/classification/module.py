@@ -10,11 +10,10 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from rich.console import Console
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy
 
 from steadfit.data.class_dataset import Batch
-from steadfit.errors import RunError
 from steadfit.losses import WarmUpLoss
+from steadfit.metrics import top_k
 from steadfit.networks import output_layer
 from steadfit.training.classification.settings import ClassifierProtocol
 from steadfit.training.module import InputScaling
@@ -113,11 +112,6 @@ class ClassifierHistory(EpochRows):
     columns: ClassVar[tuple[str, ...]] = COLUMNS
 
     def row(self, trainer: L.Trainer, pl_module: L.LightningModule, train_loss: float) -> dict[str, Any]:
-        if not math.isfinite(train_loss):
-            raise RunError(
-                f"classification: expected a finite training loss, got {train_loss} in epoch "
-                f"{trainer.current_epoch + 1}. The training diverged: use a smaller lr."
-            )
         module = cast(ClassifierModule, pl_module)
         logits, target = (torch.cat(parts) for parts in zip(*module.held_out, strict=True))
         return {
@@ -145,8 +139,4 @@ class AnnounceClassifier(Announcer):
 
 def accuracy(logits: Tensor, target: Tensor, *, top: int = 1) -> float:
     """The share of images whose class is among the ``top`` greatest of its logits (N, C); NaN without images."""
-    if not len(target):
-        return math.nan
-    count = logits.shape[1]
-    metric = MulticlassAccuracy(count, top_k=min(top, count), average="micro").to(logits.device)
-    return round(float(metric(logits, target)) * len(target)) / len(target)  # the metric divides in float32
+    return float(top_k(logits, target, k=top).cpu().double().mean())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +18,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 import steadfit
 from steadfit.data.cache import to_tensor
 from steadfit.data.class_dataset import ClassDataset, fitted, with_channels
 from steadfit.data.class_images import ClassImages
-from steadfit.data.files import atomic_path
+from steadfit.data.files import write_bytes
 from steadfit.data.images import Image, read_image
 from steadfit.errors import DataError, RunError
 from steadfit.networks import NETWORKS, build_network
@@ -33,8 +33,8 @@ from steadfit.training.classification.module import Classifier, ClassifierModule
 from steadfit.training.classification.settings import ClassifierSettings
 from steadfit.training.images import as_images
 from steadfit.training.module import InputScaling
+from steadfit.training.run_files import CONFIG, FORMAT_VERSION, MODEL, open_config, opened, read_model
 
-MODEL = "model.safetensors"
 TASK = "classification"
 Floats = npt.NDArray[np.float64]
 
@@ -168,16 +168,15 @@ def load_classifier(run_folder: str | Path, *, network: nn.Module | None = None)
     """
     folder = Path(run_folder)
     settings, config = read_classifier_config(folder)
-    if not (folder / MODEL).is_file():
-        raise RunError(f"{folder}: the run is not finished, {MODEL} is missing. Continue it with --resume.")
+    tensors = read_model(folder)
     names, size = tuple(config["names"]), (int(config["size"][0]), int(config["size"][1]))
-    tensors = load_file(folder / MODEL)
     if network is None:
         if settings.network not in NETWORKS:
             raise RunError(f"{folder}: trained with the network {settings.network!r}. Pass network=… when loading it.")
         network = build_network(settings.network, settings.channels, len(names), size=size, head=settings.head)
-    inputs = InputScaling(tensors["inputs.mean"], tensors["inputs.deviation"], images=True)
-    classifier = Classifier(network, inputs)
+    with opened(folder / MODEL, "the weights of a run"):
+        inputs = InputScaling(tensors["inputs.mean"], tensors["inputs.deviation"], images=True)
+        classifier = Classifier(network, inputs)
     try:
         classifier.load_state_dict(tensors)
     except RuntimeError as error:
@@ -190,10 +189,11 @@ def describe_classifier(classes: ClassImages, settings: ClassifierSettings) -> d
     """The content of config.yaml: what is needed to understand, repeat and open the run."""
     size = ClassDataset(classes, [], size=settings.size, channels=settings.channels).size
     return {
+        "format_version": FORMAT_VERSION,
         "steadfit": steadfit.__version__,
         "torch": str(torch.__version__),
         "task": TASK,
-        "data": str(classes.path),
+        "data": os.path.abspath(classes.path),
         "names": list(classes.names),
         "size": list(size),
         "settings": settings.to_dict(),
@@ -204,15 +204,16 @@ def describe_classifier(classes: ClassImages, settings: ClassifierSettings) -> d
 def read_classifier_config(folder: Path) -> tuple[ClassifierSettings, dict[str, Any]]:
     """Settings and content of a run's config.yaml.
 
-    Raises: RunError where there is none, or that of another task.
+    Raises: RunError where there is none, or one that is damaged or of another task.
     """
-    path = folder / "config.yaml"
-    if not path.is_file():
-        raise RunError(f"{folder}: no run here, config.yaml is missing. Name a folder that 'steadfit fit' wrote.")
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(config, dict) or config.get("task") != TASK or not {"settings", "names", "size"} <= set(config):
-        raise RunError(f"{path}: expected the configuration of a {TASK} run, got something else.")
-    return ClassifierSettings.from_dict(config["settings"]), config
+    config = open_config(folder)
+    with opened(folder / CONFIG, f"the configuration of a {TASK} run"):
+        if config.get("task") != TASK:
+            raise ValueError("that of another task")
+        height, width = config["size"]
+        if not (config["names"] and all(isinstance(name, str) for name in config["names"]) and height * width > 0):
+            raise ValueError(f"{len(config['names'])} names of classes and the size {height} x {width}")
+        return ClassifierSettings.from_dict(config["settings"]), config
 
 
 def fingerprint(classes: ClassImages) -> str:
@@ -230,8 +231,7 @@ def save_classifier(
     """Write model.safetensors and open it as a run."""
     classifier = module.classifier.cpu()
     tensors = {name: value.contiguous().clone() for name, value in classifier.state_dict().items()}
-    with atomic_path(out / MODEL) as path:
-        save_file(tensors, path)
+    write_bytes(save(tensors), out / MODEL)
     return ClassifierRun(out, settings, train.classes.names, train.size, classifier)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit.core.penalties import Penalty
+from steadfit.core.scale import trimmed_range
 from steadfit.errors import ConvergenceWarning
 from steadfit.metrics.elliptical import Labels, labels, log_determinant, mean_radius, mean_stretch
 from steadfit.metrics.temperature import best_scale
@@ -40,9 +41,10 @@ def right_labels(
 
     p(y) = pi p_tau(y) + (1 - pi) gamma_k,  probability = pi p_tau(y)/p(y)
 
-    p_tau is the prediction with its covariance times tau², gamma_k uniform over the range of point k's residuals. EM
+    p_tau is the prediction with its covariance times tau², gamma_k uniform over the trimmed range of point k's
+    residuals, which gross ones don't move. EM
     for the two numbers pi and tau: weights for :func:`~steadfit.metrics.fit_temperature` and
-    :class:`~steadfit.metrics.ConformalRadius` where the noise model's own trust is no probability.
+    :class:`~steadfit.metrics.ConformalRadius` where the noise model's own trust is not a probability.
 
     Args:
         mean: ``(N, K, D)``, mu in the user's units.
@@ -59,13 +61,17 @@ def right_labels(
         all radii 0, where tau is 1.
 
     Raises:
-        TypeError, ValueError: as :func:`~steadfit.metrics.mahalanobis`; ValueError for an improper penalty.
+        TypeError: as :func:`~steadfit.metrics.mahalanobis`.
+        ValueError: as :func:`~steadfit.metrics.mahalanobis`; an improper penalty, ``max_iter`` or ``tol`` out of range.
 
-    Numerics: pi stays in [.01, 1 - 1e-6]; tau is at least a hundredth of the one that explains the median radius (a
-    spike of labels that equal their predictions would draw it to 0); a side of the box is at least twice the error
-    that the point's predictions expect.
+    Numerics:
+        pi stays in [.01, 1 - 1e-6]; tau is at least a hundredth of the one that explains the median radius (a spike of
+        labels that equal their predictions would draw it to 0); a side of the box is at least twice the error that the
+        point's predictions expect.
 
-    References: Coretto & Hennig, JASA 2016 (fixed improper density); Lathuilière et al., ECCV 2018 (the mixture).
+    References:
+        Coretto & Hennig, JASA 2016 (fixed improper density).
+        Lathuilière et al., ECCV 2018 (the mixture).
     """
     _checks.positive("right_labels", "tol", tol)
     if isinstance(max_iter, bool) or not isinstance(max_iter, int) or max_iter < 1:
@@ -128,9 +134,8 @@ class _Mixture:
 
 
 def _log_box(given: Labels, keep: Tensor, penalty: Penalty) -> Tensor:
-    """-log gamma = the log volume of the box that holds the residuals of every point, (K,)."""
+    """-log gamma = the log volume of the box that holds the residuals of every point, gross ones left out, (K,)."""
     residual, kept = given.residual, keep.unsqueeze(-1)
-    low = residual.masked_fill(~kept, math.inf).amin(0)
-    high = residual.masked_fill(~kept, -math.inf).amax(0)
+    width = trimmed_range(residual.masked_fill(~kept, math.nan)).nan_to_num(nan=0.0)
     least = 2 * mean_radius(penalty, given.dim) * mean_stretch(given.root).mean(0)
-    return torch.maximum(high - low, least.unsqueeze(-1)).log().sum(-1)
+    return torch.maximum(width, least.unsqueeze(-1)).log().sum(-1)

@@ -106,7 +106,7 @@ def test_labels_at_the_ends_of_the_numbers(penalty):
     target[0] = 1e200
     found = right_labels(mean, root, target, penalty)
     assert float(found.probability[0]) == 0
-    assert float(found.probability[1:].min()) > 0.9
+    assert float(found.probability[1:].min()) > 0.8  # the farthest right one, at the edge of the box of the others
     assert found.tau == pytest.approx(1, rel=0.3)
 
 

@@ -1,0 +1,141 @@
+"""The parts of EM for the Gaussian-uniform mixture: residuals in units, the parameters, the E-step, when to stop."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from steadfit.core import gaussian
+from steadfit.core.scale import fences, innermost_scale, trimmed_range
+
+LEAST_BOX, BOX_ERRORS = 4.0, 4.0
+"""A side of the trimmed box is at least 4 times the innermost scale and four of its standard errors: a box as narrow as
+the inliers explains them as well as a Gaussian does."""
+STRETCHED = 1e3
+LARGEST = 1e16
+"""Residuals count as at most that many units, whose square is finite in float32; the range is never so short."""
+
+
+@dataclass(frozen=True)
+class State:
+    """The parameters, with lengths in units of the residuals' ranges."""
+
+    share: Tensor  # (G,)
+    covariance: Tensor  # (G, D, D)
+    side: Tensor  # (G, D)
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Residuals divided by a unit of length per coordinate, zero where missing."""
+
+    value: Tensor  # (G, N, D)
+    unit: Tensor  # (G, D)
+    side: Tensor  # (G, D) of the box, in units
+    informative: Tensor  # (G, D) bool
+    annotated: Tensor | None  # (G, N, D) bool: has a label; None: all have
+    observed: Tensor | None  # (G, N, D) bool: is judged, annotated and informative; None: all are
+    near: Tensor  # (G, N) bool: has an annotated coordinate, none far beyond the trimmed range
+    present: Tensor  # (G, N) bool: has an annotated coordinate
+    offset: Tensor  # scalar: what the change of units adds to the log-likelihood
+
+    @classmethod
+    def of(cls, residual: Tensor, volume: str | float) -> Residuals:
+        """Units: each coordinate's box, or, where the box is known and the range says nothing, its largest size.
+
+        A unit that a few far values stretch more than 1,000 times gives way to the trimmed range, so that the others
+        are not too small to count.
+        """
+        value = residual.transpose(0, 1)  # (G, N, D)
+        trimmed = trimmed_range(residual)
+        if isinstance(volume, str):
+            unit = value.nan_to_num(nan=-math.inf).amax(dim=1) - value.nan_to_num(nan=math.inf).amin(dim=1)
+            informative = (unit > 0) & unit.isfinite()
+        else:
+            unit = value.nan_to_num(nan=0.0).abs().amax(dim=1)
+            informative = torch.ones_like(unit, dtype=torch.bool)
+        box = unit
+        if volume == "trimmed":
+            unit = box = torch.maximum(trimmed, LEAST_BOX * innermost_scale(residual, BOX_ERRORS))
+            informative &= unit.isfinite() & (trimmed > 0)
+        unit = torch.where((trimmed > 0) & (unit > STRETCHED * trimmed), trimmed, unit)
+        known = informative & (unit > 0)
+        scaled = cls.scaled(value, torch.where(known, unit, 1.0), informative, torch.where(known, box, 1.0))
+        if volume != "trimmed":
+            return scaled
+        low, high = fences(residual)
+        reach = high - low  # a long tail passes the fences, a gross value is far beyond
+        gross = ((residual < low - reach) | (residual > high + reach)).any(dim=2).T
+        return replace(scaled, near=scaled.present & ~gross)
+
+    @classmethod
+    def scaled(cls, value: Tensor, unit: Tensor, informative: Tensor, box: Tensor) -> Residuals:
+        annotated = ~value.isnan()
+        used = annotated & informative.unsqueeze(1)
+        whole, judged = bool(annotated.all()), bool(used.all())
+        return cls(
+            value=torch.where(annotated, (value / unit.unsqueeze(1)).clamp(-LARGEST, LARGEST), 0.0).contiguous(),
+            unit=unit,
+            side=box / unit,
+            informative=informative,
+            annotated=None if whole else annotated,
+            observed=None if judged else used,
+            near=annotated.any(dim=2),
+            present=annotated.any(dim=2),
+            offset=-unit.log().sum() * value.shape[1] if judged else -(unit.log() * used.sum(dim=1)).sum(),
+        )
+
+    def labelled(self) -> Tensor:
+        """The values with NaN where nothing is annotated."""
+        return self.value if self.annotated is None else torch.where(self.annotated, self.value, torch.nan)
+
+
+def expectation(data: Residuals, state: State) -> tuple[Tensor, Tensor, Tensor]:
+    """Responsibilities (G, N), NaN where a label is missing; the log-likelihood in the residuals' own units; and that
+    of every residual (G, N), in the units of :class:`Residuals`."""
+    log_side = state.side.log()  # (G, D)
+    log_box = (
+        log_side.sum(dim=1, keepdim=True)
+        if data.observed is None
+        else (log_side.unsqueeze(1) * data.observed).sum(dim=2)
+    )
+    inlier = gaussian.log_density(data.value, state.covariance, data.observed) + state.share.log().unsqueeze(1)
+    outlier = torch.log1p(-state.share).unsqueeze(1) - log_box
+    each = torch.where(data.present, torch.logaddexp(inlier, outlier), 0.0)
+    bound = each.sum() + data.offset
+    responsibility = torch.sigmoid(inlier - outlier)
+    if data.observed is not None:
+        judged = data.observed.any(dim=2)
+        unjudged = torch.ones_like(responsibility).masked_fill(~data.present, torch.nan)
+        responsibility = torch.where(judged, responsibility, unjudged)
+    return responsibility, bound, each
+
+
+def log_likelihood(data: Residuals, state: State) -> Tensor:
+    """Of the near residuals of every group, (G,), in units of the residuals' units."""
+    return (expectation(data, state)[2] * data.near).sum(dim=1)
+
+
+class Watch:
+    """Stops EM when the estimated distance to the fixed point is below ``tol``.
+
+    EM converges linearly: with steps s, s rho, s rho^2, … the rest of the way is s rho/(1 - rho).
+    """
+
+    def __init__(self, tol: float) -> None:
+        self.tol, self.step, self.done = tol, math.inf, False
+
+    def settled(self, before: State, after: State) -> bool:
+        variance = after.covariance.diagonal(dim1=-2, dim2=-1)
+        scale = (variance.unsqueeze(-1) * variance.unsqueeze(-2)).sqrt()
+        tiny = torch.finfo(scale.dtype).tiny
+        moved = (after.covariance - before.covariance).abs() / scale.clamp(min=tiny)
+        grown = (after.side - before.side).abs() / after.side
+        step = float(torch.stack([(after.share - before.share).abs().max(), moved.max(), grown.max()]).max())
+        rate = min(step / self.step, 1.0) if self.step > 0 else 0.0
+        rest = step * rate / (1 - rate) if rate < 1 else math.inf if step > 0 else 0.0
+        self.step, self.done = step, max(step, rest) <= self.tol
+        return self.done

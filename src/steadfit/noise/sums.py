@@ -1,0 +1,125 @@
+"""The refit of a noise model on sums, over any number of chunks and processes.
+
+A model is asked two questions in turn: what does a chunk of residuals say (:meth:`NoiseModel.statistics`), and what
+follows from what all of them said (:meth:`NoiseModel.update`). In between the answers are added up, over the chunks of
+a process and over the processes. So no process needs another one's residuals, and one chunk in one process is the
+special case that needs no adding.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from steadfit.core.sums import Sums
+from steadfit.errors import ConvergenceWarning
+
+if TYPE_CHECKING:
+    from steadfit.noise.base import NoiseModel, State
+
+T = TypeVar("T")
+MAX_ROUNDS = 10_000
+"""Rounds after which a refit stops, settled or not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Some training samples, n of them (there may be none): what the network puts out, and the labels.
+
+    Args:
+        output: (n, n_outputs), as the network gives it.
+        target: (n, K, D), NaN where a label is missing.
+    """
+
+    output: Tensor
+    target: Tensor
+    _found: dict[object, Tensor] = field(default_factory=dict, init=False, repr=False)
+
+    def once(self, key: object, make: Callable[[], Tensor]) -> Tensor:
+        """``make()``, which is called the first time only: for what does not change from round to round.
+
+        Args:
+            key: names what is made, hashable; a model's own name for it is ``(self, "name")``.
+            make: gives a tensor that depends on the chunk and the key, and on no state.
+        """
+        if key not in self._found:
+            self._found[key] = make()
+        return self._found[key]
+
+
+class Processes(Protocol):
+    """The processes that share a refit, seen from one of them."""
+
+    @property
+    def rank(self) -> int:
+        """This process's number, from 0."""
+
+    def reduce(self, sums: Sums) -> Sums:
+        """The sums of all processes; every process calls it with the same names and shapes and gets the same."""
+
+
+class Alone:
+    """One process: sums are what they are, and there is nobody to wait for."""
+
+    rank, size = 0, 1
+
+    def reduce(self, sums: Sums) -> Sums:
+        return sums
+
+    def meet(self) -> None: ...
+
+    def in_step(self, batches: Iterable[T]) -> Iterator[T]:
+        return iter(batches)
+
+
+ALONE = Alone()
+
+
+@torch.no_grad()
+def refit(noise: NoiseModel, chunks: Sequence[Chunk], state: State, processes: Processes = ALONE) -> State:
+    """The state of a noise model re-estimated from the whole training set.
+
+        state = begin(state)
+        repeat  state = update(sum of statistics(chunk, state), state)  until settled(state)
+
+    Args:
+        noise: the model.
+        chunks: this process's samples, at least one chunk (it may be empty). Every sample is in one chunk of one
+            process.
+        state: the present state; it is not changed.
+        processes: who shares the work; by default nobody.
+
+    Returns:
+        A state with the names, dtypes and devices of ``state``. Within the refit all of its floating-point tensors are
+        float64, and whatever else the model adds to it is dropped at the end.
+
+    A model that is not settled after 10,000 rounds is taken as it is, with a
+    :class:`~steadfit.errors.ConvergenceWarning`.
+    """
+    now = noise.begin({name: value.double() if value.is_floating_point() else value for name, value in state.items()})
+    for _ in range(MAX_ROUNDS):
+        sums = reduce(add, (noise.statistics(chunk, now) for chunk in chunks))
+        now = noise.update(processes.reduce(sums), now)
+        if _all_settled(noise.settled(now), processes):
+            break
+    else:
+        warnings.warn(
+            f"refit: {type(noise).__name__} is not settled after {MAX_ROUNDS} rounds and taken as it is. Its "
+            "settled(state) has to become True.",
+            ConvergenceWarning,
+            stacklevel=3,  # past the decorator
+        )
+    return {name: now[name].to(value) for name, value in state.items()}
+
+
+def _all_settled(settled: bool, processes: Processes) -> bool:
+    """Whether every process finds so: they may round differently, and must go on or stop together."""
+    left = processes.reduce(Sums(largest={"left": torch.tensor(int(not settled))}))
+    return not int(left.largest["left"])
