@@ -32,12 +32,13 @@ from steadfit.data.class_images import ClassImages
 from steadfit.data.classes import load_classes
 from steadfit.data.files import write_json, write_text
 from steadfit.metrics.accuracy import compare_accuracy
+from steadfit.reports.axes import percent_axis
 from steadfit.reports.methods import Mark, marks
-from steadfit.reports.style import house_style, legend_above, method_handles, new_figure, percent_axis, save
-from steadfit.reports.tables import to_markdown
+from steadfit.reports.style import house_style, legend_above, method_handles, new_figure, save
 from steadfit.training.classification import LOSSES, ClassifierSettings, ClassSplits, train
 from steadfit.training.classification.module import accuracy
 from sweep import DATA, main, unclaimed
+from tables import to_markdown
 
 RESULTS = Path(__file__).parent / "results"
 SET = "cifar100_20"

@@ -28,16 +28,16 @@ import pandas as pd
 import torch
 from scipy import stats
 
+from contamination_figure import contamination_figure
 from steadfit import __version__, corrupt
 from steadfit.data import Annotations, LabelledDataset, Schema, load_annotations
 from steadfit.data.files import write_json, write_text
 from steadfit.metrics import best_stars, compare_errors, outlier_scores
 from steadfit.noise import GaussianUniformNoise
-from steadfit.reports.contamination import contamination_figure
 from steadfit.reports.style import save
-from steadfit.reports.tables import to_markdown
 from steadfit.training import Settings
 from steadfit.training.fit import Splits, train
+from tables import to_markdown
 
 DATA = Path(os.environ.get("STEADFIT_DATA", Path.home() / ".cache/steadfit-data")) / "lfw_net"
 RESULTS = Path(__file__).parent / "results"

@@ -38,13 +38,13 @@ from steadfit.metrics import (
 )
 from steadfit.noise import PredictedMixtureNoise
 from steadfit.penalties import Absolute, Charbonnier, Huber, Penalty, Squared
-from steadfit.reports.calibration import calibration_figure
+from steadfit.reports.calibration_figure import calibration_figure
 from steadfit.reports.style import save
-from steadfit.reports.tables import to_markdown
 from steadfit.training import Settings
 from steadfit.training.calibrated import Calibrated
 from steadfit.training.fit import Splits, train
 from sweep import DATA, main, unclaimed
+from tables import to_markdown
 
 RESULTS = Path(__file__).parent / "results"
 FACE = 96 / 1.3
@@ -312,7 +312,7 @@ def _draw(runs: list[Scored]) -> None:
                 "with temperature": calibration(mean, fitted.apply(root), label, run.penalty),
             }
             inside = fitted.conformal.coverage(mahalanobis(mean, root, label), levels)
-            save(calibration_figure(results, conformal=inside), RESULTS / "families.png")
+            save(calibration_figure(results, unit="px", conformal=inside).figure, RESULTS / "families.png")
 
 
 def _row(run: Scored) -> dict[str, Any]:

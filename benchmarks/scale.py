@@ -33,11 +33,13 @@ from steadfit.data import Annotations
 from steadfit.data.files import atomic_path, write_text
 from steadfit.metrics import compare_errors, outlier_scores
 from steadfit.noise import State, TukeyNoise
-from steadfit.reports.style import FAINT, house_style, new_figure, percent_axis, save
-from steadfit.reports.tables import to_markdown
+from steadfit.reports.axes import percent_axis
+from steadfit.reports.palette import FAINT
+from steadfit.reports.style import house_style, new_figure, save
 from steadfit.training import Settings
 from steadfit.training.fit import Splits, train
 from sweep import main, unclaimed
+from tables import to_markdown
 
 RESULTS = Path(__file__).parent / "results"
 SET = "udacity_faces68"

@@ -46,7 +46,7 @@ def own(cascade: Cascade, tmp_path: Path) -> Path:
 @pytest.fixture
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take most of the time of a small cascade."""
-    monkeypatch.setattr("steadfit.recipes.cascades._figures", lambda *_: {})
+    monkeypatch.setattr("steadfit.recipes.cascades._panels", lambda *_: [])
     monkeypatch.setattr("steadfit.recipes.cascades.write_report", lambda *_: None)
 
 

@@ -150,7 +150,7 @@ def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("steadfit.recipes.fitting.write_report", lambda *_: None)
     monkeypatch.setattr("steadfit.recipes.comparison._write_report", lambda *_: None)
     study = importlib.import_module("steadfit.recipes.convergence")  # the function of that name hides it
-    monkeypatch.setattr(study, "report_convergence", lambda *_, **__: None)
+    monkeypatch.setattr(study, "write_convergence_page", lambda *_, **__: None)
 
 
 @pytest.mark.usefixtures("no_reports")

@@ -14,7 +14,7 @@ import yaml
 from typer.testing import Result
 
 import steadfit as library
-from steadfit.reports.overlays import SIDES
+from steadfit.reports.palette import SIDES, rgb
 
 Steadfit = Callable[..., Result]
 Fails = Callable[..., str]
@@ -136,7 +136,7 @@ def test_pictures_of_bodies_have_sides(walkers: Path, walked: Path, steadfit: St
     picture = cv2.imread(str(path))[..., ::-1]
     assert picture.shape == (400, 200, 3)  # enlarged ten times
     for colour in SIDES:
-        assert (picture == colour).all(axis=-1).sum() > 100
+        assert (picture == rgb(colour)).all(axis=-1).sum() > 100
 
 
 def test_losses_are_compared_under_every_noise_model(

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,10 +16,10 @@ from rich.console import Console
 
 from steadfit.data.class_images import ClassImages
 from steadfit.data.classes import load_classes
-from steadfit.errors import ConfigError, DataError, RunError
+from steadfit.errors import ConfigError, DataError, DivergedError, RunError
 from steadfit.metrics.accuracy import sign_flip
 from steadfit.recipes.classification import class_image_loader, compare_losses, fit_classifier
-from steadfit.training.classification import ClassifierSettings, load_classifier
+from steadfit.training.classification import ClassifierSettings, fit, load_classifier
 
 SETTINGS = ClassifierSettings(loss="anchor", network="resnet8", epochs=2, batch_size=16, lr=0.05)
 NAMES = ("blue", "green", "red")
@@ -152,6 +153,23 @@ def test_one_seed_has_no_spread(
     out, _, _ = compared
     found = compare_losses(classes, ["ce", "anchor"], SETTINGS, out, resume=True, device="cpu")  # seed 0 is there
     assert {result["top1_sd"] for result in found.values()} == {None}
+
+
+def test_one_loss_that_finishes_is_still_a_ranking(
+    classes: ClassImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverging(classes: ClassImages, settings: ClassifierSettings, *args: Any, **options: Any) -> Any:
+        if settings.loss == "ce":
+            raise DivergedError("fit: expected a finite loss, got nan.", epoch=2, batch=1)
+        return fit(classes, settings, *args, **options)
+
+    monkeypatch.setattr("steadfit.recipes.classification.fit", diverging)
+    found = compare_losses(classes, ["ce", "anchor"], SETTINGS, tmp_path, device="cpu")
+    assert list(found) == ["anchor", "ce"]
+    assert found["ce"] == {"diverged_epoch": 2, "diverged_batch": 1}
+    assert found["anchor"]["top1"] >= 0
+    assert found["anchor"]["p_holm"] is None
+    assert "diverged in epoch 2, from batch 1 on" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

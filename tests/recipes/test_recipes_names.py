@@ -77,6 +77,17 @@ def test_other_names_are_an_error(run: Run, permuted: Path) -> None:
             command(run.folder, path)
 
 
+def test_an_unreadable_schema_matters_where_there_are_labels(run: Run, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "images", tmp_path / "images")
+    (tmp_path / "dataset.yaml").write_text("nonsense: 3\n")
+    table = pd.read_csv(folder / "annotations.csv")
+    table.to_csv(tmp_path / "annotations.csv", index=False)
+    with pytest.raises(DataError, match="nonsense"):
+        load_by_name(tmp_path / "annotations.csv", run.schema, seed=0)
+    table[["image"]].to_csv(tmp_path / "bare.csv", index=False)
+    assert len(load_by_name(tmp_path / "bare.csv", run.schema, seed=0)) == len(table)
+
+
 def test_boxes_by_points_need_points(folder: Path, tmp_path: Path) -> None:
     schema = Schema.discover(folder).with_options(box="points", normalizer=1.0)
     assert load_annotations(folder, schema, need_splits=()).box is not None

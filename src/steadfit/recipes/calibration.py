@@ -20,8 +20,9 @@ from steadfit.errors import ConfigError, DataError
 from steadfit.metrics import calibration, calibration_table, mahalanobis, right_labels
 from steadfit.noise.predicted import PredictedMixtureNoise
 from steadfit.recipes.prediction import load_by_name
-from steadfit.reports.calibration import calibration_figure
+from steadfit.reports.calibration_figure import calibration_figure
 from steadfit.reports.style import save
+from steadfit.reports.values import one_line
 from steadfit.training import Run, load
 from steadfit.training.calibrated import Calibrated
 from steadfit.training.known import as_in_run, warn_trained
@@ -149,7 +150,7 @@ def _write(
         "as predicted": calibration(mean, root, target, penalty, weight=weight),
         "with temperature": calibration(mean, found.apply(root), target, penalty, weight=weight),
     }
-    save(calibration_figure(results, unit=run.schema.units, conformal=inside), run.folder / "calibration.png")
+    save(calibration_figure(results, unit=run.schema.units, conformal=inside).figure, run.folder / "calibration.png")
     found.save(run.folder)
     return frame
 
@@ -159,13 +160,13 @@ def _tell(
 ) -> None:
     row = frame.iloc[0]
     right = "" if weight is None else f", {100 * float(weight.sum()) / labels:.1f} % of them taken for right"
-    units = f", {run.schema.units}" if run.schema.units else ""
+    unit = one_line(run.schema.units)
     lines = [
         f"Temperature {row['tau']:.3f}: the factor on the standard deviations, from {labels} labels{right}.",
         f"On {measured_on} ({int(row['labels'])}):",
         f"  NLL {row['nll']:.3f} before, {row['nll_after']:.3f} after, nats a label",
         f"  mean error {row['mean_error']:.3f}, expected {row['expected_error']:.3f} before, "
-        f"{row['expected_error_after']:.3f} after{units}",
+        f"{row['expected_error_after']:.3f} after{f', {unit}' if unit else ''}",
         *(
             f"  {level} % ellipses hold {100 * row[f'cover_{level}']:.1f} % before, "
             f"{100 * row[f'cover_{level}_after']:.1f} % after"

@@ -23,9 +23,13 @@ from steadfit.errors import ConfigError, DataError, DivergedError
 from steadfit.metrics.accuracy import compare_accuracy
 from steadfit.recipes.comparison import check_some_finished, when_diverged
 from steadfit.recipes.fitting import check_start
-from steadfit.reports.classification import report_classifier, report_losses
-from steadfit.reports.losses import losses_table
+from steadfit.reports.class_confusions import confusion_figure
+from steadfit.reports.comparison_tables import comparison_table
+from steadfit.reports.hard_examples import hardest_gallery
 from steadfit.reports.methods import marks
+from steadfit.reports.pages.comparison import write_comparison_page
+from steadfit.reports.pages.run import hardest_table, write_run_page
+from steadfit.reports.training_curves import TOP1, validation_curves
 from steadfit.training.classification import LOSSES, ClassifierRun, ClassifierSettings, fit
 from steadfit.training.classification.outcome import confusion, hardest_images, prediction_table, scores
 from steadfit.training.classification.run import read_classifier_config
@@ -119,18 +123,20 @@ def compare_losses(
     best = _significance(results, right)
     last = {loss: {"diverged_epoch": one.epoch, "diverged_batch": one.batch} for loss, one in diverged.items()}
     _write_numbers(out, classes, results | last, right, settings.seed)
-    report_losses(
+    histories = {loss: [read_history(folder) for folder in folders[loss]] for loss in finished}
+    against = marks(results)[best].label
+    write_comparison_page(
         out,
         config={"data": classes.path.name}
         | settings.to_dict()
         | {"loss": ", ".join(losses), "seeds": seeds}
         | {loss: when_diverged(one) for loss, one in diverged.items()},
         results=results,
-        histories={loss: [read_history(folder) for folder in folders[loss]] for loss in finished},
-        against=best,
+        panels=[validation_curves(histories, "val_top1", label="validation top-1", what=TOP1)],
+        against=against,
     )
     if console is not None:
-        say(console, losses_table(results, title=title or ""))
+        say(console, comparison_table(results, title=title or "", against=against))
         for loss, one in diverged.items():
             say(console, f"{marks(results | last)[loss].label}: {when_diverged(one)}.")
         say(console, f"Pictures and tables: {out / 'report.html'}")
@@ -188,19 +194,21 @@ def _fit_and_judge(
 def _write_report(run: ClassifierRun, classes: ClassImages, logits: Tensor, hardest: pd.DataFrame) -> None:
     _, config = read_classifier_config(run.folder)
     shown = "test" if len(classes.rows("test")) else "val"
-    report_classifier(
+    history = {run.settings.loss: read_history(run.folder)}
+    warm_up = run.settings.warmup_epochs
+    panels = [
+        validation_curves(history, "val_top1", label="validation top-1", what=TOP1, warm_up=warm_up),
+        validation_curves(history, "val_loss", label="validation loss", percentages=False, warm_up=warm_up),
+        confusion_figure(confusion(classes, logits, shown), classes.names, split=shown),
+        hardest_gallery(hardest, class_image_loader(classes)),
+    ]
+    write_run_page(
         run.folder,
         config={name: value for name, value in config.items() if name not in ("names", "format_version")}
         | {"data": shown_path(config["data"])},
         metrics=json.loads((run.folder / "metrics.json").read_text(encoding="utf-8")),
-        history=read_history(run.folder),
-        confusion=confusion(classes, logits, shown),
-        names=classes.names,
-        hardest=hardest,
-        load=class_image_loader(classes),
-        loss=run.settings.loss,
-        shown=shown,
-        warm_up=run.settings.warmup_epochs,
+        panels=panels,
+        listed=hardest_table(hardest),
     )
 
 
@@ -222,7 +230,7 @@ def _summary(folders: Sequence[Path]) -> Result:
 def _significance(results: dict[str, Result], right: dict[str, npt.NDArray[np.bool_]]) -> str:
     """Difference, Holm's p and stars against the best loss, which is returned."""
     comparisons = compare_accuracy(right)
-    best = comparisons[0].reference
+    best = comparisons[0].reference if comparisons else next(iter(results))
     results[best] |= {"difference": None, "p_holm": None, "stars": ""}
     for one in comparisons:
         results[one.method] |= {"difference": one.difference, "p_holm": one.adjusted, "stars": one.stars}

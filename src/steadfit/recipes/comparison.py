@@ -22,11 +22,13 @@ from steadfit.noise import NOISE_MODELS
 from steadfit.outputs import HEATMAP_LOSSES, Heatmaps
 from steadfit.recipes.fitting import Flags, check_start, fit_and_judge, image_loader, labels_of, left_out, trained
 from steadfit.recipes.poses import MEASURE, PARTS_MEASURE, comparison_figures
-from steadfit.reports.joints import joint_groups, pck_table
+from steadfit.reports.comparison_figures import error_cdf, failure_bars
+from steadfit.reports.comparison_tables import best_method, comparison_table
+from steadfit.reports.keypoint_tables import PCP, joint_groups, part_groups, share_table
 from steadfit.reports.methods import marks
-from steadfit.reports.pages import report_comparison
-from steadfit.reports.parts import part_groups, pcp_table
-from steadfit.reports.tables import best_method, comparison_table
+from steadfit.reports.pages.comparison import write_comparison_page
+from steadfit.reports.suspects_gallery import gallery
+from steadfit.reports.training_curves import training_curves
 from steadfit.training import Judgement, Settings
 from steadfit.training.outcome import FAILURE, detection, measured
 from steadfit.training.run_files import read_history
@@ -96,9 +98,9 @@ def compare(
             say(console, f"{marks(ranked)[method].label}: {when_diverged(one)}.")
         if isinstance(settings.output, Heatmaps) and annotations.length is not None:
             groups = joint_groups(annotations.schema.points, annotations.schema.pairs)
-            say(console, pck_table(results, groups, measure=MEASURE))
+            say(console, share_table(results, groups, what=MEASURE))
         if parts := body_parts(annotations.schema.points):
-            say(console, pcp_table(results, part_groups(parts), measure=PARTS_MEASURE))
+            say(console, share_table(results, part_groups(parts), PCP, what=PARTS_MEASURE))
         say(console, f"Pictures and tables: {out / 'report.html'}")
     return ranked
 
@@ -213,21 +215,21 @@ def _write_report(
     title: str | None,
 ) -> None:
     shown = next((name for name in results if name.endswith("gum")), best_method(results) or next(iter(results)))
-    load, length = image_loader(annotations), annotations.length
-    report_comparison(
-        out,
-        config=config,
-        results=results,
-        histories=histories,
-        gallery_of=None if load is None else (trained(labels_of(annotations, judgements[shown], truth)), load),
-        gallery_title=f"The worst suspects of {marks(results)[shown].label}",
-        title=title,
-        unit=annotations.schema.units,
-        threshold=None if length is None else FAILURE,
-        length=None if length is None else float(np.nanmean(length[annotations.rows("test")])),
-        failure="" if length is None else "error above 5 % of the normalising length",
-        truth=None if truth is None else _share(truth, annotations),
-        more=comparison_figures(annotations, results, judgements, histories),
+    load, length, unit = image_loader(annotations), annotations.length, annotations.schema.units
+    failure = "" if length is None else "error above 5 % of the normalising length"
+    table, worst = trained(labels_of(annotations, judgements[shown], truth)), []
+    if load is not None and table["suspect"].any():
+        worst = [gallery(table, load, unit=unit, of=marks(results)[shown].label)]
+    normaliser = None if length is None else float(np.nanmean(length[annotations.rows("test")]))
+    panels = [
+        failure_bars(results, unit=unit, failure=failure),
+        *worst,
+        error_cdf(results, threshold=None if length is None else FAILURE, length=normaliser, unit=unit),
+        training_curves(histories, unit=unit, truth=None if truth is None else _share(truth, annotations)),
+        *comparison_figures(annotations, results, judgements, histories),
+    ]
+    write_comparison_page(
+        out, config=config, results=results, panels=panels, title=title or "", unit=unit, failure=failure
     )
 
 

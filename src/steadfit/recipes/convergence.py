@@ -22,10 +22,10 @@ from steadfit.metrics.convergence import MEASURES, Convergence, Race, middle, su
 from steadfit.noise import NOISE_MODELS
 from steadfit.recipes.comparison import check_some_finished, when_diverged
 from steadfit.recipes.fitting import check_start, fit_and_judge, left_out
-from steadfit.reports.convergence import report_convergence
+from steadfit.reports.convergence_tables import convergence_table, verdicts
 from steadfit.reports.methods import marks
-from steadfit.reports.races import convergence_table, verdicts
-from steadfit.reports.values import behind, short
+from steadfit.reports.pages.convergence import write_convergence_page
+from steadfit.reports.values import amount
 from steadfit.training import Judgement, Settings, fit
 from steadfit.training.run_files import FORMAT_VERSION, read_history
 
@@ -108,7 +108,8 @@ def convergence(
     _write_numbers(out, found, test, result)
     config = {"data": annotations.path.name} | settings.shown() | {"noise": ", ".join(methods), "seeds": seeds}
     config |= {name: when_diverged(one) for name, one in diverged.items()}
-    report_convergence(out, config=config, found=found, histories=histories, test=test, unit=annotations.schema.units)
+    unit = annotations.schema.units
+    write_convergence_page(out, config=config, found=found, histories=histories, test=test, unit=unit)
     if console is not None:
         _tell(out, found, test, annotations, console)
         for name, one in diverged.items():
@@ -253,9 +254,7 @@ def _tell_brief(
     best = "no validation error"
     if np.isfinite(error).any():
         at = int(np.nanargmin(error))
-        best = (
-            f"best {measure} validation error {short(float(error[at]))}{behind(unit)} at epoch {at + 1} of {len(error)}"
-        )
+        best = f"best {measure} validation error {amount(float(error[at]), unit)} at epoch {at + 1} of {len(error)}"
     lines = [f"{settings.method}, seed {settings.seed}: {best}"]
     if judgement.fallen_back:
         lines.append("The mixture took every label for an outlier: the result is the network of the warm-up.")

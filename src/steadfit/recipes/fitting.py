@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import Progress
 
@@ -23,8 +22,9 @@ from steadfit.data.files import atomic_path, shown_path
 from steadfit.data.images import read_image
 from steadfit.errors import ConfigError, DataError, SchemaError
 from steadfit.recipes.poses import run_figures
-from steadfit.reports.pages import report_run
-from steadfit.reports.tables import fit_summary
+from steadfit.reports.fit_summary import fit_summary
+from steadfit.reports.pages.run import label_panels, suspects_table, write_run_page
+from steadfit.reports.panel import Panel
 from steadfit.training import Judgement, Run, Settings, fit
 from steadfit.training.opening import Predictor
 from steadfit.training.run import read_config, write_metrics
@@ -163,8 +163,8 @@ def fit_and_judge(
     table = write_labels(run.folder, annotations, judgement, truth)
     if report:
         history = read_history(run.folder)
-        figures = run_figures(run, annotations, judgement)
-        write_report(run, annotations, trained(table), {run.settings.method: history}, figures)
+        panels = run_figures(run, annotations, judgement)
+        write_report(run, annotations, trained(table), {run.settings.method: history}, panels)
     if console is not None:
         tell(run, table, judgement, annotations, console, brief)
     return run, judgement
@@ -222,20 +222,19 @@ def write_report(
     annotations: Annotations,
     table: pd.DataFrame,
     histories: Mapping[str, pd.DataFrame],
-    figures: Mapping[str, Figure],
+    panels: Sequence[Panel],
 ) -> None:
-    """Figures and report.html; ``histories`` by the names of their curves, ``figures`` beside those of every run."""
+    """Figures and report.html; ``histories`` by the names of their curves, ``panels`` next to those of every run."""
     _, config = read_config(run.folder)
-    report_run(
+    load, unit = image_loader(annotations), run.schema.units
+    write_run_page(
         run.folder,
         config={name: value for name, value in config.items() if name != "format_version"}
         | {"data": shown_path(config["data"]), "settings": run.settings.shown()},
         metrics=json.loads((run.folder / "metrics.json").read_text(encoding="utf-8")),
-        histories=histories,
-        table=table,
-        load=image_loader(annotations),
-        unit=run.schema.units,
-        more=figures,
+        panels=[*label_panels(histories, table, load, unit=unit), *panels],
+        listed=suspects_table(table, load),
+        unit=unit,
     )
 
 

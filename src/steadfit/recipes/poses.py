@@ -8,45 +8,47 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from matplotlib.figure import Figure
 
 from steadfit.data import Annotations, Schema
 from steadfit.data.images import read_image
 from steadfit.metrics import body_limbs, body_pairs, body_parts, normalised_error, pck_curve, pcp_curve
-from steadfit.reports.hard import excess_maps, validation_curves
-from steadfit.reports.joints import joint_groups
-from steadfit.reports.parts import part_groups, pcp_curves, pcp_parts
-from steadfit.reports.poses import confusion_bars, pck_curves, pck_joints, stick_figures
+from steadfit.reports.hard_examples import excess_maps
+from steadfit.reports.keypoint_figures import confusion_bars, pck_curves, pck_joints, pcp_curves, pcp_parts
+from steadfit.reports.keypoint_tables import joint_groups, part_groups
+from steadfit.reports.panel import Panel
+from steadfit.reports.stick_figures import stick_figures
+from steadfit.reports.training_curves import validation_curves
 from steadfit.training import Judgement, Run
 from steadfit.training.excess import Excess
 from steadfit.training.outcome import PCK_ALPHA, PCP_ALPHA, poses
 
 SHOWN = 6  # images with their poses
 MEASURE = f"PCK@{PCK_ALPHA:g}"
+VALIDATION = f"share of the validation points within {PCK_ALPHA:g} of the normalising length"
 PARTS_MEASURE = f"strict PCP@{PCP_ALPHA:g}"
 
 Rows = npt.NDArray[np.int64]
 Pairs = tuple[tuple[int, int], ...]
 
 
-def run_figures(run: Run, annotations: Annotations, judgement: Judgement) -> dict[str, Figure]:
-    """Of one run: those of :func:`pose_figures` and, of a heatmap network, where its loss exceeded BCE."""
-    figures = pose_figures(annotations, {run.settings.method: judgement})
+def run_figures(run: Run, annotations: Annotations, judgement: Judgement) -> list[Panel]:
+    """Panels of one run: those of :func:`pose_figures` and, of a heatmap network, where its loss exceeded BCE."""
+    panels = pose_figures(annotations, {run.settings.method: judgement})
     seen = Excess.load(run.folder)
     if seen is not None:
-        figures["excess"] = excess_maps(seen.frames, seen.points, seen.modulator, names=annotations.schema.points)
-    return figures
+        panels.append(excess_maps(seen.frames, seen.points, seen.modulator, names=annotations.schema.points))
+    return panels
 
 
-def pose_figures(annotations: Annotations, judgements: Mapping[str, Judgement]) -> dict[str, Figure]:
-    """Of one or more methods: poses on test (or validation) images, PCP of bodies on all of these."""
+def pose_figures(annotations: Annotations, judgements: Mapping[str, Judgement]) -> list[Panel]:
+    """Panels of one or more methods: poses on test (or validation) images, PCP of bodies on all of these."""
     shown, judged = shown_rows(annotations), _judged_rows(annotations)
-    figures = {} if shown is None else {"poses": _poses(annotations, judgements, shown)}
+    panels = [] if shown is None else [_poses(annotations, judgements, shown)]
     if len(judged):
         part = annotations.take(judged)
         results = {method: poses(one.predicted[judged], part) for method, one in judgements.items()}
-        figures |= _part_figures(annotations, results, judgements, judged)
-    return figures
+        panels += _part_figures(annotations, results, judgements, judged)
+    return panels
 
 
 def comparison_figures(
@@ -54,14 +56,14 @@ def comparison_figures(
     results: Mapping[str, Mapping[str, Any]],
     judgements: Mapping[str, Judgement],
     histories: Mapping[str, Any],
-) -> dict[str, Figure]:
-    """Of several runs: PCK by joint, over its threshold and over the epochs, PCP by part and over its threshold,
+) -> list[Panel]:
+    """Panels of several runs: PCK by joint, over its threshold and over the epochs, PCP by part and over its threshold,
     confusions, poses; empty without a normalising length and without a body's parts."""
     test = annotations.rows("test")
-    figures = _point_figures(annotations, results, judgements, histories, test)
-    figures |= _part_figures(annotations, results, judgements, test)
+    panels = _point_figures(annotations, results, judgements, histories, test)
+    panels += _part_figures(annotations, results, judgements, test)
     rows = shown_rows(annotations)
-    return figures if rows is None or not figures else figures | {"poses": _poses(annotations, judgements, rows)}
+    return panels if rows is None or not panels else [*panels, _poses(annotations, judgements, rows)]
 
 
 def _point_figures(
@@ -70,23 +72,23 @@ def _point_figures(
     judgements: Mapping[str, Judgement],
     histories: Mapping[str, Any],
     rows: Rows,
-) -> dict[str, Figure]:
+) -> list[Panel]:
     """PCK and confusions of points with a normalising length."""
     schema = annotations.schema
     if annotations.length is None or schema.dims != 2:
-        return {}
+        return []
     alphas = torch.linspace(0, 2.5 * PCK_ALPHA, 101)
     target, length = (torch.from_numpy(array[rows]) for array in (annotations.target, annotations.length))
     curves = {
         method: pck_curve(normalised_error(torch.from_numpy(one.predicted[rows]).double(), target, length), alphas)
         for method, one in judgements.items()
     }
-    figures = {
-        "pck_joints": pck_joints(results, joint_groups(schema.points, schema.pairs), measure=MEASURE),
-        "pck_curves": pck_curves(curves, alphas, alpha=PCK_ALPHA, length="normalising"),
-        "pck_epochs": validation_curves(histories, "val_pck", label=f"validation {MEASURE}"),
-    }
-    return figures | ({"confusions": confusion_bars(results)} if schema.pairs else {})
+    return [
+        pck_joints(results, joint_groups(schema.points, schema.pairs), what=MEASURE),
+        pck_curves(curves, alphas, alpha=PCK_ALPHA, length="normalising"),
+        validation_curves(histories, "val_pck", label=f"validation {MEASURE}", what=VALIDATION),
+        *([confusion_bars(results)] if schema.pairs else []),
+    ]
 
 
 def _part_figures(
@@ -94,11 +96,11 @@ def _part_figures(
     results: Mapping[str, Mapping[str, Any]],
     judgements: Mapping[str, Judgement],
     rows: Rows,
-) -> dict[str, Figure]:
+) -> list[Panel]:
     """PCP of a body's parts."""
     parts = body_parts(annotations.schema.points)
     if not parts:
-        return {}
+        return []
     alphas, target = torch.linspace(0, 2 * PCP_ALPHA, 101), torch.from_numpy(annotations.target[rows])
     strict, loose = (
         {
@@ -107,10 +109,10 @@ def _part_figures(
         }
         for kind in (True, False)
     )
-    return {
-        "pcp_parts": pcp_parts(results, part_groups(parts), measure=PARTS_MEASURE),
-        "pcp_curves": pcp_curves(strict, alphas, loose=loose, alpha=PCP_ALPHA),
-    }
+    return [
+        pcp_parts(results, part_groups(parts), what=PARTS_MEASURE),
+        pcp_curves(strict, alphas, loose=loose, alpha=PCP_ALPHA),
+    ]
 
 
 def _judged_rows(annotations: Annotations) -> Rows:
@@ -128,7 +130,7 @@ def shown_rows(annotations: Annotations) -> Rows | None:
     return picked
 
 
-def _poses(annotations: Annotations, judgements: Mapping[str, Judgement], rows: Rows) -> Figure:
+def _poses(annotations: Annotations, judgements: Mapping[str, Judgement], rows: Rows) -> Panel:
     schema, images = annotations.schema, annotations.images
     assert images is not None
     given = annotations.target[rows]

@@ -19,9 +19,9 @@ from steadfit.data.images import read_image
 from steadfit.errors import ConfigError, DataError, DataWarning, SchemaError
 from steadfit.recipes.fitting import row_of
 from steadfit.recipes.poses import sticks
+from steadfit.reports.keypoint_tables import body_table
 from steadfit.reports.overlays import draw_points, write_image
-from steadfit.reports.parts import body_table
-from steadfit.reports.values import behind, percent, short
+from steadfit.reports.values import amount, percent, short
 from steadfit.training import Prediction
 from steadfit.training.images import SUFFIXES, as_images
 from steadfit.training.known import as_in_run, warn_trained
@@ -196,8 +196,8 @@ IN_UNITS = ("mae", "rmse", "point_error")
 def _show(found: dict[str, Any], units: str, console: Console) -> None:
     numbers = {name: value for name, value in found.items() if not isinstance(value, dict)}
     for name, value in numbers.items():
-        unit = behind(units) if name in IN_UNITS else ""
-        say(console, f"{name:>12}  {value if name == 'rows' else short(value, 5)}{unit}")
+        text = str(value) if name == "rows" else short(value, 5)
+        say(console, f"{name:>12}  {amount(text, units if name in IN_UNITS else '')}")
     if "pcp_by_part" in found:
         say(console, body_table(found, units))
     else:
@@ -235,11 +235,18 @@ def load_by_name(table: Path, schema: Schema, *, seed: int, skip_bad: bool = Fal
     """A table with the points of a run's schema in their order, which are found by name.
 
     The names are those of the ``dataset.yaml`` beside the table; where it, or the run, has none, number k is point k.
+    Without labels no name matters.
 
     Raises:
-        DataError: the table has points of other names.
+        DataError: the table has points of other names, or labels and a ``dataset.yaml`` that is none.
     """
-    names = Schema.discover(table).points
+    try:
+        names = Schema.discover(table).points
+    except DataError:
+        bare = load_annotations(table, schema, need_splits=(), skip_bad=skip_bad, seed=seed)
+        if not np.isnan(bare.target).all():
+            raise
+        return bare
     if not (schema.has_names and names):
         return load_annotations(table, schema, need_splits=(), skip_bad=skip_bad, seed=seed)
     if odd := sorted(set(names) ^ set(schema.points)):
