@@ -55,13 +55,13 @@ from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.data.files import atomic_path, write_text
 from steadfit.metrics import torso_length
 from steadfit.metrics.convergence import middle, summarise
+from steadfit.metrics.thresholds import PCK_ALPHA, PCP_ALPHA
 from steadfit.reports.convergence_curves import convergence_figure
 from steadfit.reports.convergence_tables import epoch, factor
 from steadfit.reports.style import save
 from steadfit.reports.values import short
 from steadfit.training import Settings
 from steadfit.training.cascade import default_regions, fit_cascade
-from steadfit.training.outcome import PCK_ALPHA, PCP_ALPHA
 from sweep import DATA, main, unclaimed
 from tables import to_markdown
 from wrong import contaminated

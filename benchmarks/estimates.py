@@ -15,14 +15,15 @@ from matplotlib.lines import Line2D
 
 from paired import Pair, compared, corrected, spread
 from steadfit.data import Annotations
+from steadfit.evaluation.measures import errors, keypoints, poses
 from steadfit.metrics import body_parts, part_errors, pcp_curve, per_image_error
+from steadfit.metrics.thresholds import PCK_ALPHA, PCP_ALPHA
 from steadfit.reports.axes import threshold_axes
 from steadfit.reports.keypoint_tables import Measure, part_groups, share_frame
 from steadfit.reports.methods import MARKS
 from steadfit.reports.palette import FAINT
 from steadfit.reports.style import house_style, legend_above, new_figure
 from steadfit.reports.values import DASH, p_value
-from steadfit.training.outcome import PCK_ALPHA, PCP_ALPHA, errors, keypoints, poses
 from tables import to_markdown
 
 LABELS = {"l2": "L2", "tukey": "Tukey", "gum": "GUM"}

@@ -36,6 +36,7 @@ from steadfit import __version__
 from steadfit.data import Annotations, Schema, Warp, load_annotations
 from steadfit.data.files import atomic_path, write_text
 from steadfit.metrics import outlier_scores, pck_curve, stars
+from steadfit.metrics.thresholds import FAILURE
 from steadfit.networks import CompactConvNet, build_network
 from steadfit.reports.axes import band, threshold_axes
 from steadfit.reports.methods import Mark, marks
@@ -43,7 +44,6 @@ from steadfit.reports.style import house_style, legend_above, method_handles, ne
 from steadfit.reports.values import p_value
 from steadfit.training import Settings, fit
 from steadfit.training.cascade import default_regions, fit_cascade
-from steadfit.training.outcome import FAILURE
 from sweep import DATA, main, unclaimed
 from tables import to_markdown
 from wrong import contaminated

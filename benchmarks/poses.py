@@ -27,6 +27,7 @@ import torch
 from steadfit import __version__
 from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.data.files import atomic_path, write_text
+from steadfit.evaluation.measures import keypoints
 from steadfit.metrics import compare_errors, outlier_scores
 from steadfit.reports.hard_examples import excess_maps
 from steadfit.reports.keypoint_figures import pck_joints
@@ -34,9 +35,8 @@ from steadfit.reports.keypoint_tables import joint_groups, share_frame
 from steadfit.reports.style import save
 from steadfit.reports.training_curves import validation_curves
 from steadfit.training import Settings
-from steadfit.training.excess import FILE, Excess
+from steadfit.training.callbacks.excess import FILE, Excess
 from steadfit.training.fit import Splits, train
-from steadfit.training.outcome import keypoints
 from sweep import DATA, main, unclaimed
 from tables import to_markdown
 from wrong import contaminated

@@ -23,7 +23,7 @@ from typer.testing import CliRunner, Result
 from steadfit.cli import app
 from steadfit.cli.signals import Terminated, ended_by_signals
 from steadfit.training import Run, TrainingModule
-from steadfit.training.history import History
+from steadfit.training.callbacks.history import History
 
 Steadfit = Callable[..., Result]
 Fails = Callable[..., str]

@@ -15,14 +15,14 @@ from matplotlib.text import Text
 from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.data.synthetic import write_dataset
 from steadfit.errors import ConfigError
+from steadfit.evaluation.measures import keypoints, poses
 from steadfit.outputs import Heatmaps
 from steadfit.recipes import variants
 from steadfit.recipes.poses import SHOWN, comparison_figures, run_figures, sticks
 from steadfit.reports.panel import Panel
 from steadfit.reports.style import save
 from steadfit.training import Judgement, Settings
-from steadfit.training.excess import Excess
-from steadfit.training.outcome import keypoints, poses
+from steadfit.training.callbacks.excess import Excess
 
 POSE = Settings(network="hourglass-light", noise="gum")
 

@@ -19,6 +19,7 @@ from torch import nn
 
 from steadfit.data.class_images import ClassImages
 from steadfit.errors import ConfigError, DataError, RunError
+from steadfit.evaluation.classes import confusion, hardest_images, prediction_table, scores
 from steadfit.losses import CrossEntropyLoss
 from steadfit.training import classification
 from steadfit.training.classification import (
@@ -34,7 +35,6 @@ from steadfit.training.classification import (
 )
 from steadfit.training.classification.fit import build_module
 from steadfit.training.classification.module import start_rare
-from steadfit.training.classification.outcome import confusion, hardest_images, prediction_table, scores
 from steadfit.training.classification.run import log_probability, probability_of
 from steadfit.training.regressor import InputScaling
 

@@ -14,11 +14,11 @@ import pytest
 from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.data.identity import feature_keys
 from steadfit.errors import DataWarning, RunError
+from steadfit.evaluation.measures import write_metrics
 from steadfit.recipes.calibration import calibrate_run
 from steadfit.recipes.prediction import evaluate_run
 from steadfit.training import Settings, fit
 from steadfit.training.known import FILE, KnownRows, as_in_run, write_rows
-from steadfit.training.run import write_metrics
 
 SCHEMA = Schema(targets=("y",), units="years")
 

@@ -14,6 +14,7 @@ from steadfit.data import Annotations
 from steadfit.data.files import atomic_path, write_json
 from steadfit.data.images import read_image
 from steadfit.data.regions import Region, read_regions
+from steadfit.evaluation.measures import by_split, summarize
 from steadfit.recipes.fitting import Flags, check_rows, check_start, tell, trained, write_labels, write_report
 from steadfit.recipes.poses import pose_figures, shown_rows
 from steadfit.reports.cascade_crops import crop_figure
@@ -23,8 +24,7 @@ from steadfit.training import Judgement, Settings
 from steadfit.training.cascade import CoarseToFine, default_regions, fit_cascade
 from steadfit.training.cascade.fit import check_table
 from steadfit.training.cascade.run import COARSE
-from steadfit.training.outcome import by_split, summarize
-from steadfit.training.run_files import read_history
+from steadfit.training.folder import read_history
 
 SHOWN = 4  # images with their crops
 

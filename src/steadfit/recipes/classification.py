@@ -20,6 +20,7 @@ from steadfit.data.files import atomic_path, shown_path, write_csv, write_json
 from steadfit.data.images import read_image
 from steadfit.data.splits import SPLITS
 from steadfit.errors import ConfigError, DataError, DivergedError
+from steadfit.evaluation.classes import confusion, hardest_images, prediction_table, scores
 from steadfit.metrics.accuracy import compare_accuracy
 from steadfit.recipes.comparison import check_some_finished, when_diverged
 from steadfit.recipes.fitting import check_start
@@ -31,9 +32,8 @@ from steadfit.reports.pages.comparison import write_comparison_page
 from steadfit.reports.pages.run import hardest_table, write_run_page
 from steadfit.reports.training_curves import TOP1, validation_curves
 from steadfit.training.classification import LOSSES, ClassifierRun, ClassifierSettings, fit
-from steadfit.training.classification.outcome import confusion, hardest_images, prediction_table, scores
 from steadfit.training.classification.run import read_classifier_config
-from steadfit.training.run_files import read_history
+from steadfit.training.folder import read_history
 
 Result = dict[str, Any]
 

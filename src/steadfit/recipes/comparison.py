@@ -16,7 +16,9 @@ from steadfit._console import say
 from steadfit.data import Annotations
 from steadfit.data.files import atomic_path, write_csv, write_json
 from steadfit.errors import ConfigError, DivergedError
+from steadfit.evaluation.measures import detection, measured
 from steadfit.metrics import best_stars, body_parts, compare_errors, per_image_error
+from steadfit.metrics.thresholds import FAILURE
 from steadfit.networks import HEATMAP_NETWORKS
 from steadfit.noise import NOISE_MODELS
 from steadfit.outputs import HEATMAP_LOSSES, Heatmaps
@@ -30,8 +32,7 @@ from steadfit.reports.pages.comparison import write_comparison_page
 from steadfit.reports.suspects_gallery import gallery
 from steadfit.reports.training_curves import training_curves
 from steadfit.training import Judgement, Settings
-from steadfit.training.outcome import FAILURE, detection, measured
-from steadfit.training.run_files import read_history
+from steadfit.training.folder import read_history
 
 Result = dict[str, Any]
 

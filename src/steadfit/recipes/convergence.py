@@ -27,7 +27,7 @@ from steadfit.reports.methods import marks
 from steadfit.reports.pages.convergence import write_convergence_page
 from steadfit.reports.values import amount
 from steadfit.training import Judgement, Settings, fit
-from steadfit.training.run_files import FORMAT_VERSION, read_history
+from steadfit.training.folder import FORMAT_VERSION, read_history
 
 Floats = npt.NDArray[np.float64]
 Result = dict[str, Any]

@@ -21,14 +21,15 @@ from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.data.files import atomic_path, shown_path
 from steadfit.data.images import read_image
 from steadfit.errors import ConfigError, DataError, SchemaError
+from steadfit.evaluation.measures import write_metrics
 from steadfit.recipes.poses import run_figures
 from steadfit.reports.fit_summary import fit_summary
 from steadfit.reports.pages.run import label_panels, suspects_table, write_run_page
 from steadfit.reports.panel import Panel
 from steadfit.training import Judgement, Run, Settings, fit
+from steadfit.training.folder import read_history
 from steadfit.training.opening import Predictor
-from steadfit.training.run import read_config, write_metrics
-from steadfit.training.run_files import read_history
+from steadfit.training.run import read_config
 from steadfit.training.trainer import occupied
 
 Flags = npt.NDArray[np.bool_]

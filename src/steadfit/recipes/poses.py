@@ -11,7 +11,9 @@ import torch
 
 from steadfit.data import Annotations, Schema
 from steadfit.data.images import read_image
+from steadfit.evaluation.measures import poses
 from steadfit.metrics import body_limbs, body_pairs, body_parts, normalised_error, pck_curve, pcp_curve
+from steadfit.metrics.thresholds import PCK_ALPHA, PCP_ALPHA
 from steadfit.reports.hard_examples import excess_maps
 from steadfit.reports.keypoint_figures import confusion_bars, pck_curves, pck_joints, pcp_curves, pcp_parts
 from steadfit.reports.keypoint_tables import joint_groups, part_groups
@@ -19,8 +21,7 @@ from steadfit.reports.panel import Panel
 from steadfit.reports.stick_figures import stick_figures
 from steadfit.reports.training_curves import validation_curves
 from steadfit.training import Judgement, Run
-from steadfit.training.excess import Excess
-from steadfit.training.outcome import PCK_ALPHA, PCP_ALPHA, poses
+from steadfit.training.callbacks.excess import Excess
 
 SHOWN = 6  # images with their poses
 MEASURE = f"PCK@{PCK_ALPHA:g}"

@@ -17,6 +17,8 @@ from steadfit.data import Annotations, Schema, load_annotations, scan
 from steadfit.data.files import shortened, write_csv, write_json
 from steadfit.data.images import read_image
 from steadfit.errors import ConfigError, DataError, DataWarning, SchemaError
+from steadfit.evaluation.measures import errors, keypoints, poses
+from steadfit.metrics.thresholds import FAILURE, PCK_ALPHA, PCP_ALPHA
 from steadfit.recipes.fitting import row_of
 from steadfit.recipes.poses import sticks
 from steadfit.reports.keypoint_tables import body_table
@@ -26,7 +28,6 @@ from steadfit.training import Prediction
 from steadfit.training.images import SUFFIXES, as_images
 from steadfit.training.known import as_in_run, warn_trained
 from steadfit.training.opening import Predictor, load_predictor
-from steadfit.training.outcome import FAILURE, PCK_ALPHA, PCP_ALPHA, errors, keypoints, poses
 
 TABLES = {".csv", ".parquet", ".pq"}
 

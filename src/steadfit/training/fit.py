@@ -21,19 +21,19 @@ from steadfit.errors import ConfigError
 from steadfit.networks import HEATMAP_NETWORKS, NETWORKS
 from steadfit.noise import NoiseModel
 from steadfit.outputs import HeatmapReader, Heatmaps, Output
-from steadfit.training.diverging import refuse_diverged
-from steadfit.training.excess import WatchExcess
-from steadfit.training.history import History
+from steadfit.training.callbacks.diverging import refuse_diverged
+from steadfit.training.callbacks.excess import WatchExcess
+from steadfit.training.callbacks.history import History
+from steadfit.training.callbacks.progress import Announce
+from steadfit.training.callbacks.refit import RefitNoise
+from steadfit.training.callbacks.rounds import Algorithm1
+from steadfit.training.callbacks.stopping import EarlyStop
+from steadfit.training.folder import MARK, MODEL
 from steadfit.training.known import write_rows
 from steadfit.training.module import TrainingModule
-from steadfit.training.progress import Announce
-from steadfit.training.refit import RefitNoise
 from steadfit.training.regressor import InputScaling, build_regressor, named_network
-from steadfit.training.rounds import Algorithm1
 from steadfit.training.run import Run, describe, load, read_config, save_model, write_config
-from steadfit.training.run_files import MARK, MODEL
 from steadfit.training.settings import Settings, check_pair
-from steadfit.training.stopping import EarlyStop
 from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet
 
 

@@ -14,9 +14,9 @@ from steadfit.training.cascade.run import TASK as CASCADE
 from steadfit.training.cascade.run import CoarseToFine, load_cascade
 from steadfit.training.classification.run import TASK as CLASSIFICATION
 from steadfit.training.classification.run import ClassifierRun, load_classifier
+from steadfit.training.folder import CONFIG, open_config
 from steadfit.training.run import Run
 from steadfit.training.run import load as load_run
-from steadfit.training.run_files import CONFIG, open_config
 
 Predictor: TypeAlias = Run | CoarseToFine
 """What predicts points or numbers and judges labels."""

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ import steadfit
 from steadfit.data import Annotations, Frame, LabelledDataset, Schema, Standardizer, frame_map, sample
 from steadfit.data.boxes import whole_image
 from steadfit.data.cache import to_tensor
-from steadfit.data.files import write_bytes, write_json, write_text
+from steadfit.data.files import write_bytes, write_text
 from steadfit.data.images import letterbox, read_image
 from steadfit.errors import ConfigError, DataError, RunError
 from steadfit.metrics import negative_log_likelihood
@@ -34,13 +34,13 @@ from steadfit.networks import HEATMAP_NETWORKS, NETWORKS
 from steadfit.noise import LabelNoise, NoiseModel, State
 from steadfit.outputs import HeatmapReader, Heatmaps
 from steadfit.training.calibrated import Calibrated
+from steadfit.training.folder import CONFIG, FORMAT_VERSION, MODEL, open_config, opened, read_model
 from steadfit.training.images import Image, as_images, checked_boxes, with_channels
+from steadfit.training.judgement import Judgement
 from steadfit.training.module import TrainingModule
-from steadfit.training.outcome import Judgement, summarize, trust_of
 from steadfit.training.prediction import Prediction
 from steadfit.training.predictor import Located, Predictor, in_frame, read_heatmaps, to_user
 from steadfit.training.regressor import InputScaling, Regressor, named_network
-from steadfit.training.run_files import CONFIG, FORMAT_VERSION, MODEL, open_config, opened, read_model
 from steadfit.training.settings import Settings
 from steadfit.training.views import views_of
 
@@ -209,7 +209,8 @@ class Run:
         output, counts = self._outputs(dataset.__getitems__(part)["input"] for part in _parts(len(dataset), batch_size))
         output = torch.where(output.isinf(), torch.nan, output)  # a diverged network's: no word on these labels
         target = self.regressor.standardize(dataset.target)
-        trust, suspect = trust_of(self.noise, self.state, output, target)
+        trust = self.noise.trust(output, target, self.state).double().cpu().numpy()
+        suspect = self.noise.is_outlier(output, target, self.state).cpu().numpy()
         train = torch.from_numpy(dataset.annotations.split[dataset.rows] == "train")
         located = to_user(in_frame(self.regressor, output), dataset.frame)
         return located, Judgement(
@@ -318,22 +319,6 @@ def _noise_state(tensors: dict[str, Tensor], noise: NoiseModel, schema: Schema) 
         if state[name].shape != value.shape:
             raise ValueError(f"noise.{name} of shape {tuple(state[name].shape)} instead of {tuple(value.shape)}")
     return state
-
-
-class Judge(Protocol):
-    """What judges labels: a run, or a cascade of several."""
-
-    @property
-    def folder(self) -> Path: ...
-
-    def judge(self, annotations: Annotations, *, batch_size: int = 128) -> Judgement: ...
-
-
-def write_metrics(run: Judge, annotations: Annotations, wrong: npt.NDArray[np.bool_] | None = None) -> Judgement:
-    """Judge the whole table and write metrics.json; ``wrong`` (N, K) is the truth, where it is known."""
-    judgement = run.judge(annotations)
-    write_json(summarize(judgement, annotations, wrong), run.folder / "metrics.json")
-    return judgement
 
 
 def describe(annotations: Annotations, settings: Settings, noise: NoiseModel | None = None) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader
 
 from steadfit.data.files import atomic_path
 from steadfit.errors import RunError, SteadfitError
-from steadfit.training.diverging import StopDiverged
-from steadfit.training.run_files import RESTART, WHOLE, opened, read_checkpoint
+from steadfit.training.callbacks.diverging import StopDiverged
+from steadfit.training.folder import RESTART, WHOLE, opened, read_checkpoint
 
 CHECKPOINT = "checkpoints/last.ckpt"
 

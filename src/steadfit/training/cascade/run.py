@@ -18,12 +18,12 @@ from steadfit.data.regions import Region, regions_of
 from steadfit.errors import ConfigError, RunError
 from steadfit.noise import NoiseModel
 from steadfit.training.cascade.combining import combined
+from steadfit.training.folder import CONFIG, MODEL, opened
 from steadfit.training.images import as_images
-from steadfit.training.outcome import Judgement
+from steadfit.training.judgement import Judgement
 from steadfit.training.prediction import Prediction
 from steadfit.training.predictor import Located
 from steadfit.training.run import Run, load, nll_of, read_config
-from steadfit.training.run_files import CONFIG, MODEL, opened
 from steadfit.training.settings import Settings
 
 Floats = npt.NDArray[np.float64]

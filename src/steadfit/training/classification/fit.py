@@ -17,6 +17,7 @@ from steadfit.data.class_images import ClassImages
 from steadfit.data.crops import PadCrop, ScaleCrop
 from steadfit.errors import ConfigError, DataError
 from steadfit.networks import NETWORKS, build_network
+from steadfit.training.callbacks.diverging import refuse_diverged
 from steadfit.training.classification.module import (
     AnnounceClassifier,
     Classifier,
@@ -32,10 +33,9 @@ from steadfit.training.classification.run import (
     save_classifier,
 )
 from steadfit.training.classification.settings import ClassifierSettings
-from steadfit.training.diverging import refuse_diverged
+from steadfit.training.folder import MARK, MODEL
 from steadfit.training.regressor import InputScaling
 from steadfit.training.run import write_config
-from steadfit.training.run_files import MARK, MODEL
 from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet, some_rows
 
 

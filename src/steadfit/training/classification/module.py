@@ -15,10 +15,10 @@ from steadfit.data.class_dataset import Batch
 from steadfit.losses import WarmUpLoss
 from steadfit.metrics import top_k
 from steadfit.outputs import output_layer
+from steadfit.training.callbacks.progress import Announcer
+from steadfit.training.callbacks.rows import EpochRows
 from steadfit.training.classification.settings import ClassifierProtocol
-from steadfit.training.progress import Announcer
 from steadfit.training.regressor import InputScaling
-from steadfit.training.rows import EpochRows
 
 COLUMNS = ("epoch", "phase", "train_loss", "val_loss", "val_top1", "val_top5", "lr", "seconds")
 

@@ -31,9 +31,9 @@ from steadfit.errors import DataError, RunError
 from steadfit.networks import NETWORKS, build_network
 from steadfit.training.classification.module import Classifier, ClassifierModule
 from steadfit.training.classification.settings import ClassifierSettings
+from steadfit.training.folder import CONFIG, FORMAT_VERSION, MODEL, open_config, opened, read_model
 from steadfit.training.images import as_images
 from steadfit.training.regressor import InputScaling
-from steadfit.training.run_files import CONFIG, FORMAT_VERSION, MODEL, open_config, opened, read_model
 
 TASK = "classification"
 Floats = npt.NDArray[np.float64]

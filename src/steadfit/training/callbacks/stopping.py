@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import lightning as L
 from torch import Tensor
 
+from steadfit.training.callbacks.refit import RefitNoise
 from steadfit.training.module import TrainingModule
-from steadfit.training.refit import RefitNoise
 
 
 class Stopping(L.Callback):

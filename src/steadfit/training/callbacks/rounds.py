@@ -9,9 +9,9 @@ from typing import Any, cast
 import lightning as L
 from torch import Tensor
 
+from steadfit.training.callbacks.refit import RefitNoise, outputs_of
+from steadfit.training.callbacks.stopping import Stopping
 from steadfit.training.module import TrainingModule
-from steadfit.training.refit import RefitNoise, outputs_of
-from steadfit.training.stopping import Stopping
 
 Weights = dict[str, Tensor]
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from steadfit.data import LabelledDataset
 from steadfit.metrics import pck, point_error
+from steadfit.metrics.thresholds import PCK_ALPHA
+from steadfit.training.callbacks.rows import EpochRows
 from steadfit.training.module import TrainingModule
-from steadfit.training.outcome import PCK_ALPHA
-from steadfit.training.rows import EpochRows
 
 COLUMNS = (
     *("epoch", "phase", "train_loss", "val_loss", "val_error", "val_mean", "val_pck"),

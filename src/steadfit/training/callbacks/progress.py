@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from steadfit._console import say, visible
-from steadfit.training.history import History
+from steadfit.training.callbacks.history import History
 
 
 class Announcer(L.Callback, ABC):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from steadfit.data.files import write_json
 from steadfit.errors import DivergedError
-from steadfit.training.run_files import FORMAT_VERSION, MARK, read_json
+from steadfit.training.folder import FORMAT_VERSION, MARK, read_json
 
 REMEDY = (
     "The training diverged: use a smaller lr (--lr), another noise model or loss, or check the data for huge values; "

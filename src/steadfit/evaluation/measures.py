@@ -1,11 +1,11 @@
-"""What a finished run says: predictions, errors, and the trust in every label."""
+"""Measures of a run on a table: errors, keypoints, poses, likelihood, detection of wrong labels; by split."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from steadfit.data import Annotations
+from steadfit.data.files import write_json
 from steadfit.metrics import (
     absolute_error,
     body_parts,
@@ -26,36 +27,27 @@ from steadfit.metrics import (
     square_error,
     swaps,
 )
-from steadfit.noise import NoiseModel, State
+from steadfit.metrics.thresholds import FAILURE, PCK_ALPHA, PCP_ALPHA
+from steadfit.training.judgement import Judgement
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-Counts = npt.NDArray[np.int64]
-FAILURE = 0.05
-"""A failure is an error above this share of the normalising length (paper 2)."""
-PCK_ALPHA = 0.2
-"""A point is right within this share of the normalising length (PCK@.2, as on LSP)."""
-PCP_ALPHA = 0.5
-"""A part is right if its ends are within this share of its own length."""
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """A run's word on every label of a table with N rows and K labels a row."""
+class Judge(Protocol):
+    """What judges labels: a run, or a cascade of several."""
 
-    predicted: Floats  # (N, K, D) in the user's units
-    trust: Floats  # (N, K) in [0, 1], NaN where the label is missing
-    suspect: Flags  # (N, K)
-    error_rate: float  # the estimated share of wrong labels in the training set
-    fallen_back: bool = False  # EM declared everything an outlier: the warm-up network is the result
-    peaks: Counts | None = None  # (N, K) peaks of each heatmap; of heatmap networks
-    nll: Floats | None = None  # (N, K) nats, labels in the user's units; where distributions are predicted
+    @property
+    def folder(self) -> Path: ...
+
+    def judge(self, annotations: Annotations, *, batch_size: int = 128) -> Judgement: ...
 
 
-def trust_of(noise: NoiseModel, state: State, output: Tensor, target: Tensor) -> tuple[Floats, Flags]:
-    """Trust and suspects as arrays, from outputs and standardised targets."""
-    trust = noise.trust(output, target, state).double().cpu().numpy()
-    return trust, noise.is_outlier(output, target, state).cpu().numpy()
+def write_metrics(run: Judge, annotations: Annotations, wrong: Flags | None = None) -> Judgement:
+    """Judge the whole table and write metrics.json; ``wrong`` (N, K) is the truth, where it is known."""
+    judgement = run.judge(annotations)
+    write_json(summarize(judgement, annotations, wrong), run.folder / "metrics.json")
+    return judgement
 
 
 def errors(predicted: Floats, annotations: Annotations, threshold: float = FAILURE) -> dict[str, float]:
@@ -73,7 +65,7 @@ def errors(predicted: Floats, annotations: Annotations, threshold: float = FAILU
 
 
 def keypoints(
-    predicted: Floats, annotations: Annotations, *, alpha: float = PCK_ALPHA, peaks: Counts | None = None
+    predicted: Floats, annotations: Annotations, *, alpha: float = PCK_ALPHA, peaks: npt.NDArray[np.int64] | None = None
 ) -> dict[str, Any]:
     """PCK, the area under its curve, left/right swaps and double counts of points with a normalising length.
 

@@ -16,9 +16,9 @@ from steadfit.core.anchor import heatmap_modulator
 from steadfit.data import LabelledDataset
 from steadfit.data.files import write_bytes
 from steadfit.outputs import HeatmapReader
+from steadfit.training.callbacks.refit import evaluating
+from steadfit.training.folder import opened
 from steadfit.training.module import TrainingModule
-from steadfit.training.refit import evaluating
-from steadfit.training.run_files import opened
 
 FILE = "excess.safetensors"
 SHARES = (0.0, 0.1, 0.3, 1.0)
