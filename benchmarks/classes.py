@@ -28,9 +28,9 @@ import torch
 from matplotlib.axes import Axes
 
 from steadfit import __version__
+from steadfit._files import write_json, write_text
 from steadfit.data.class_images import ClassImages
 from steadfit.data.classes import load_classes
-from steadfit.data.files import write_json, write_text
 from steadfit.metrics.accuracy import compare_accuracy
 from steadfit.reports.methods import Mark, marks
 from steadfit.reports.style import house_style, legend_above, method_handles, new_figure, percent_axis, save

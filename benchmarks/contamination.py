@@ -29,8 +29,8 @@ import torch
 from scipy import stats
 
 from steadfit import __version__, corrupt
+from steadfit._files import write_json, write_text
 from steadfit.data import Annotations, LabelledDataset, Schema, load_annotations
-from steadfit.data.files import write_json, write_text
 from steadfit.metrics import best_stars, compare_errors, outlier_scores
 from steadfit.noise import GaussianUniformNoise
 from steadfit.reports.contamination import contamination_figure

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from steadfit import __version__, corrupt
+from steadfit._files import atomic_path, write_text
 from steadfit.data import Annotations, Schema, load_annotations
-from steadfit.data.files import atomic_path, write_text
 from steadfit.metrics import (
     calibration,
     compare_errors,

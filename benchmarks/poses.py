@@ -25,8 +25,8 @@ import pandas as pd
 import torch
 
 from steadfit import __version__
+from steadfit._files import atomic_path, write_text
 from steadfit.data import Annotations, Schema, load_annotations
-from steadfit.data.files import atomic_path, write_text
 from steadfit.metrics import compare_errors, outlier_scores
 from steadfit.reports.hard import excess_maps, validation_curves
 from steadfit.reports.joints import joint_groups, pck_frame

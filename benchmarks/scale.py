@@ -29,8 +29,8 @@ from torch import Tensor
 from families import Cell as Face
 from families import contaminate, load
 from steadfit import __version__
+from steadfit._files import atomic_path, write_text
 from steadfit.data import Annotations
-from steadfit.data.files import atomic_path, write_text
 from steadfit.metrics import compare_errors, outlier_scores
 from steadfit.noise import State, TukeyNoise
 from steadfit.reports.style import FAINT, house_style, new_figure, percent_axis, save

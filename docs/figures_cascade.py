@@ -11,8 +11,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from steadfit.data import Region, crop_errors, load_annotations, read_image
+from steadfit.data.drawn.synthetic import POINTS, draw_faces
 from steadfit.data.regions import extremes
-from steadfit.data.synthetic import POINTS, draw_faces
 from steadfit.recipes.poses import shown_rows
 from steadfit.reports.cascade import COLOURS, crop_figure
 from steadfit.reports.poses import picture

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from steadfit.data.augment import uniforms
 from steadfit.data.class_dataset import ClassDataset, fitted, with_channels
 from steadfit.data.class_images import ClassImages
-from steadfit.data.crops import PadCrop, ScaleCrop
-from steadfit.data.images import read_image
+from steadfit.data.images.augment import uniforms
+from steadfit.data.images.crops import PadCrop, ScaleCrop
+from steadfit.data.images.files import read_image
 from steadfit.errors import DataError
 
 

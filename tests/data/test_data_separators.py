@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from steadfit.data import Schema, load_annotations
-from steadfit.data.reading import read_table
+from steadfit.data.tables.cells import read_table
 from steadfit.errors import DataError
 
 Write = Callable[..., Path]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from steadfit.data import Schema, load_annotations
-from steadfit.data.synthetic import write_dataset
+from steadfit.data.drawn.synthetic import write_dataset
 from steadfit.errors import DataError, DataWarning
 from steadfit.recipes.calibration import calibrate_run
 from steadfit.recipes.prediction import evaluate_run, load_by_name, predict_to

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from steadfit.data import Annotations, Schema, load_annotations
-from steadfit.data.synthetic import write_dataset
+from steadfit.data.drawn.synthetic import write_dataset
 from steadfit.errors import ConfigError
 from steadfit.recipes import variants
 from steadfit.recipes.poses import SHOWN, comparison_figures, run_figures, sticks

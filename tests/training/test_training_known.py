@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from steadfit.data import Annotations, Schema, load_annotations
-from steadfit.data.identity import feature_keys
+from steadfit.data.tables.identity import feature_keys
 from steadfit.errors import DataWarning, RunError
 from steadfit.recipes.calibration import calibrate_run
 from steadfit.recipes.prediction import evaluate_run

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from steadfit.data.augment import Warp
-from steadfit.data.boxes import box_of_points
 from steadfit.data.dataset import LabelledDataset
-from steadfit.data.frame import Frame, frame_map
-from steadfit.data.images import letterbox, read_image, scan
-from steadfit.data.mirror import mirror, permute_labels
-from steadfit.data.misplacing import Misplacing, crop_errors
-from steadfit.data.problems import Problem
+from steadfit.data.images.augment import Warp
+from steadfit.data.images.files import letterbox, read_image, scan
+from steadfit.data.images.frame import Frame, frame_map
+from steadfit.data.images.maps import inverse, jacobian, map_covariance, map_points, map_precision, mirror_frame
+from steadfit.data.images.mirror import mirror, permute_labels
+from steadfit.data.images.misplacing import Misplacing, crop_errors
+from steadfit.data.images.sampling import sample, warp_frames
 from steadfit.data.regions import Region, read_regions
-from steadfit.data.sampling import sample, warp_frames
-from steadfit.data.schema import Schema, parse_pairs
-from steadfit.data.sides import observer_centric
 from steadfit.data.standardize import Standardizer
-from steadfit.data.table import Annotations, load_annotations
-from steadfit.data.warp import inverse, jacobian, map_covariance, map_points, map_precision, mirror_frame
+from steadfit.data.tables.annotations import Annotations, load_annotations
+from steadfit.data.tables.boxes import box_of_points
+from steadfit.data.tables.problems import Problem
+from steadfit.data.tables.schema import Schema, parse_pairs
+from steadfit.data.tables.sides import observer_centric
 
 __all__ = [
     "Annotations",

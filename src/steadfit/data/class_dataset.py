@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from steadfit import _checks
-from steadfit.data.augment import uniforms
-from steadfit.data.cache import FileCache, FrameCache, fits_in_memory, to_tensor, total_size
 from steadfit.data.class_images import ClassImages
-from steadfit.data.crops import PadCrop, ScaleCrop
-from steadfit.data.images import Image, decode_image, frame_size, read_image
+from steadfit.data.images.augment import uniforms
+from steadfit.data.images.cache import FileCache, FrameCache, fits_in_memory, to_tensor, total_size
+from steadfit.data.images.crops import PadCrop, ScaleCrop
+from steadfit.data.images.files import Image, decode_image, frame_size, read_image
 from steadfit.data.shuffling import Shuffle, as_made
-from steadfit.data.table import row_numbers
+from steadfit.data.tables.annotations import row_numbers
 from steadfit.errors import DataError
 
 Batch = dict[str, Tensor]

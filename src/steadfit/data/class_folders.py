@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from steadfit.data.class_images import ClassImages, Reading
-from steadfit.data.images import Progress, scan
-from steadfit.data.problems import Problem
-from steadfit.data.splits import SPLIT_WORDS
+from steadfit.data.images.files import Progress, scan
+from steadfit.data.tables.problems import Problem
+from steadfit.data.tables.splits import SPLIT_WORDS
 from steadfit.errors import DataError
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))

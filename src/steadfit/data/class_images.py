@@ -12,9 +12,9 @@ import numpy.typing as npt
 from torch import Tensor
 
 from steadfit import _checks
-from steadfit.data.problems import Problem
-from steadfit.data.splits import SPLITS
-from steadfit.data.table import row_numbers
+from steadfit.data.tables.annotations import row_numbers
+from steadfit.data.tables.problems import Problem
+from steadfit.data.tables.splits import SPLITS
 
 Rows = npt.NDArray[np.int64]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from steadfit.data.class_images import ClassImages, Reading
-from steadfit.data.duplicates import same_paths
-from steadfit.data.images import Progress, scan
-from steadfit.data.problems import Problem
-from steadfit.data.reading import MISSING, RawTable, read_table
-from steadfit.data.splits import read_split
+from steadfit.data.images.files import Progress, scan
+from steadfit.data.tables.cells import MISSING, RawTable, read_table
+from steadfit.data.tables.duplicates import same_paths
+from steadfit.data.tables.problems import Problem
+from steadfit.data.tables.splits import read_split
 from steadfit.errors import DataError
 
 IMAGE, SPLIT, LABELS = "image", "split", ("label", "class")

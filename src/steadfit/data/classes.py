@@ -17,11 +17,11 @@ from steadfit.data.class_dataset import ClassDataset
 from steadfit.data.class_folders import has_class_folders, read_folders
 from steadfit.data.class_images import ClassImages, Reading
 from steadfit.data.class_tables import read_class_table
-from steadfit.data.crops import PadCrop, ScaleCrop
-from steadfit.data.duplicates import warn_duplicates
-from steadfit.data.identity import same_key
-from steadfit.data.images import Progress
-from steadfit.data.problems import Problem, report
+from steadfit.data.images.crops import PadCrop, ScaleCrop
+from steadfit.data.images.files import Progress
+from steadfit.data.tables.duplicates import warn_duplicates
+from steadfit.data.tables.identity import same_key
+from steadfit.data.tables.problems import Problem, report
 from steadfit.errors import DataError, DataWarning
 
 __all__ = ["ClassDataset", "ClassImages", "PadCrop", "ScaleCrop", "draw_stratified", "load_classes"]

@@ -14,15 +14,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from steadfit import _checks
-from steadfit.data.cache import FileCache, FrameCache, fits_in_memory, to_tensor, total_size
-from steadfit.data.frame import Frame, frames_of
-from steadfit.data.images import Image, decode_image, frame_size, letterbox, read_image
-from steadfit.data.mirror import permute_labels
-from steadfit.data.misplacing import Augmentation
-from steadfit.data.sampling import sample
+from steadfit.data.images.cache import FileCache, FrameCache, fits_in_memory, to_tensor, total_size
+from steadfit.data.images.files import Image, decode_image, frame_size, letterbox, read_image
+from steadfit.data.images.frame import Frame, frames_of
+from steadfit.data.images.maps import map_points
+from steadfit.data.images.mirror import permute_labels
+from steadfit.data.images.misplacing import Augmentation
+from steadfit.data.images.sampling import sample
 from steadfit.data.shuffling import Shuffle, as_made
-from steadfit.data.table import Annotations, row_numbers
-from steadfit.data.warp import map_points
+from steadfit.data.tables.annotations import Annotations, row_numbers
 from steadfit.errors import DataError
 
 __all__ = ["Frame", "LabelledDataset"]

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit._console import say
+from steadfit._files import write_csv
 from steadfit.core.penalties import Penalty
 from steadfit.data import Annotations
-from steadfit.data.files import write_csv
 from steadfit.errors import ConfigError, DataError
 from steadfit.metrics import calibration, calibration_table, mahalanobis, right_labels
 from steadfit.noise.predicted import PredictedMixtureNoise

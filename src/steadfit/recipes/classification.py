@@ -15,10 +15,10 @@ from rich.console import Console
 from torch import Tensor
 
 from steadfit._console import say
+from steadfit._files import atomic_path, shown_path, write_csv, write_json
 from steadfit.data.class_images import ClassImages
-from steadfit.data.files import atomic_path, shown_path, write_csv, write_json
-from steadfit.data.images import read_image
-from steadfit.data.splits import SPLITS
+from steadfit.data.images.files import read_image
+from steadfit.data.tables.splits import SPLITS
 from steadfit.errors import ConfigError, DataError, DivergedError
 from steadfit.metrics.accuracy import compare_accuracy
 from steadfit.recipes.comparison import check_some_finished, when_diverged

@@ -12,8 +12,8 @@ import torch
 from rich.console import Console
 
 from steadfit._console import say
+from steadfit._files import write_csv, write_json
 from steadfit.data.classes import ClassImages, load_classes
-from steadfit.data.files import write_csv, write_json
 from steadfit.errors import ConfigError, DataError
 from steadfit.recipes.fitting import checking
 from steadfit.recipes.prediction import image_paths

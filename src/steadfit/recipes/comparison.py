@@ -13,8 +13,8 @@ import torch
 from rich.console import Console
 
 from steadfit._console import say
+from steadfit._files import atomic_path, write_csv, write_json
 from steadfit.data import Annotations
-from steadfit.data.files import atomic_path, write_csv, write_json
 from steadfit.errors import ConfigError, DivergedError
 from steadfit.metrics import best_stars, body_parts, compare_errors, per_image_error
 from steadfit.networks import HEATMAP_NETWORKS

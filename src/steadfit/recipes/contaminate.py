@@ -14,9 +14,9 @@ import pandas as pd
 import yaml
 
 from steadfit import corrupt
+from steadfit._files import atomic_path, write_text
 from steadfit.data import Annotations, Schema
-from steadfit.data.files import atomic_path, write_text
-from steadfit.data.splits import SPLITS
+from steadfit.data.tables.splits import SPLITS
 from steadfit.errors import ConfigError, RunError
 
 KINDS = ("ngo", "l_ugo", "g_ugo", "swap", "gaussian", "symmetric")

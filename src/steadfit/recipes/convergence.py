@@ -14,8 +14,8 @@ import torch
 from rich.console import Console
 
 from steadfit._console import say
+from steadfit._files import atomic_path, write_csv, write_json
 from steadfit.data import Annotations
-from steadfit.data.files import atomic_path, write_csv, write_json
 from steadfit.errors import ConfigError, DataError, DivergedError, RunError
 from steadfit.metrics import compare_errors, per_image_error
 from steadfit.metrics.convergence import MEASURES, Convergence, Race, middle, summarise

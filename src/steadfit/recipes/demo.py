@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from steadfit._console import say
-from steadfit.data.synthetic import write_dataset
+from steadfit.data.drawn.synthetic import write_dataset
 from steadfit.recipes.comparison import Result, compare
 from steadfit.recipes.contaminate import corrupt_dataset
 from steadfit.recipes.fitting import check_start, open_table, read_truth

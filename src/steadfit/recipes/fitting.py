@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from steadfit._console import say
+from steadfit._files import atomic_path, shown_path
 from steadfit.audit import label_table, write_suspects
 from steadfit.data import Annotations, Schema, load_annotations
-from steadfit.data.files import atomic_path, shown_path
-from steadfit.data.images import read_image
+from steadfit.data.images.files import read_image
 from steadfit.errors import ConfigError, DataError, SchemaError
 from steadfit.recipes.poses import run_figures
 from steadfit.reports.pages import report_run

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import track
 
 from steadfit._console import say
+from steadfit._files import shortened, write_csv, write_json
 from steadfit.data import Annotations, Schema, load_annotations, scan
-from steadfit.data.files import shortened, write_csv, write_json
-from steadfit.data.images import read_image
+from steadfit.data.images.files import read_image
 from steadfit.errors import ConfigError, DataError, DataWarning, SchemaError
 from steadfit.recipes.fitting import row_of
 from steadfit.recipes.poses import sticks

@@ -15,8 +15,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import steadfit
+from steadfit._files import write_text
 from steadfit.audit.suspects import AXES
-from steadfit.data.files import write_text
 from steadfit.errors import RunError
 from steadfit.reports.headlines import CAPTIONS, Card, cards, compare_lead, run_lead
 from steadfit.reports.tables import Results, best_method, comparison_frame

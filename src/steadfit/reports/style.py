@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from steadfit.data.files import atomic_path
+from steadfit._files import atomic_path
 from steadfit.reports.methods import Mark
 
 RIGHT, WRONG, FAINT, INK = "#0072B2", "#D55E00", "#9AA0A6", "#222222"

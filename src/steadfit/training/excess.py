@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file, save
 
+from steadfit._files import write_bytes
 from steadfit.core.anchor import heatmap_modulator
 from steadfit.data import LabelledDataset
-from steadfit.data.files import write_bytes
 from steadfit.training.module import RegressionModule
 from steadfit.training.refit import evaluating
 from steadfit.training.run_files import opened

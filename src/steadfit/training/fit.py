@@ -15,7 +15,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from steadfit.data import Annotations, LabelledDataset, Standardizer
-from steadfit.data.misplacing import Augmentation
+from steadfit.data.images.misplacing import Augmentation
 from steadfit.errors import ConfigError
 from steadfit.networks import (
     GREY_LEVELS,

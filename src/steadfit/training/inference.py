@@ -16,7 +16,7 @@ from steadfit.core.penalties import Penalty
 from steadfit.core.spd import spd_sqrt
 from steadfit.core.views import map_view
 from steadfit.data import Frame, inverse, map_points, mirror_frame, warp_frames
-from steadfit.data.images import frame_size
+from steadfit.data.images.files import frame_size
 from steadfit.networks import HeatmapReader
 from steadfit.noise import NoiseModel
 from steadfit.training.module import Regressor

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from steadfit.data.files import atomic_path
+from steadfit._files import atomic_path
 
 
 class EpochRows(L.Callback, ABC):

@@ -23,11 +23,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 import steadfit
+from steadfit._files import write_bytes, write_json, write_text
 from steadfit.data import Annotations, Frame, LabelledDataset, Schema, Standardizer, frame_map, sample
-from steadfit.data.boxes import whole_image
-from steadfit.data.cache import to_tensor
-from steadfit.data.files import write_bytes, write_json, write_text
-from steadfit.data.images import letterbox, read_image
+from steadfit.data.images.cache import to_tensor
+from steadfit.data.images.files import letterbox, read_image
+from steadfit.data.tables.boxes import whole_image
 from steadfit.errors import ConfigError, DataError, RunError
 from steadfit.metrics import negative_log_likelihood
 from steadfit.networks import HEATMAP_NETWORKS, NETWORKS, HeatmapReader

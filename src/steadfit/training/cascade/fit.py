@@ -16,7 +16,7 @@ from torch import nn
 from steadfit import _checks
 from steadfit._console import say
 from steadfit.data import Annotations, Warp
-from steadfit.data.misplacing import Misplacing
+from steadfit.data.images.misplacing import Misplacing
 from steadfit.data.regions import Region
 from steadfit.errors import ConfigError
 from steadfit.noise import NoiseModel

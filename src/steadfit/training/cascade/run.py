@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from steadfit.data import Annotations, Schema
-from steadfit.data.images import read_image
+from steadfit.data.images.files import read_image
 from steadfit.data.regions import Region, regions_of
 from steadfit.errors import ConfigError, RunError
 from steadfit.noise import NoiseModel

@@ -14,7 +14,7 @@ from torch import nn
 
 from steadfit.data.class_dataset import ClassDataset
 from steadfit.data.class_images import ClassImages
-from steadfit.data.crops import PadCrop, ScaleCrop
+from steadfit.data.images.crops import PadCrop, ScaleCrop
 from steadfit.errors import ConfigError, DataError
 from steadfit.networks import NETWORKS, build_network
 from steadfit.training.classification.module import (

@@ -22,11 +22,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 import steadfit
-from steadfit.data.cache import to_tensor
+from steadfit._files import write_bytes
 from steadfit.data.class_dataset import ClassDataset, fitted, with_channels
 from steadfit.data.class_images import ClassImages
-from steadfit.data.files import write_bytes
-from steadfit.data.images import Image, read_image
+from steadfit.data.images.cache import to_tensor
+from steadfit.data.images.files import Image, read_image
 from steadfit.errors import DataError, RunError
 from steadfit.networks import NETWORKS, build_network
 from steadfit.training.classification.module import Classifier, ClassifierModule

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from steadfit.data.options import did_you_mean
-from steadfit.data.problems import Problem, report
-from steadfit.data.reading import RawTable
-from steadfit.data.schema import Schema
 from steadfit.data.standardize import Standardizer
+from steadfit.data.tables.cells import RawTable
+from steadfit.data.tables.options import did_you_mean
+from steadfit.data.tables.problems import Problem, report
+from steadfit.data.tables.schema import Schema
 from steadfit.errors import DataError, DataWarning
 
 Floats = npt.NDArray[np.float64]

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from steadfit.data.problems import Problem
-from steadfit.data.reading import RawTable
+from steadfit.data.tables.cells import RawTable
+from steadfit.data.tables.problems import Problem
 from steadfit.errors import DataWarning
 
 Rows = npt.NDArray[np.int64]

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from steadfit.data.images import Image
-from steadfit.data.warp import inverse
+from steadfit.data.images.files import Image
+from steadfit.data.images.maps import inverse
 
 Floats = npt.NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from steadfit.data.augment import Warp, uniforms
+from steadfit.data.images.augment import Warp, uniforms
 
 Floats = npt.NDArray[np.float64]
 

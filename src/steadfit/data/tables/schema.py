@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from steadfit.data.options import NAME_LISTS, PAIR_LISTS, coerce, did_you_mean, names_of, parse_pairs, wrong
+from steadfit.data.tables.options import NAME_LISTS, PAIR_LISTS, coerce, did_you_mean, names_of, parse_pairs, wrong
 from steadfit.errors import DataError
 
 __all__ = ["Schema", "parse_pairs"]
@@ -37,7 +37,7 @@ class Schema:
             points in images becomes px when a table is read.
         visibility: what v = 0 with coordinates given means, ``"occluded"`` (annotated) or ``"missing"``.
         sides: ``"person"``, left and right as annotated; ``"observer"``, exchanged where a person's first sides lie
-            farther right in the image than the second ones (:func:`~steadfit.data.sides.observer_centric`), so that
+            farther right in the image than the second ones (:func:`~steadfit.data.observer_centric`), so that
             every pair has to name the same side first.
         image: the column of image paths; an empty name for a table read without its images.
         split: the column of ``train``, ``val`` and ``test``.

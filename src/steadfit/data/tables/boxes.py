@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from steadfit.data.problems import Problem
-from steadfit.data.reading import RawTable
-from steadfit.data.schema import Schema
+from steadfit.data.tables.cells import RawTable
+from steadfit.data.tables.problems import Problem
+from steadfit.data.tables.schema import Schema
 
 Floats = npt.NDArray[np.float64]
 

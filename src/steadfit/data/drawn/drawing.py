@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steadfit.data.faces import COS, SIN, Colour, Face, Floats, ear, ellipse, lips, mix, patch, project, shell
+from steadfit.data.drawn.faces import COS, SIN, Colour, Face, Floats, ear, ellipse, lips, mix, patch, project, shell
 
 __all__ = ["SCALE", "Image", "paint"]
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow
 
-from steadfit.data.problems import Problem
-from steadfit.data.separators import decimal_comma, is_ambiguous, long_cells, separator, with_point
+from steadfit.data.tables.problems import Problem
+from steadfit.data.tables.separators import decimal_comma, is_ambiguous, long_cells, separator, with_point
 from steadfit.errors import DataError
 
 MISSING = ("", "nan", "NaN", "NA")

@@ -9,10 +9,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from steadfit.data.boxes import whole_image
-from steadfit.data.images import Floats, frame_size, letterbox_map
-from steadfit.data.table import Annotations
-from steadfit.data.warp import frame_matrix
+from steadfit.data.images.files import Floats, frame_size, letterbox_map
+from steadfit.data.images.maps import frame_matrix
+from steadfit.data.tables.annotations import Annotations
+from steadfit.data.tables.boxes import whole_image
 
 
 @dataclass(frozen=True)

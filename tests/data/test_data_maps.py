@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from steadfit.data import inverse, jacobian, map_covariance, map_points, map_precision, mirror_frame
-from steadfit.data.warp import about, compose, frame_matrix, perspective, rotation, scaling, translation
+from steadfit.data.images.maps import about, compose, frame_matrix, perspective, rotation, scaling, translation
 
 pytestmark = pytest.mark.usefixtures("float64")
 

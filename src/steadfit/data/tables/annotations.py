@@ -13,16 +13,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from steadfit import _checks
-from steadfit.data import columns
-from steadfit.data.boxes import read_box
-from steadfit.data.duplicates import same_paths, warn_copies, warn_duplicates
-from steadfit.data.identity import feature_keys, same_key
-from steadfit.data.images import Progress, scan
-from steadfit.data.problems import Problem, settle
-from steadfit.data.reading import RawTable, read_table
-from steadfit.data.schema import Schema
-from steadfit.data.sides import observer_centric
-from steadfit.data.splits import SPLITS, draw_split, drawn_rows, empty_splits, read_split
+from steadfit.data.images.files import Progress, scan
+from steadfit.data.tables import columns
+from steadfit.data.tables.boxes import read_box
+from steadfit.data.tables.cells import RawTable, read_table
+from steadfit.data.tables.duplicates import same_paths, warn_copies, warn_duplicates
+from steadfit.data.tables.identity import feature_keys, same_key
+from steadfit.data.tables.problems import Problem, settle
+from steadfit.data.tables.schema import Schema
+from steadfit.data.tables.sides import observer_centric
+from steadfit.data.tables.splits import SPLITS, draw_split, drawn_rows, empty_splits, read_split
 
 __all__ = ["Annotations", "Problem", "load_annotations"]
 

@@ -7,8 +7,8 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
-from steadfit.data.problems import Problem
-from steadfit.data.reading import RawTable, shorten
+from steadfit.data.tables.cells import RawTable, shorten
+from steadfit.data.tables.problems import Problem
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}

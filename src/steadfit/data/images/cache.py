@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from steadfit.data.images import read_file
+from steadfit.data.images.files import read_file
 
 LIMIT = 4 << 30  # bytes; a larger set is read from its files in every epoch
 _SHARE = 0.25  # of the memory that is free

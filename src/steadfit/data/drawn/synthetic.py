@@ -16,8 +16,8 @@ import pandas as pd
 import yaml
 from numpy.typing import NDArray
 
-from steadfit.data.drawing import SCALE, Image, paint
-from steadfit.data.faces import Face, Floats, labels, mix, vary
+from steadfit.data.drawn.drawing import SCALE, Image, paint
+from steadfit.data.drawn.faces import Face, Floats, labels, mix, vary
 
 __all__ = ["LIMBS", "PAIRS", "POINTS", "draw_faces", "write_dataset"]
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from steadfit import _checks
-from steadfit.data.augment import uniforms
-from steadfit.data.images import Image, resize
+from steadfit.data.images.augment import uniforms
+from steadfit.data.images.files import Image, resize
 
 MARGIN = 256 / 224
 
