@@ -37,7 +37,7 @@ from steadfit.training import Settings
 from steadfit.training.excess import FILE, Excess
 from steadfit.training.fit import Splits, train
 from steadfit.training.outcome import keypoints
-from sweep import DATA, main, unclaimed
+from sweep import DATA, main, relabelled, unclaimed
 from wrong import contaminated
 
 RESULTS = Path(__file__).parent / "results"
@@ -133,7 +133,7 @@ def extend(lsp: Annotations) -> Annotations:
 def run_cell(cell: Cell, clean: Annotations, decoded: Splits) -> dict[str, np.ndarray]:
     """Train, and predict the test rows, plain and with the mirrored image and five further scales."""
     given, wrong = contaminated(clean, cell.wrong, SHARE, pairs=PAIRS, seed=100 + cell.seed)
-    splits = Splits(train=decoded.train.relabelled(given), val=decoded.val.relabelled(given))
+    splits = Splits(train=relabelled(decoded.train, given), val=relabelled(decoded.val, given))
     splits.train.seed = cell.seed  # of the warps
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,11 @@ from steadfit.data.images.augment import uniforms
 from steadfit.data.images.files import Image, resize
 
 MARGIN = 256 / 224
+
+
+def fitted(image: Image, size: tuple[int, int]) -> Image:
+    """An image in the frame's size: itself, or the crop at its centre."""
+    return image if image.shape[:2] == size else ScaleCrop().centre(image, size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +110,16 @@ class ScaleCrop:
         top, left = (int(u * (have - want + 1)) for u, have, want in zip(uniform[1:], scaled.shape, size, strict=False))
         crop = scaled[top : top + size[0], left : left + size[1]]
         return np.ascontiguousarray(crop[:, ::-1] if uniform[0] < self.mirror else crop)
+
+    def sample(
+        self, images: Iterable[Image], index: Tensor, size: tuple[int, int], *, seed: int, epoch: int
+    ) -> list[Image]:
+        """The crops (height, width, C) of some samples in one epoch; images are taken one after the other."""
+        draws = uniforms(index, seed=seed, epoch=epoch)[:, :3].tolist()
+        return [
+            self.apply(image, size, (mirror, down, right))
+            for image, (mirror, down, right) in zip(images, draws, strict=True)
+        ]
 
     def scale(self, image: Image, size: tuple[int, int]) -> Image:
         """The whole image, so large that it covers ``margin`` times the frame."""

@@ -22,7 +22,11 @@ Progress = Callable[[int, int], None]  # called with (files done, files in all)
 Floats = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
 
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
+"""Of the files that are taken for images in a folder."""
+
 _FLAGS = {1: cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION, 3: cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION}
+_GREY = (0.299, 0.587, 0.114)
 _PNG_END = b"IEND\xaeB`\x82"
 _THREADS = 4
 
@@ -50,7 +54,54 @@ def scan(
     return sizes, [digest for _, digest, _ in found], [reason for _, _, reason in found]
 
 
-def read_image(path: str | Path, channels: int) -> Image:
+def is_image(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is taken for an image, by its name.
+
+    >>> is_image("photo.JPG"), is_image("notes.txt")
+    (True, False)
+    """
+    return os.path.splitext(path)[1].lower() in SUFFIXES
+
+
+def open_image(
+    image: str | os.PathLike[str] | bytes | npt.NDArray[np.uint8], channels: int, *, who: str = "open_image"
+) -> Image:
+    """An image however it is given, as uint8 (H, W, channels): RGB for 3 channels and grey for 1.
+
+    Args:
+        image: a path, the bytes of a file, or pixels (H, W), (H, W, 1) or RGB (H, W, 3).
+        channels: 1 or 3.
+        who: who asks, for the message.
+
+    Raises:
+        DataError: a file that is missing or cannot be decoded, pixels of another dtype or shape.
+        ValueError: another number of channels.
+    """
+    if channels not in _FLAGS:
+        raise ValueError(f"{who}: expected channels to be 1 or 3, got {channels}.")
+    if isinstance(image, bytes):
+        return decode_image(image, channels, "the file's bytes")
+    if not isinstance(image, np.ndarray):
+        return read_image(image, channels)
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+        raise DataError(f"{who}: expected uint8 images (H, W) or (H, W, 3), got {image.dtype} {image.shape}.")
+    return with_channels(image, channels)
+
+
+def with_channels(pixels: npt.NDArray[np.uint8], channels: int) -> Image:
+    """Grey (H, W) or (H, W, 1), or RGB (H, W, 3), with the wanted number of channels.
+
+    >>> with_channels(np.zeros((2, 3), dtype=np.uint8), 3).shape
+    (2, 3, 3)
+    """
+    deep = pixels if pixels.ndim == 3 else pixels[:, :, None]
+    if channels == 1 and deep.shape[2] == 3:
+        grey: Image = (deep @ np.array(_GREY)).round().astype(np.uint8)
+        return grey[:, :, None]
+    return np.repeat(deep, 3, axis=2) if channels > deep.shape[2] else deep
+
+
+def read_image(path: str | os.PathLike[str], channels: int) -> Image:
     """Decode one image to uint8 (H, W, channels), RGB for 3 channels and grey for 1.
 
     16-bit images are reduced to 8 bits and an alpha channel is dropped; the EXIF orientation is ignored.
@@ -63,7 +114,7 @@ def read_image(path: str | Path, channels: int) -> Image:
     return decode_image(read_file(path), channels, path)
 
 
-def read_file(path: str | Path) -> bytes:
+def read_file(path: str | os.PathLike[str]) -> bytes:
     """The bytes of an image file.
 
     Raises:
@@ -75,7 +126,7 @@ def read_file(path: str | Path) -> bytes:
         raise DataError(f"{path}: expected a readable image, got {error.strerror or error}.") from None
 
 
-def decode_image(data: bytes | npt.NDArray[np.uint8], channels: int, path: str | Path) -> Image:
+def decode_image(data: bytes | npt.NDArray[np.uint8], channels: int, path: str | os.PathLike[str]) -> Image:
     """``read_image`` for the file's bytes; the path is for the message."""
     pixels = _decode(data, channels)
     if pixels is None:

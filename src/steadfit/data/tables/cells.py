@@ -1,27 +1,22 @@
-"""Raw tables: cells with the line they stand in, from CSV or Parquet. No pickle is ever read."""
+"""Raw tables: cells with the line they stand in, before their meaning is known."""
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-import pyarrow
 
 from steadfit.data.tables.problems import Problem
-from steadfit.data.tables.separators import decimal_comma, is_ambiguous, long_cells, separator, with_point
-from steadfit.errors import DataError
+from steadfit.data.tables.separators import is_ambiguous, with_point
 
 MISSING = ("", "nan", "NaN", "NA")
+Cells = Sequence[str] | npt.NDArray[np.float64]
+"""A column: the text of N cells, or N numbers where the source itself stores numbers."""
 LARGEST = float(np.finfo(np.float32).max)
 """Networks compute in float32: a larger number has no meaning for them."""
-_NAMES = ("annotations.csv", "annotations.parquet")
 
 
 @dataclass(frozen=True)
@@ -29,20 +24,27 @@ class RawTable:
     """The cells of a table before their meaning is known.
 
     Args:
-        path: the file.
-        cells: by column, the text of N cells, or N numbers where the file itself stores numbers (Parquet).
-        line: (N,) line in the file where each row starts; for Parquet the number of the row, from 1.
+        path: the file, or the folder of a format that has no table.
+        cells: by column.
+        line: (N,) line in the file where each row starts; for Parquet and archives the number of the row, from 1; 0
+            where each row is a file.
         row: (N,) number of each row among the rows of data, from 0: pandas' ``iloc``.
         problems: rows that have more or fewer cells than the header; they are not among the N.
         decimal_comma: whether numbers have a comma in front of their decimals; None where it may be one of thousands.
+        files: N paths where each row is a file: problems name it, instead of a line and a column.
     """
 
     path: Path
-    cells: Mapping[str, Sequence[str] | npt.NDArray[np.float64]]
+    cells: Mapping[str, Cells]
     line: npt.NDArray[np.int64]
     row: npt.NDArray[np.int64]
     problems: tuple[Problem, ...] = ()
     decimal_comma: bool | None = False
+    files: Sequence[str] | None = None
+
+    def place(self, row: int) -> tuple[str, int | None]:
+        """The file and the line by which the problems of a row name it."""
+        return (str(self.path), int(self.line[row])) if self.files is None else (self.files[row], None)
 
     def text(self, column: str) -> list[str]:
         """The N cells of a column as text; a number that is missing becomes empty."""
@@ -74,122 +76,12 @@ class RawTable:
 
     def problem(self, row: int, column: str | None, reason: str) -> Problem:
         """A problem of one row."""
-        return Problem(str(self.path), int(self.line[row]), column, reason)
+        path, line = self.place(row)
+        return Problem(path, line, None if line is None else column, reason)
 
     def file_problem(self, column: str | None, reason: str) -> Problem:
         """A problem of the whole file."""
         return Problem(str(self.path), None, column, reason)
-
-
-def locate(path: str | Path) -> Path:
-    """The table itself: the file, or ``annotations.csv`` or ``annotations.parquet`` in a folder."""
-    path = Path(path)
-    if path.is_dir():
-        found = [path / name for name in _NAMES if (path / name).is_file()]
-        if not found:
-            raise DataError(f"{path}: expected {' or '.join(_NAMES)} in this folder, got neither.")
-        return found[0]
-    if not path.is_file():
-        raise DataError(f"{path}: expected a CSV or Parquet table, got no such file.")
-    return path
-
-
-def read_table(path: str | Path) -> RawTable:
-    """Read a CSV (UTF-8) or Parquet table without interpreting its cells.
-
-    Cells are separated by commas, or by semicolons or tabs where the header has no commas; then numbers may have
-    decimal commas, if all of them have.
-
-    Lines are counted as in the file, also where a quoted cell holds line breaks. Empty lines are passed over.
-
-    Raises:
-        DataError: no such file, no header or rows, a column twice, not UTF-8, not Parquet, an open quote.
-    """
-    path = locate(path)
-    table = _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_csv(path)
-    if not len(table.line):
-        first = f" The first problem: {table.problems[0]}" if table.problems else ""
-        raise DataError(f"{path}: expected at least one row of data, got a header only.{first}")
-    return table
-
-
-def _read_csv(path: Path) -> RawTable:
-    text = _decode(path)
-    mark = separator(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    start = 1
-    try:
-        with long_cells(text):
-            for row in reader:
-                if row:
-                    rows.append(row)
-                    lines.append(start)
-                start = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{path}, line {start}: expected CSV cells, got {error}.") from None
-    if not rows:
-        raise DataError(f"{path}: expected a header and rows, got an empty file.")
-    table = _shape_csv(path, rows, lines)
-    return table if mark == "," else dataclasses.replace(table, decimal_comma=decimal_comma(rows[1:]))
-
-
-def _shape_csv(path: Path, rows: list[list[str]], lines: list[int]) -> RawTable:
-    header = [name.strip() for name in rows[0]]
-    _check_header(path, header, lines[0])
-    whole = [len(row) == len(header) for row in rows[1:]]
-    problems = [
-        Problem(str(path), line, None, f"expected {len(header)} cells as in the header, got {len(row)}.")
-        for row, line, good in zip(rows[1:], lines[1:], whole, strict=True)
-        if not good
-    ]
-    columns = list(zip(*(row for row, good in zip(rows[1:], whole, strict=True) if good), strict=True))
-    line = np.array([line for line, good in zip(lines[1:], whole, strict=True) if good], dtype=np.int64)
-    cells = dict(zip(header, columns or [()] * len(header), strict=True))
-    return RawTable(path=path, cells=cells, line=line, row=np.flatnonzero(whole), problems=tuple(problems))
-
-
-def _check_header(path: Path, header: list[str], line: int) -> None:
-    for name in header:
-        if header.count(name) > 1:
-            places = [k + 1 for k, other in enumerate(header) if other == name]
-            raise DataError(
-                f"{path}, line {line}, column {name!r}: expected a column once, got it at places "
-                f"{' and '.join(map(str, places))} of the header."
-            )
-    if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
-        raise DataError(
-            f"{path}, line {line}: expected columns separated by commas, semicolons or tabs, got {shorten(header[0])}."
-        )
-
-
-def _decode(path: Path) -> str:
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}, line {line}: expected UTF-8, got byte 0x{data[error.start]:02x}. Save the table as UTF-8."
-        ) from None
-
-
-def _read_parquet(path: Path) -> RawTable:
-    try:
-        frame = pd.read_parquet(path, engine="pyarrow")
-    except (OSError, ValueError, pyarrow.ArrowException) as error:
-        raise DataError(f"{path}: expected a Parquet file, got {error}.") from None
-    names = [str(name) for name in frame.columns]
-    cells = {name: _parquet_column(frame[column]) for name, column in zip(names, frame.columns, strict=True)}
-    row = np.arange(len(frame), dtype=np.int64)
-    return RawTable(path=path, cells=cells, line=row + 1, row=row)
-
-
-def _parquet_column(column: pd.Series) -> list[str] | npt.NDArray[np.float64]:
-    if pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.is_numeric_dtype(column.dtype):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    return ["" if cell is None or cell is pd.NA or cell != cell else str(cell) for cell in column]
 
 
 def _parse(cells: Sequence[str]) -> npt.NDArray[np.float64]:

@@ -182,7 +182,7 @@ def _check_columns(raw: RawTable, schema: Schema, labels: bool) -> None:
             f"{raw.path}: {len(schema.points)} points are named, so columns {_listed(surplus)} and their y are not "
             "used.",
             DataWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -205,7 +205,7 @@ def _other_numeric(raw: RawTable, schema: Schema) -> tuple[str, ...]:
         warnings.warn(
             f"{raw.path}: columns {_listed(left_out)} are no numbers or have no name, and are not used as features.",
             DataWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return tuple(numeric)
 

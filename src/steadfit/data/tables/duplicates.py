@@ -44,7 +44,7 @@ def warn_copies(path: Path, line: Rows, split: npt.NDArray[np.str_], group: Rows
     warnings.warn(
         f"{path}: {which} the same in several splits, so that rows are tested that were trained on:{listed}",
         DataWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
@@ -71,6 +71,6 @@ def warn_duplicates(
     warnings.warn(
         f"{path}: {which} the same bytes under several paths, {sum(across)} of them across splits:{listed}",
         DataWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
     return groups

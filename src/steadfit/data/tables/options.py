@@ -8,7 +8,7 @@ from typing import Any
 
 from steadfit.errors import DataError, SchemaError
 
-NAME_LISTS = ("points", "targets", "features")
+NAME_LISTS = ("points", "targets", "classes", "features")
 PAIR_LISTS = ("pairs", "limbs")
 
 

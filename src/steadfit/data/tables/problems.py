@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from steadfit.errors import DataError, DataWarning
 
 _SHOWN = 5  # further problems shown after the first
+_REMOVE = "Remove them, or use --skip-bad (skip_bad=True)."
 _REMEDY = "Correct the table, or leave these rows out with --skip-bad (skip_bad=True)."
 
 
@@ -17,8 +19,9 @@ class Problem:
     """One thing wrong with a table.
 
     Args:
-        path: the table's file, as the user gave it.
-        line: line in the file (Parquet: row, from 1); None for what concerns the whole file and cannot be skipped.
+        path: the table's file, as the user gave it; of a format without a table the file that the row is.
+        line: line in the file (Parquet: row, from 1); None for a file that is a row itself, and for what concerns the
+            whole table and cannot be skipped.
         column: the column's name, None where no column is to blame.
         reason: ``expected <rule>, got <fact>.``
 
@@ -42,20 +45,31 @@ class Problem:
         return ", ".join(line + column)
 
 
-def settle(problems: Sequence[Problem], *, skip_bad: bool) -> tuple[Problem, ...]:
+def settle(problems: Sequence[Problem], whole: Path, *, skip_bad: bool) -> tuple[Problem, ...]:
     """Raise one error for all problems, or return those of rows that may be left out.
 
+    Args:
+        problems: what was found.
+        whole: the path of the table or folder; a problem of this path without a line concerns all of it.
+        skip_bad: whether rows may be left out.
+
     Raises:
-        DataError: a problem of the whole file, or any problem without ``skip_bad``.
+        DataError: a problem of the whole, or any problem without ``skip_bad``.
+
+    Warns:
+        DataWarning: rows are left out.
     """
-    rows = sorted((problem for problem in problems if problem.line is not None), key=_line)
-    fatal = [problem for problem in problems if problem.line is None]
+    of_all = [problem.line is None and problem.path == str(whole) for problem in problems]
+    fatal = [problem for problem, alone in zip(problems, of_all, strict=True) if alone]
+    rows = sorted((problem for problem, alone in zip(problems, of_all, strict=True) if not alone), key=_line)
+    files = any(problem.line is None for problem in rows)
     if fatal or (rows and not skip_bad):  # a row first: what is wrong with the whole may only follow from it
-        raise DataError(report(fatal if skip_bad else [*rows[:1], *fatal, *rows[1:]]))
+        remedy = f" {_REMOVE}" if files and not skip_bad else ""
+        raise DataError(report(fatal if skip_bad else [*rows[:1], *fatal, *rows[1:]]) + remedy)
     if rows:
-        count = len({problem.line for problem in rows})
-        left_out = "1 row is" if count == 1 else f"{count} rows are"
-        warnings.warn(f"{left_out} left out. The first: {rows[0]}", DataWarning, stacklevel=3)
+        count, what = len({(problem.path, problem.line) for problem in rows}), "image" if files else "row"
+        left_out = f"1 {what} is" if count == 1 else f"{count} {what}s are"
+        warnings.warn(f"{left_out} left out. The first: {rows[0]}", DataWarning, stacklevel=4)
     return tuple(rows)
 
 

@@ -29,6 +29,7 @@ class Schema:
     Args:
         points: names of the K points; point k stands in columns ``x{k}``, ``y{k}`` and, if there, ``v{k}``.
         targets: scalar target columns.
+        classes: names of the classes where the one target is a class, in the order of their numbers; empty for numbers.
         features: feature columns of a table without images; empty for every other numeric column.
         pairs: left and right points that mirroring swaps, as indices; without pairs nothing is mirrored.
         limbs: points to join by a line in pictures, as indices.
@@ -49,7 +50,8 @@ class Schema:
             ``"stretch"``, width and height scaled apart so that it fills the frame (without a box: the image).
 
     Raises:
-        DataError: pairs or limbs out of range, a point in two pairs, a name twice, points together with targets.
+        DataError: pairs or limbs out of range, a point in two pairs, a name twice, points together with targets,
+            classes without their one target.
 
     >>> schema = Schema(points=("left_eye", "right_eye", "nose"), pairs=((0, 1),))
     >>> schema.columns, schema.permutation
@@ -58,6 +60,7 @@ class Schema:
 
     points: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     pairs: tuple[tuple[int, int], ...] = ()
     limbs: tuple[tuple[int, int], ...] = ()
@@ -74,6 +77,11 @@ class Schema:
     def __post_init__(self) -> None:
         if self.points and self.targets:
             raise wrong(f"points or targets, got {len(self.points)} points and {len(self.targets)} targets")
+        if self.classes and (len(self.targets) != 1 or len(self.classes) < 2):
+            raise wrong(
+                f"one target and at least two names for classes, got {len(self.targets)} targets and "
+                f"{len(self.classes)} names"
+            )
         if self.visibility not in ("occluded", "missing"):
             raise wrong(f"visibility 'occluded' or 'missing', got {self.visibility!r}")
         if self.sides not in ("person", "observer"):
@@ -95,6 +103,11 @@ class Schema:
     def dims(self) -> int:
         """D, 2 for points and 1 for scalars."""
         return 1 if self.targets else 2
+
+    @property
+    def has_points(self) -> bool:
+        """Whether the targets are points in the plane, rather than numbers or classes."""
+        return not self.targets
 
     @property
     def target_names(self) -> tuple[str, ...]:

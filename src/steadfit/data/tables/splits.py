@@ -60,6 +60,65 @@ def draw_split(
     return split
 
 
+def draw_class_split(
+    given: Words | None, label: Rows, group: Rows, *, seed: int, val_share: float, test_share: float
+) -> Words:
+    """Complete the split of N rows with classes, class by class; see :func:`draw_split`.
+
+    Args:
+        given: (N,) words of ``SPLITS``, or None.
+        label: (N,) classes, -1 for none.
+        group: (N,) the group of each row.
+        seed: of the test rows; the validation rows are drawn with the next one.
+        val_share: share of the training rows (without a split: of all rows) drawn for validation.
+        test_share: share of all rows drawn for testing.
+
+    Returns:
+        (N,) words of ``SPLITS``.
+    """
+    split = np.full(len(group), "train", dtype="<U5") if given is None else given.copy()
+    if given is None and test_share > 0:
+        split[draw_stratified(label, group, test_share, seed=seed)] = "test"
+    if not (split == "val").any() and val_share > 0:
+        train = (split == "train").nonzero()[0]
+        share = val_share if given is not None else min(val_share * len(split) / max(len(train), 1), 1.0)
+        split[train[draw_stratified(label[train], group[train], share, seed=seed + 1)]] = "val"
+    return split
+
+
+def draw_stratified(label: Rows, group: Rows, share: float, *, seed: int) -> Rows:
+    """Some of N rows, of every class its share, drawn with a seed.
+
+    round(share N) rows, at least one and never the whole of a class: each class gives the whole part of share n_c, the
+    classes with the largest fractions one more. Where one of the rows of a group is drawn, all are.
+
+    Args:
+        label: (N,) classes, -1 for none.
+        group: (N,) the group of each row.
+        share: in [0, 1].
+        seed: >= 0.
+
+    Returns:
+        Row numbers, ascending.
+
+    >>> label = np.repeat([0, 1], 50)
+    >>> np.bincount(label[draw_stratified(label, np.arange(100), 0.1, seed=0)]).tolist()
+    [5, 5]
+    """
+    rng = np.random.default_rng(seed)
+    classes, inverse, counts = np.unique(label, return_inverse=True, return_counts=True)
+    wanted = share * counts
+    number = np.floor(wanted + 1e-9).astype(np.int64)
+    rest = max(round(share * len(label)), 1) - int(number.sum()) if len(label) and share > 0 else 0
+    order = np.lexsort((rng.permutation(len(classes)), -(wanted - number)))
+    number[order[: max(rest, 0)]] += 1
+    number = np.minimum(number, counts - 1)
+    shuffled = rng.permutation(len(label))
+    taken = [shuffled[inverse[shuffled] == k][: number[k]] for k in range(len(classes))]
+    chosen = np.concatenate([*taken, np.empty(0, dtype=np.int64)])
+    return np.isin(group, group[chosen]).nonzero()[0]
+
+
 def drawn_rows(given: Words | None, count: int) -> npt.NDArray[np.bool_]:
     """(count,) the rows whose split :func:`draw_split` decides: all, or the training ones where there is no val."""
     if given is None:

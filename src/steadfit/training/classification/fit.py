@@ -12,9 +12,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from rich.console import Console
 from torch import nn
 
-from steadfit.data.class_dataset import ClassDataset
-from steadfit.data.class_images import ClassImages
-from steadfit.data.images.crops import PadCrop, ScaleCrop
+from steadfit.data import Annotations, LabelledDataset, PadCrop, ScaleCrop
 from steadfit.errors import ConfigError, DataError
 from steadfit.networks import NETWORKS, build_network
 from steadfit.training.classification.module import (
@@ -43,20 +41,20 @@ from steadfit.training.trainer import check_same, fit_or_continue, make_trainer,
 class ClassSplits:
     """What is trained on, and what is watched."""
 
-    train: ClassDataset
-    val: ClassDataset
+    train: LabelledDataset
+    val: LabelledDataset
 
     @classmethod
-    def of(cls, classes: ClassImages, settings: ClassifierSettings) -> ClassSplits:
+    def of(cls, classes: Annotations, settings: ClassifierSettings) -> ClassSplits:
         cache: bool | Literal["auto"] = "auto" if settings.cache == "auto" else settings.cache == "on"
-        make = partial(ClassDataset, classes, size=settings.size, channels=settings.channels, cache=cache)
+        make = partial(LabelledDataset, classes, size=settings.size, channels=settings.channels, cache=cache)
         whole = settings.size is None or classes.one_size == (settings.size, settings.size)
         crop = (PadCrop() if whole else ScaleCrop()) if settings.augment else None
         return cls(train=make(classes.rows("train"), augment=crop, seed=settings.seed), val=make(classes.rows("val")))
 
 
 def fit(
-    classes: ClassImages,
+    classes: Annotations,
     settings: ClassifierSettings,
     out: str | Path,
     *,
@@ -126,10 +124,10 @@ def train(
 
 
 def build_module(
-    train: ClassDataset, settings: ClassifierSettings, network: nn.Module | None = None
+    train: LabelledDataset, settings: ClassifierSettings, network: nn.Module | None = None
 ) -> ClassifierModule:
     """The module for a training set, with the input's scaling measured on it."""
-    count = len(train.classes.names)
+    count = len(train.annotations.schema.classes)
     if network is None:
         network = build_network(settings.network, settings.channels, count, size=train.size, head=settings.head)
         if settings.output == "sigmoid":
@@ -138,13 +136,13 @@ def build_module(
     return ClassifierModule(classifier, settings.make_loss(), settings.plan(), seed=settings.seed)
 
 
-def input_scaling(train: ClassDataset) -> InputScaling:
+def input_scaling(train: LabelledDataset) -> InputScaling:
     """Mean and deviation of each channel, over :func:`some_rows` of the training images."""
     value = train.frames(torch.tensor(some_rows(len(train), train.seed))).double() / 255
     return InputScaling(value.mean((0, 2, 3)), value.std((0, 2, 3)), images=True)
 
 
-def _check(classes: ClassImages, settings: ClassifierSettings, network: nn.Module | None) -> None:
+def _check(classes: Annotations, settings: ClassifierSettings, network: nn.Module | None) -> None:
     known = settings.network in NETWORKS
     if network is not None and known:
         raise ConfigError(

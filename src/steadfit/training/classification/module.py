@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from rich.console import Console
 from torch import Tensor, nn
 
-from steadfit.data.class_dataset import Batch
+from steadfit.data import Batch
 from steadfit.losses import WarmUpLoss
 from steadfit.metrics import top_k
 from steadfit.networks import output_layer
@@ -80,14 +80,14 @@ class ClassifierModule(L.LightningModule):
         torch.manual_seed(((self.seed + 1) * 1_000_003 + self.current_epoch) * 1_000_003 + batch_idx)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss: Tensor = self.loss(self(batch["input"]), batch["target"])
+        loss: Tensor = self.loss(self(batch["input"]), _classes(batch))
         return loss
 
     def on_validation_epoch_start(self) -> None:
         self.held_out.clear()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.held_out.append((self(batch["input"]), batch["target"]))
+        self.held_out.append((self(batch["input"]), _classes(batch)))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         plan = self.protocol
@@ -140,3 +140,8 @@ class AnnounceClassifier(Announcer):
 def accuracy(logits: Tensor, target: Tensor, *, top: int = 1) -> float:
     """The share of images whose class is among the ``top`` greatest of its logits (N, C); NaN without images."""
     return float(top_k(logits, target, k=top).cpu().double().mean())
+
+
+def _classes(batch: Batch) -> Tensor:
+    """(B,) int64 from the batch's targets (B, 1, 1)."""
+    return batch["target"].flatten().long()

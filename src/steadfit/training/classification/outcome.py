@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from steadfit.data.class_images import ClassImages
+from steadfit.data import Annotations
 from steadfit.training.classification.module import accuracy
 from steadfit.training.classification.run import log_probability
 
@@ -19,7 +19,7 @@ HARDEST = 200
 """Images that are listed at most."""
 
 
-def prediction_table(classes: ClassImages, logits: Tensor, output: str) -> pd.DataFrame:
+def prediction_table(classes: Annotations, logits: Tensor, output: str) -> pd.DataFrame:
     """One row an image: row, image, line, split, label, predicted, probability (of the label), loss.
 
     Args: logits: (N, C). output: what they are logits of, ``"softmax"`` or ``"sigmoid"``.
@@ -29,11 +29,11 @@ def prediction_table(classes: ClassImages, logits: Tensor, output: str) -> pd.Da
     """
     label = torch.from_numpy(classes.label)
     log_p = log_probability(logits.double(), output).gather(1, label[:, None])[:, 0].numpy()
-    names = np.array(classes.names, dtype=object)
+    names = np.array(classes.schema.classes, dtype=object)
     return pd.DataFrame(
         {
             "row": np.arange(len(classes)),
-            "image": list(classes.images),
+            "image": list(classes.images or ()),
             "line": classes.line,
             "split": classes.split.astype(object),
             "label": names[classes.label],
@@ -51,23 +51,23 @@ def hardest_images(table: pd.DataFrame, *, count: int = HARDEST) -> pd.DataFrame
     return worst[["image", "line", "label", "predicted", "probability", "loss"]].reset_index(drop=True)
 
 
-def scores(classes: ClassImages, logits: Tensor, split: str) -> dict[str, Any]:
+def scores(classes: Annotations, logits: Tensor, split: str) -> dict[str, Any]:
     """Number of images, top-1 and top-5 of a split, and top-1 of each class that it has."""
     rows = torch.from_numpy(classes.rows(split))
     value, target = logits[rows], torch.from_numpy(classes.label)[rows]
     right = np.diag(confusion(classes, logits, split))
-    counts = classes.counts(split)
+    counts, names = classes.counts(split), classes.schema.classes
     return {
         "images": len(rows),
         "top1": accuracy(value, target),
         "top5": accuracy(value, target, top=5),
-        "per_class": {name: int(hit) / int(n) for name, hit, n in zip(classes.names, right, counts, strict=True) if n},
+        "per_class": {name: int(hit) / int(n) for name, hit, n in zip(names, right, counts, strict=True) if n},
     }
 
 
-def confusion(classes: ClassImages, logits: Tensor, split: str) -> npt.NDArray[np.int64]:
+def confusion(classes: Annotations, logits: Tensor, split: str) -> npt.NDArray[np.int64]:
     """(C, C): how many images of each label (row) are taken for each class (column)."""
     rows = torch.from_numpy(classes.rows(split))
     target = torch.from_numpy(classes.label)[rows]
-    counts = multiclass_confusion_matrix(logits[rows].argmax(1), target, num_classes=len(classes.names))
+    counts = multiclass_confusion_matrix(logits[rows].argmax(1), target, num_classes=len(classes.schema.classes))
     return np.asarray(counts.numpy(), dtype=np.int64)

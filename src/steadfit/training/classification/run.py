@@ -23,15 +23,12 @@ from torch import Tensor, nn
 
 import steadfit
 from steadfit._files import write_bytes
-from steadfit.data.class_dataset import ClassDataset, fitted, with_channels
-from steadfit.data.class_images import ClassImages
-from steadfit.data.images.cache import to_tensor
-from steadfit.data.images.files import Image, read_image
-from steadfit.errors import DataError, RunError
+from steadfit.data import Annotations, LabelledDataset, fitted, open_image, to_tensor
+from steadfit.errors import RunError
 from steadfit.networks import NETWORKS, build_network
 from steadfit.training.classification.module import Classifier, ClassifierModule
 from steadfit.training.classification.settings import ClassifierSettings
-from steadfit.training.images import as_images
+from steadfit.training.images import Image, as_images
 from steadfit.training.module import InputScaling
 from steadfit.training.run_files import CONFIG, FORMAT_VERSION, MODEL, open_config, opened, read_model
 
@@ -104,13 +101,13 @@ class ClassifierRun:
 
         Args:
             inputs: images as paths, as one path or folder, or as arrays (H, W) or (H, W, 3) of uint8 RGB (one, a list,
-                or an array (N, H, W[, 3])); or :class:`~steadfit.data.class_images.ClassImages`. Images of another size
+                or an array (N, H, W[, 3])); or :class:`~steadfit.data.Annotations`. Images of another size
                 than the network's are scaled and cropped as in training.
             batch_size: images at a time.
 
         Raises: DataError for images that can't be read; TypeError for other inputs.
         """
-        if isinstance(inputs, ClassImages):
+        if isinstance(inputs, Annotations):
             logits = self.logits(inputs, batch_size=batch_size)
         else:
             images = as_images(inputs)
@@ -118,15 +115,15 @@ class ClassifierRun:
             logits = self._outputs(batches)
         return ClassPrediction(probability_of(logits, self.settings.output).numpy(), self.names)
 
-    def logits(self, classes: ClassImages, *, batch_size: int = 128) -> Tensor:
+    def logits(self, classes: Annotations, *, batch_size: int = 128) -> Tensor:
         """(N, C) float64 for every row, without augmentation."""
         return self.dataset_logits(self.dataset(classes), batch_size=batch_size)
 
-    def dataset(self, classes: ClassImages) -> ClassDataset:
+    def dataset(self, classes: Annotations) -> LabelledDataset:
         """The rows as this run's network sees them."""
-        return ClassDataset(classes, size=self.size, channels=self.settings.channels, cache=False)
+        return LabelledDataset(classes, size=self.size, channels=self.settings.channels, cache=False)
 
-    def dataset_logits(self, dataset: ClassDataset, *, batch_size: int = 128) -> Tensor:
+    def dataset_logits(self, dataset: LabelledDataset, *, batch_size: int = 128) -> Tensor:
         """:meth:`logits` for a data set, whose images may be in memory already; not augmented."""
         batches = dataset.loader(batch_size, workers=self.settings.workers)
         return self._outputs(batch["input"] for batch in batches)
@@ -137,15 +134,7 @@ class ClassifierRun:
         return torch.cat(parts) if parts else torch.zeros(0, len(self.names), dtype=torch.float64)
 
     def _frame(self, image: str | Path | Image) -> Tensor:
-        channels = self.settings.channels
-        pixels = image if isinstance(image, np.ndarray) else read_image(Path(image), channels)
-        if (
-            pixels.dtype != np.uint8
-            or pixels.ndim not in (2, 3)
-            or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3))
-        ):
-            raise DataError(f"predict: expected uint8 images (H, W) or (H, W, 3), got {pixels.dtype} {pixels.shape}.")
-        return to_tensor(fitted(with_channels(pixels, channels), self.size))
+        return to_tensor(fitted(open_image(image, self.settings.channels, who="predict"), self.size))
 
 
 def log_probability(logits: Tensor, output: str) -> Tensor:
@@ -185,16 +174,16 @@ def load_classifier(run_folder: str | Path, *, network: nn.Module | None = None)
     return ClassifierRun(folder, settings, names, size, classifier)
 
 
-def describe_classifier(classes: ClassImages, settings: ClassifierSettings) -> dict[str, Any]:
+def describe_classifier(classes: Annotations, settings: ClassifierSettings) -> dict[str, Any]:
     """The content of config.yaml: what is needed to understand, repeat and open the run."""
-    size = ClassDataset(classes, [], size=settings.size, channels=settings.channels).size
+    size = LabelledDataset(classes, [], size=settings.size, channels=settings.channels).size
     return {
         "format_version": FORMAT_VERSION,
         "steadfit": steadfit.__version__,
         "torch": str(torch.__version__),
         "task": TASK,
         "data": os.path.abspath(classes.path),
-        "names": list(classes.names),
+        "names": list(classes.schema.classes),
         "size": list(size),
         "settings": settings.to_dict(),
         "fingerprint": fingerprint(classes),
@@ -216,23 +205,23 @@ def read_classifier_config(folder: Path) -> tuple[ClassifierSettings, dict[str, 
         return ClassifierSettings.from_dict(config["settings"]), config
 
 
-def fingerprint(classes: ClassImages) -> str:
+def fingerprint(classes: Annotations) -> str:
     """A short hash of classes, images' names, labels and splits; of the pixels only where they came in one piece."""
-    digest = hashlib.sha256(json.dumps([classes.names, classes.images, classes.split.tolist()]).encode())
-    digest.update(classes.label.tobytes() + classes.size.tobytes())
+    digest = hashlib.sha256(json.dumps([classes.schema.classes, classes.images, classes.split.tolist()]).encode())
+    digest.update(classes.label.tobytes() + np.asarray(classes.size).tobytes())
     if classes.pixels is not None:
         digest.update(classes.pixels.numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
 def save_classifier(
-    out: Path, module: ClassifierModule, settings: ClassifierSettings, train: ClassDataset
+    out: Path, module: ClassifierModule, settings: ClassifierSettings, train: LabelledDataset
 ) -> ClassifierRun:
     """Write model.safetensors and open it as a run."""
     classifier = module.classifier.cpu()
     tensors = {name: value.contiguous().clone() for name, value in classifier.state_dict().items()}
     write_bytes(save(tensors), out / MODEL)
-    return ClassifierRun(out, settings, train.classes.names, train.size, classifier)
+    return ClassifierRun(out, settings, train.annotations.schema.classes, train.size, classifier)
 
 
 def _parts(count: int, size: int) -> list[list[int]]:

@@ -8,22 +8,25 @@ from pathlib import Path
 
 import numpy as np
 
-from steadfit.data.class_images import ClassImages, Reading
-from steadfit.data.images.files import Progress, scan
-from steadfit.data.tables.problems import Problem
+from steadfit.data.images.files import is_image
+from steadfit.data.tables.cells import Cells, RawTable
+from steadfit.data.tables.schema import Schema
+from steadfit.data.tables.source import Source
 from steadfit.data.tables.splits import SPLIT_WORDS
 from steadfit.errors import DataError
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 
-
-def read_folders(root: Path, progress: Progress | None = None) -> Reading:
+def read(root: Path) -> Source:
     """The images under a folder, classes and files in the order of their names; files of other kinds are passed over.
 
     With a folder ``train`` (and ``val``, ``test``) the classes are its subfolders, else those of ``root``. Folders in a
     class's folder belong to the class. Hidden ones are passed over.
 
-    Raises: DataError for no class folders, or a class that only another split than ``train`` has.
+    Args:
+        root: the folder.
+
+    Raises:
+        DataError: no class folders, or a class that only another split than ``train`` has.
     """
     splits = _splits(root)
     names = _subfolders(root / splits["train"] if splits else root)
@@ -35,26 +38,25 @@ def read_folders(root: Path, progress: Progress | None = None) -> Reading:
             f"{root}: expected folders of images named after at least two classes (in 'train' or here), got "
             f"{len(names)} with {len(found)} images."
         )
-    images = tuple(image for image, _, _ in found)
-    size, digests, reasons = scan(root, images, progress)
-    problems = [Problem(str(root / images[row]), None, None, why) for row, why in enumerate(reasons) if why]
-    number = {name: k for k, name in enumerate(names)}
-    classes = ClassImages(
+    number = {name: float(k) for k, name in enumerate(names)}
+    cells: dict[str, Cells] = {
+        "image": [image for image, _, _ in found],
+        "label": np.array([number[name] for _, _, name in found]),
+    }
+    if splits:
+        cells["split"] = [split for _, split, _ in found]
+    table = RawTable(
         path=root,
-        root=root,
-        names=tuple(names),
-        images=images,
-        label=np.array([number[name] for _, _, name in found], dtype=np.int64),
-        split=np.array([split for _, split, _ in found], dtype="<U5"),
+        cells=cells,
         line=np.zeros(len(found), dtype=np.int64),
-        size=size,
+        row=np.arange(len(found)),
+        files=[str(root / image) for image, _, _ in found],
     )
-    bad = np.array([reason is not None for reason in reasons], dtype=bool)
-    return Reading(classes, digests, bad, problems, given=bool(splits))
+    return Source(table, Schema(targets=("label",), classes=tuple(names)), root)
 
 
-def has_class_folders(root: Path) -> bool:
-    """Whether there is an image in a subfolder."""
+def is_one(root: Path) -> bool:
+    """Whether a path is a folder with an image in a subfolder."""
     return root.is_dir() and any(True for name in _subfolders(root) for _ in _images(root / name))
 
 
@@ -82,5 +84,5 @@ def _images(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
         folders.sort()
         for file in sorted(files):
-            if Path(file).suffix.lower() in SUFFIXES and not file.startswith("."):
+            if is_image(file) and not file.startswith("."):
                 yield Path(parent, file)

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from steadfit import _checks
-from steadfit.data.class_images import ClassImages
+from steadfit.data.tables.cells import Cells, RawTable
+from steadfit.data.tables.schema import Schema
+from steadfit.data.tables.source import Source
 from steadfit.errors import DataError
 
 SIDE = 32
@@ -68,17 +70,19 @@ def layout_of(folder: Path) -> Layout | None:
     return None
 
 
-def read_cifar(folder: str | Path, *, label: str | None = None) -> ClassImages:
+def read(folder: str | Path, *, label: str | None = None) -> Source:
     """CIFAR-10 or CIFAR-100 from the folder of its binary version, with the authors' training and test images.
 
     Args:
         folder: ``cifar-10-batches-bin`` or ``cifar-100-binary``, unpacked.
         label: for CIFAR-100 ``"fine"`` (100 classes, the default) or ``"coarse"`` (20).
 
-    Returns: the images in the files' order; ``line`` is the record's number in its file, from 1.
+    Returns:
+        The images in the files' order, with their pixels; ``line`` is the record's number in its file, from 1.
 
-    Raises: DataError for a missing or truncated file, a label out of range, a name too few. ValueError for a label
-        that the set doesn't have.
+    Raises:
+        DataError: a missing or truncated file, a label out of range, a name too few.
+        ValueError: a label that the set does not have.
 
     References: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009; the sets' page describes the
         format.
@@ -88,7 +92,7 @@ def read_cifar(folder: str | Path, *, label: str | None = None) -> ClassImages:
     if layout is None:
         raise DataError(f"{folder}: expected {' or '.join((*CIFAR10.files, *CIFAR100.files))}, got none of them.")
     chosen = [*layout.labels][-1] if label is None else label
-    _checks.one_of("read_cifar", "label", chosen, tuple(layout.labels))
+    _checks.one_of("cifar.read", "label", chosen, tuple(layout.labels))
     parts = [_records(folder / name, layout, count) for name, (_, count) in layout.files.items()]
     place = [*layout.labels].index(chosen)
     names = _names(folder / layout.labels[chosen], layout.counts[chosen])
@@ -97,17 +101,17 @@ def read_cifar(folder: str | Path, *, label: str | None = None) -> ClassImages:
     counts = [len(part) for part in parts]
     records = np.concatenate(parts)
     splits = [split for split, _ in layout.files.values()]
-    return ClassImages(
-        path=folder,
-        root=folder,
-        names=names,
-        images=tuple(f"{file}:{i + 1}" for file, count in zip(layout.files, counts, strict=True) for i in range(count)),
-        label=records[:, place].astype(np.int64),
-        split=np.repeat(np.array(splits, dtype="<U5"), counts),
-        line=np.concatenate([np.arange(1, count + 1) for count in counts]),
-        size=np.full((len(records), 2), float(SIDE)),
-        pixels=_pixels(records, len(layout.labels)),
-    )
+    places = [
+        (file, record) for file, count in zip(layout.files, counts, strict=True) for record in range(1, count + 1)
+    ]
+    cells: dict[str, Cells] = {
+        "image": [f"{file}:{record}" for file, record in places],
+        "label": records[:, place].astype(np.float64),
+        "split": np.repeat(splits, counts).tolist(),
+    }
+    line = np.array([record for _, record in places], dtype=np.int64)
+    table = RawTable(path=folder, cells=cells, line=line, row=np.arange(len(records)))
+    return Source(table, Schema(targets=("label",), classes=names), folder, _pixels(records, len(layout.labels)))
 
 
 def _records(path: Path, layout: Layout, count: int) -> np.ndarray:
