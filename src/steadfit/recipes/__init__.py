@@ -2,16 +2,16 @@
 and demo.
 """
 
-from steadfit.recipes.calibration import calibrate_run
+from steadfit.recipes.calibrate import calibrate_run
 from steadfit.recipes.cascades import fit_cascade_run, open_regions
-from steadfit.recipes.classification import check_losses, compare_losses, fit_classifier
+from steadfit.recipes.compare_classes import check_losses, compare_losses, fit_classifier
 from steadfit.recipes.classified import evaluate_classifier, open_classes, predict_classes
-from steadfit.recipes.comparison import compare, variants
-from steadfit.recipes.contaminate import KINDS, corrupt_dataset
+from steadfit.recipes.compare import compare, variants
+from steadfit.recipes.corrupt import KINDS, corrupt_dataset
 from steadfit.recipes.convergence import check_study, convergence
 from steadfit.recipes.demo import demo
-from steadfit.recipes.fitting import check_start, fit_run, open_table, read_truth
-from steadfit.recipes.prediction import evaluate_run, predict_to
+from steadfit.recipes.fit import check_start, fit_run, open_table, read_truth
+from steadfit.recipes.predict import evaluate_run, predict_to
 from steadfit.training.opening import is_classifier
 
 __all__ = [

@@ -15,15 +15,14 @@ from rich.console import Console
 from torch import Tensor
 
 from steadfit._console import say
-from steadfit.data.class_images import ClassImages
-from steadfit.data.files import atomic_path, shown_path, write_csv, write_json
-from steadfit.data.images import read_image
-from steadfit.data.splits import SPLITS
+from steadfit._files import atomic_path, shown_path, write_csv, write_json
+from steadfit.data import Annotations, read_image
+from steadfit.data.tables.splits import SPLITS
 from steadfit.errors import ConfigError, DataError, DivergedError
 from steadfit.evaluation.classes import confusion, hardest_images, prediction_table, scores
 from steadfit.metrics.accuracy import compare_accuracy
-from steadfit.recipes.comparison import check_some_finished, when_diverged
-from steadfit.recipes.fitting import check_start
+from steadfit.recipes.compare import check_some_finished, when_diverged
+from steadfit.recipes.fit import check_start
 from steadfit.reports.class_confusions import confusion_figure
 from steadfit.reports.comparison_tables import comparison_table
 from steadfit.reports.hard_examples import hardest_gallery
@@ -39,7 +38,7 @@ Result = dict[str, Any]
 
 
 def fit_classifier(
-    classes: ClassImages,
+    classes: Annotations,
     settings: ClassifierSettings,
     out: str | Path,
     *,
@@ -63,7 +62,7 @@ def fit_classifier(
 
 
 def compare_losses(
-    classes: ClassImages,
+    classes: Annotations,
     losses: Sequence[str],
     settings: ClassifierSettings,
     out: str | Path,
@@ -153,17 +152,17 @@ def check_losses(losses: Sequence[str], seeds: int = 1) -> None:
         raise ConfigError(f"compare: expected seeds >= 1, got {seeds}.")
 
 
-def class_image_loader(classes: ClassImages) -> Callable[[str], npt.NDArray[np.uint8]]:
+def class_image_loader(classes: Annotations) -> Callable[[str], npt.NDArray[np.uint8]]:
     """Gives the RGB image (H, W, 3) of a name in ``classes.images``."""
     pixels = classes.pixels
     if pixels is None:
         return lambda name: read_image(classes.root / name, 3)
-    row = {name: k for k, name in enumerate(classes.images)}
+    row = {name: k for k, name in enumerate(classes.images or ())}
     return lambda name: np.asarray(pixels[row[name]].permute(1, 2, 0).numpy())
 
 
 def _fit_and_judge(
-    classes: ClassImages,
+    classes: Annotations,
     settings: ClassifierSettings,
     out: str | Path,
     *,
@@ -191,7 +190,7 @@ def _fit_and_judge(
     return run, table
 
 
-def _write_report(run: ClassifierRun, classes: ClassImages, logits: Tensor, hardest: pd.DataFrame) -> None:
+def _write_report(run: ClassifierRun, classes: Annotations, logits: Tensor, hardest: pd.DataFrame) -> None:
     _, config = read_classifier_config(run.folder)
     shown = "test" if len(classes.rows("test")) else "val"
     history = {run.settings.loss: read_history(run.folder)}
@@ -239,7 +238,7 @@ def _significance(results: dict[str, Result], right: dict[str, npt.NDArray[np.bo
 
 def _write_numbers(
     out: Path,
-    classes: ClassImages,
+    classes: Annotations,
     results: dict[str, Result],
     right: dict[str, npt.NDArray[np.bool_]],
     first_seed: int,
@@ -247,8 +246,8 @@ def _write_numbers(
     test = classes.rows("test")
     flags = {f"{loss}-{first_seed + k}": row for loss, rows in right.items() for k, row in enumerate(rows)}
     images = {
-        "image": [classes.images[row] for row in test],
-        "label": [classes.names[classes.label[row]] for row in test],
+        "image": list(classes.take(test).images or ()),
+        "label": [classes.schema.classes[classes.label[row]] for row in test],
     }
     with atomic_path(out / "errors.parquet") as path:
         pd.DataFrame(images | flags).to_parquet(path, index=False)

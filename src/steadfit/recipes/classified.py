@@ -12,11 +12,11 @@ import torch
 from rich.console import Console
 
 from steadfit._console import say
-from steadfit.data.classes import ClassImages, load_classes
-from steadfit.data.files import write_csv, write_json
+from steadfit._files import write_csv, write_json
+from steadfit.data import Annotations, load_classes
 from steadfit.errors import ConfigError, DataError
-from steadfit.recipes.fitting import checking
-from steadfit.recipes.prediction import image_paths
+from steadfit.recipes.fit import checking
+from steadfit.recipes.predict import image_paths
 from steadfit.reports.values import percent
 from steadfit.training.classification import accuracy, load_classifier
 
@@ -28,8 +28,8 @@ def open_classes(
     seed: int = 0,
     skip_bad: bool = False,
     console: Console | None = None,
-) -> ClassImages:
-    """:func:`steadfit.data.classes.load_classes`, with a bar while images are checked.
+) -> Annotations:
+    """:func:`steadfit.data.load_classes`, with a bar while images are checked.
 
     Raises: DataError for what cannot be read; ConfigError for a label that CIFAR does not have.
     """
@@ -80,7 +80,7 @@ def evaluate_classifier(
     """
     run = load_classifier(run_folder)
     classes = open_classes(data, label=label, seed=run.settings.seed, skip_bad=skip_bad, console=console)
-    _check_names(run.names, classes.names, data)
+    _check_names(run.names, classes.schema.classes, data)
     rows = np.arange(len(classes)) if split == "all" else classes.rows(split)
     if not len(rows):
         raise ConfigError(f"evaluate: expected images in the split {split!r} of {data}, got none. Use --split all.")

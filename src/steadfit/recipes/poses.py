@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from steadfit.data import Annotations, Schema
-from steadfit.data.images import read_image
+from steadfit.data.images.files import read_image
 from steadfit.evaluation.measures import poses
 from steadfit.metrics import body_limbs, body_pairs, body_parts, normalised_error, pck_curve, pcp_curve
 from steadfit.metrics.thresholds import PCK_ALPHA, PCP_ALPHA

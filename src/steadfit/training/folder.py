@@ -212,7 +212,10 @@ def write_config(out: Path, content: dict[str, Any]) -> None:
 
 
 def fingerprint(annotations: Annotations) -> str:
-    """A short hash of rows, splits, labels, features and what they mean; of the pixels only where they came in one piece."""
+    """A short hash of rows, splits, labels, features and what they mean.
+
+    Of the pixels only where they came in one piece.
+    """
     meaning = annotations.schema.to_dict()
     if meaning["box_fit"] == "inside":
         del meaning["box_fit"]  # so that runs from before there was another one can be continued

@@ -116,14 +116,37 @@ class Run:
             ConfigError: views of features, boxes of a table, or a coverage of positions.
             ValueError: boxes that are not one of positive size for each image.
         """
+        if not self.schema.classes:
+            return self.predict_positions(inputs, batch_size=batch_size, views=views, coverage=coverage, boxes=boxes)
+        if views or coverage is not None or boxes is not None:
+            raise ConfigError("predict: expected no views, coverage or boxes with classes, got some. Leave them out.")
+        return self.predict_classes(inputs, batch_size=batch_size)
+
+    def predict_positions(
+        self,
+        inputs: Any,
+        *,
+        batch_size: int = 128,
+        views: Sequence[str | Tensor] = (),
+        coverage: float | None = None,
+        boxes: npt.ArrayLike | None = None,
+    ) -> Prediction:
+        """:meth:`predict` for a run on points or numbers."""
+        if self.schema.classes:
+            raise ConfigError(f"{self.folder}: expected a run on points or numbers, got one on classes.")
         predictor = Predictor(self.regressor, self._views(views), self.schema.permutation)
-        calibrated = self._calibration(views, coverage)
         batches = self._batches(inputs, batch_size, boxes)
+        found = self._joined(predictor.locate(*batch) for batch in batches)
+        return self._prediction(found, self._calibration(views, coverage), coverage)
+
+    def predict_classes(self, inputs: Any, *, batch_size: int = 128) -> ClassPrediction:
+        """:meth:`predict` for a run on classes."""
         output = self.regressor.output
-        if isinstance(output, Classes):
-            numbers = self._numbers((value for value, _ in batches), len(self.schema.classes))
-            return ClassPrediction(output.probability(numbers.double()).numpy(), self.schema.classes)
-        return self._prediction(self._joined(predictor.locate(*batch) for batch in batches), calibrated, coverage)
+        if not isinstance(output, Classes):
+            raise ConfigError(f"{self.folder}: expected a run on classes, got one on points or numbers.")
+        batches = self._batches(inputs, batch_size, None)
+        numbers = self._numbers((value for value, _ in batches), len(self.schema.classes))
+        return ClassPrediction(output.probability(numbers.double()).numpy(), self.schema.classes)
 
     def _batches(self, inputs: Any, size: int, boxes: npt.ArrayLike | None) -> Batches:
         """What the network sees of whatever a user gives, lot by lot."""

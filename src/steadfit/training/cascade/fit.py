@@ -16,7 +16,7 @@ from torch import nn
 from steadfit import _checks
 from steadfit._console import say
 from steadfit.data import Annotations, Warp
-from steadfit.data.misplacing import Misplacing
+from steadfit.data.images.misplacing import Misplacing
 from steadfit.data.regions import Region
 from steadfit.errors import ConfigError
 from steadfit.noise import NoiseModel
@@ -25,7 +25,8 @@ from steadfit.training.cascade.run import COARSE, FINE, TASK, CoarseToFine, chec
 from steadfit.training.fit import Parts, fit
 from steadfit.training.judgement import Judgement
 from steadfit.training.known import write_rows
-from steadfit.training.run import Run, describe, read_config, write_config
+from steadfit.training.folder import describe, read_config, write_config
+from steadfit.training.run import Run
 from steadfit.training.settings import Settings
 from steadfit.training.trainer import check_same, occupied
 
