@@ -19,14 +19,14 @@ from steadfit.data import Annotations
 from steadfit.errors import ConfigError, DataError
 from steadfit.metrics import calibration, calibration_table, mahalanobis, right_labels
 from steadfit.noise.predicted import PredictedMixtureNoise
-from steadfit.recipes.predict import load_by_name
+from steadfit.recipes.opening import load_by_name
 from steadfit.reports.calibration_figure import calibration_figure
 from steadfit.reports.style import save
 from steadfit.reports.values import one_line
 from steadfit.training import Run, load
 from steadfit.training.calibrated import Calibrated
+from steadfit.training.folder import fingerprint, read_config
 from steadfit.training.known import as_in_run, warn_trained
-from steadfit.training.run import fingerprint, read_config
 
 WEIGHTS = ("auto", "estimate", "none")
 FEW = 100  # labels under which a calibration says little
@@ -128,7 +128,7 @@ def _rows(annotations: Annotations, split: str, *, own: bool) -> Annotations:
 
 def _predict(run: Run, rows: Annotations, views: Sequence[str]) -> tuple[Tensor, Tensor, Tensor, Penalty]:
     """Mean, root and label of every point of some rows, in float64, and rho."""
-    prediction = run.predict(rows, views=views)
+    prediction = run.predict_positions(rows, views=views)
     assert prediction.root is not None  # of a run that predicts covariances, as was asked first
     assert prediction.penalty is not None
     mean, root, target = (torch.from_numpy(part) for part in (prediction.mean, prediction.root, rows.target))

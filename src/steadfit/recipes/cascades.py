@@ -15,7 +15,8 @@ from steadfit.data import Annotations
 from steadfit.data.images.files import read_image
 from steadfit.data.regions import Region, read_regions
 from steadfit.evaluation.measures import by_split, summarize
-from steadfit.recipes.fit import Flags, check_rows, check_start, tell, trained, write_labels, write_report
+from steadfit.recipes.fit import tell, trained, write_labels, write_report
+from steadfit.recipes.opening import Flags, check_rows, check_start
 from steadfit.recipes.panels import pose_figures, shown_rows
 from steadfit.reports.cascade_crops import crop_figure
 from steadfit.reports.panel import Panel

@@ -22,8 +22,9 @@ from steadfit.metrics.thresholds import FAILURE
 from steadfit.networks import HEATMAP_NETWORKS
 from steadfit.noise import NOISE_MODELS
 from steadfit.outputs import HEATMAP_LOSSES, Heatmaps
-from steadfit.recipes.fit import Flags, check_start, fit_and_judge, image_loader, labels_of, left_out, trained
-from steadfit.recipes.panels import MEASURE, PARTS_MEASURE, comparison_figures
+from steadfit.recipes.fit import fit_and_judge, labels_of, left_out, trained
+from steadfit.recipes.opening import Flags, check_start
+from steadfit.recipes.panels import MEASURE, PARTS_MEASURE, comparison_figures, image_loader
 from steadfit.reports.comparison_figures import error_cdf, failure_bars
 from steadfit.reports.comparison_tables import best_method, comparison_table
 from steadfit.reports.keypoint_tables import PCP, joint_groups, part_groups, share_table
@@ -73,9 +74,9 @@ def compare(
     for method, chosen in chosen_by_method.items():
         folder = out / "runs" / method
         try:
-            _, judgements[method] = fit_and_judge(
+            judgements[method] = fit_and_judge(
                 annotations, chosen, folder, resume=resume, device=device, console=console, truth=truth, brief=True
-            )
+            ).judgement
         except DivergedError as error:
             diverged[method] = error
             say(console, f"{method}: {when_diverged(error)}")

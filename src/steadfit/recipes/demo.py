@@ -11,7 +11,7 @@ from steadfit._console import say
 from steadfit.data.drawn.synthetic import write_dataset
 from steadfit.recipes.compare import Result, compare
 from steadfit.recipes.corrupt import corrupt_dataset
-from steadfit.recipes.fit import check_start, open_table, read_truth
+from steadfit.recipes.opening import check_start, open_table, read_truth
 from steadfit.reports.values import percent
 from steadfit.training import Settings
 

@@ -1,127 +1,50 @@
-"""The main job: a table in, a run folder with a model and a list of suspect labels out."""
+"""The main job: a table in, a run folder with a model and its verdict on every label out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from rich.console import Console
-from rich.progress import Progress
 
 from steadfit._console import say
-from steadfit._files import atomic_path, shown_path
+from steadfit._files import atomic_path, shown_path, write_csv, write_json
 from steadfit.audit import label_table, write_suspects
-from steadfit.data import Annotations, Schema, load_annotations
-from steadfit.data.images.files import read_image
-from steadfit.errors import ConfigError, DataError, SchemaError
+from steadfit.data import Annotations
+from steadfit.evaluation import classes
 from steadfit.evaluation.measures import write_metrics
-from steadfit.recipes.panels import run_figures
+from steadfit.outputs import Classes
+from steadfit.recipes.opening import Flags, check_rows, check_start
+from steadfit.recipes.panels import class_panels, image_loader, run_figures
 from steadfit.reports.fit_summary import fit_summary
-from steadfit.reports.pages.run import label_panels, suspects_table, write_run_page
+from steadfit.reports.pages.run import hardest_table, label_panels, suspects_table, write_run_page
 from steadfit.reports.panel import Panel
 from steadfit.training import Judgement, Run, Settings, fit
-from steadfit.training.folder import read_history
+from steadfit.training.folder import read_config, read_history
 from steadfit.training.opening import Predictor
-from steadfit.training.run import read_config
-from steadfit.training.trainer import occupied
 
-Flags = npt.NDArray[np.bool_]
-SHOWN = 5  # rows that were left out are told up to this number; skipped.csv lists all
+SHOWN = 5  # rows that were left out are reported up to this number; skipped.csv lists all
 
 
-def open_table(
-    path: str | Path,
-    options: dict[str, Any] | None = None,
-    *,
-    console: Console | None = None,
-    skip_bad: bool = False,
-    seed: int = 0,
-    need_splits: Collection[str] = ("train", "val"),
-) -> Annotations:
-    """Read and check a table, its ``dataset.yaml`` overridden by options, with a bar while images are checked.
+@dataclass(frozen=True)
+class Fitted:
+    """A run and what it makes of its table.
 
-    A table without test rows is accepted unless ``need_splits`` asks for them.
-
-    Raises: DataError for the table, its images or its ``dataset.yaml``; ConfigError for options that have no meaning.
+    Args:
+        run: in its folder.
+        judgement: of every label.
+        table: one row per label, of classes one row per image, as it was written.
     """
-    given = {name: value for name, value in (options or {}).items() if value is not None}
-    schema = Schema.discover(path)
-    try:
-        return _load(path, schema.with_options(**given), console, skip_bad, seed, need_splits)
-    except SchemaError as error:
-        if given:
-            raise ConfigError(f"{', '.join('--' + name.replace('_', '-') for name in given)}: {error.rule}") from None
-        raise DataError(f"{path}: {error.rule}") from None
 
-
-def _load(
-    path: str | Path,
-    schema: Schema,
-    console: Console | None,
-    skip_bad: bool,
-    seed: int,
-    need_splits: Collection[str],
-) -> Annotations:
-    with checking(console) as progress:
-        return load_annotations(path, schema, skip_bad=skip_bad, seed=seed, need_splits=need_splits, progress=progress)
-
-
-@contextmanager
-def checking(console: Console | None) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar to advance while images are checked, by how many are done and how many there are; None off a terminal."""
-    if console is None or not console.is_terminal:
-        yield None
-        return
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("checking images", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def check_start(folders: Iterable[str | Path], *, resume: bool, device: str) -> None:
-    """What can be told before a table is read: whether the device is there and the run folders are free.
-
-    Raises: ConfigError for the device, RunError for a folder that holds a run that is not to be continued.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device cuda: expected a GPU that PyTorch can use, got none. Use --device cpu or auto.")
-    if device == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("--device mps: expected Apple's Metal, got none. Use --device cpu or auto.")
-    for folder in map(Path, folders):
-        if not resume and (folder / "config.yaml").exists():
-            raise occupied(folder)
-
-
-def read_truth(path: str | Path, annotations: Annotations) -> Flags:
-    """The truth mask that ``steadfit corrupt`` wrote: (N, K), True where a label was made wrong.
-
-    Raises: DataError where the file is none or does not fit the table.
-    """
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise DataError(f"{path}: expected the truth.csv of 'steadfit corrupt', got {error}.") from None
-    columns = [f"wrong_{name}" for name in annotations.schema.target_names]
-    if missing := [name for name in ("line", *columns) if name not in table]:
-        raise DataError(
-            f"{path}: expected the columns of a truth file for {annotations.path}, got none named {missing[0]!r}."
-        )
-    if twice := table["line"][table["line"].duplicated()].tolist():
-        raise DataError(f"{path}: expected every line of the table once, got line {twice[0]} again.")
-    by_line = table.set_index("line")[columns]
-    if unknown := [int(line) for line in annotations.line if line not in by_line.index]:
-        raise DataError(f"{path}: expected a row for every line of {annotations.path}, got none for line {unknown[0]}.")
-    for name in columns:
-        if not (known := by_line[name].isin((0, 1))).all():
-            line = by_line.index[~known][0]
-            raise DataError(f"{path}, column {name!r}: expected 0 or 1, got {by_line[name][line]} for line {line}.")
-    return np.asarray(by_line.loc[annotations.line].to_numpy(dtype=bool))
+    run: Run
+    judgement: Judgement
+    table: pd.DataFrame
 
 
 def fit_run(
@@ -137,11 +60,28 @@ def fit_run(
 ) -> Run:
     """Train into a run folder, judge every label, and write tables, figures and report.
 
-    Args: as :func:`steadfit.training.fit`; ``truth`` (N, K) scores the suspects where the wrong labels are known.
+    Of points and numbers the folder gets metrics.json, trust.parquet (every label), suspects.csv (the doubtful ones)
+    and report.html. Of classes it gets metrics.json (top-1 and top-5 of every split, accuracy of every class),
+    predictions.parquet (every image), hardest.csv (the training images whose labels the network believes least, worst
+    first) and report.html.
+
+    Args:
+        annotations: the checked table.
+        settings: everything else that decides the result.
+        out: the run folder.
+        resume: continue a stopped run.
+        device: where to compute.
+        console: where progress and results are shown.
+        truth: (N, K) which labels are known to be wrong, to score the suspects.
+        report: False for no figures and no report.
+
+    Raises:
+        DataError: too few rows.
+        RunError, ConfigError: as :func:`steadfit.training.fit`.
     """
     return fit_and_judge(
         annotations, settings, out, resume=resume, device=device, console=console, truth=truth, report=report
-    )[0]
+    ).run
 
 
 def fit_and_judge(
@@ -152,29 +92,61 @@ def fit_and_judge(
     resume: bool,
     device: str,
     console: Console | None,
-    truth: Flags | None,
+    truth: Flags | None = None,
     report: bool = True,
     brief: bool = False,
-) -> tuple[Run, Judgement]:
-    """:func:`fit_run`, and what the run says of every label; ``brief`` says it in one line."""
+) -> Fitted:
+    """:func:`fit_run`, and the verdicts; ``brief`` shows them in one line."""
     check_start([out], resume=resume, device=device)
     check_rows(annotations)
     run = fit(annotations, settings, out, resume=resume, device=device, console=console)
+    if annotations.schema.classes:
+        return _of_classes(run, annotations, console, report=report, brief=brief)
     judgement = write_metrics(run, annotations, truth)
     table = write_labels(run.folder, annotations, judgement, truth)
     if report:
-        history = read_history(run.folder)
         panels = run_figures(run, annotations, judgement)
-        write_report(run, annotations, trained(table), {run.settings.method: history}, panels)
+        write_report(run, annotations, trained(table), {run.settings.method: read_history(run.folder)}, panels)
     if console is not None:
         tell(run, table, judgement, annotations, console, brief)
-    return run, judgement
+    return Fitted(run, judgement, table)
 
 
-def check_rows(annotations: Annotations) -> None:
-    """Raises DataError for a table with too little to train on."""
-    if len(annotations.rows("train")) < 2:
-        raise DataError(f"{annotations.path}: expected at least two training rows, got one.")
+def _of_classes(run: Run, annotations: Annotations, console: Console | None, *, report: bool, brief: bool) -> Fitted:
+    """Tables, metrics, figures and report of a run on classes."""
+    output, judgement = run.regressor.output, run.judge(annotations)
+    assert isinstance(output, Classes)
+    table = classes.prediction_table(annotations, judgement, output)
+    with atomic_path(run.folder / "predictions.parquet") as path:
+        table.to_parquet(path, index=False)
+    hardest, metrics = classes.hardest_images(table), classes.by_split(annotations, judgement)
+    write_csv(hardest, run.folder / "hardest.csv")
+    write_json(metrics, run.folder / "metrics.json")
+    write_skipped(run.folder, annotations)
+    if report:
+        panels = class_panels(run, annotations, judgement, hardest)
+        write_run_page(
+            run.folder, config=shown_config(run), metrics=metrics, panels=panels, listed=hardest_table(hardest)
+        )
+    if console is not None:
+        _tell_classes(run, metrics, console, brief)
+    return Fitted(run, judgement, table)
+
+
+def _tell_classes(run: Run, metrics: Mapping[str, Any], console: Console, brief: bool) -> None:
+    if brief:
+        share = 100 * metrics["test"]["top1"]
+        say(console, f"{run.settings.method}, seed {run.settings.seed}: {share:.1f} % of the test images right")
+        return
+    for split, part in metrics.items():
+        say(
+            console,
+            f"{split}: {100 * part['top1']:.1f} % of {part['images']} images right, "
+            f"the label among the first five for {100 * part['top5']:.1f} %",
+        )
+    say(console, f"Training images that are hardest to believe: {run.folder / 'hardest.csv'}")
+    if (run.folder / "report.html").exists():
+        say(console, f"Report: {run.folder / 'report.html'}")
 
 
 def write_labels(
@@ -185,10 +157,15 @@ def write_labels(
     with atomic_path(folder / "trust.parquet") as path:
         table.to_parquet(path, index=False)
     write_suspects(trained(table), folder / "suspects.csv")
+    write_skipped(folder, annotations)
+    return table
+
+
+def write_skipped(folder: Path, annotations: Annotations) -> None:
+    """Write skipped.csv, where rows were left out."""
     if annotations.skipped:
         with atomic_path(folder / "skipped.csv") as path:
             pd.DataFrame([vars(problem) for problem in annotations.skipped]).to_csv(path, index=False)
-    return table
 
 
 def labels_of(annotations: Annotations, judgement: Judgement, truth: Flags | None = None) -> pd.DataFrame:
@@ -211,13 +188,6 @@ def row_of(annotations: Annotations) -> npt.NDArray[np.int64]:
     return np.arange(len(annotations)) if annotations.row is None else annotations.row
 
 
-def image_loader(annotations: Annotations) -> Callable[[str], Any] | None:
-    """Gives the RGB image of a path in the table; None for a table of features."""
-    if annotations.images is None:
-        return None
-    return lambda name: read_image(annotations.root / name, 3)
-
-
 def write_report(
     run: Predictor,
     annotations: Annotations,
@@ -226,17 +196,22 @@ def write_report(
     panels: Sequence[Panel],
 ) -> None:
     """Figures and report.html; ``histories`` by the names of their curves, ``panels`` next to those of every run."""
-    _, config = read_config(run.folder)
     load, unit = image_loader(annotations), run.schema.units
     write_run_page(
         run.folder,
-        config={name: value for name, value in config.items() if name != "format_version"}
-        | {"data": shown_path(config["data"]), "settings": run.settings.shown()},
+        config=shown_config(run),
         metrics=json.loads((run.folder / "metrics.json").read_text(encoding="utf-8")),
         panels=[*label_panels(histories, table, load, unit=unit), *panels],
         listed=suspects_table(table, load),
         unit=unit,
     )
+
+
+def shown_config(run: Predictor) -> dict[str, Any]:
+    """config.yaml as a page shows it."""
+    _, config = read_config(run.folder)
+    kept = {name: value for name, value in config.items() if name not in ("format_version", "size")}
+    return kept | {"data": shown_path(config["data"]), "settings": run.settings.shown()}
 
 
 def trained(table: pd.DataFrame) -> pd.DataFrame:

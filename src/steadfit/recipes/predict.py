@@ -1,33 +1,26 @@
-"""Predictions of a run as CSV and pictures, and its errors on a table."""
+"""Predictions of a run as CSV, and pictures with the points drawn in."""
 
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from steadfit._console import say
-from steadfit._files import shortened, write_csv, write_json
-from steadfit.data import Annotations, Schema, load_annotations, scan
-from steadfit.data.images.files import read_image
-from steadfit.errors import ConfigError, DataError, DataWarning, SchemaError
-from steadfit.evaluation.measures import errors, keypoints, poses
-from steadfit.metrics.thresholds import FAILURE, PCK_ALPHA, PCP_ALPHA
+from steadfit._files import shortened, write_csv
+from steadfit.data import read_image
+from steadfit.errors import ConfigError, DataError
 from steadfit.recipes.fit import row_of
+from steadfit.recipes.opening import image_paths, open_for_run, warn_whole
 from steadfit.recipes.panels import sticks
-from steadfit.reports.keypoint_tables import body_table
 from steadfit.reports.overlays import draw_points, write_image
-from steadfit.reports.values import amount, percent, short
-from steadfit.training import Prediction
-from steadfit.training.images import SUFFIXES, as_images
-from steadfit.training.known import as_in_run, warn_trained
-from steadfit.training.opening import Predictor, load_predictor
+from steadfit.training import Prediction, Run
+from steadfit.training.opening import Predictor, load
 
 TABLES = {".csv", ".parquet", ".pq"}
 
@@ -59,9 +52,13 @@ def predict_to(
 
     Raises: RunError without a finished run; DataError for inputs that cannot be read or are not what the run takes.
     """
-    run, inputs, out = load_predictor(run_folder), Path(inputs), Path(out)
+    run, inputs, out = load(run_folder), Path(inputs), Path(out)
     if not inputs.exists():
         raise DataError(f"{inputs}: no such image, folder or table.")
+    if isinstance(run, Run) and run.schema.classes:
+        if views or coverage is not None:
+            raise ConfigError("predict: expected no views or coverage with classes, got some. Leave them out.")
+        return _predict_classes(run, inputs, out, skip_bad)
     if is_table(inputs):
         prediction, columns, paths = _predict_table(run, inputs, skip_bad, views, coverage)
     else:
@@ -70,9 +67,21 @@ def predict_to(
     for place, (name, column) in enumerate(columns.items()):
         frame.insert(place, name, column)
     write_csv(frame, out / "predictions.csv")
-    if paths and run.schema.dims == 2:
+    if paths and run.schema.has_points:
         _draw(run, paths if overlays < 0 else paths[:overlays], prediction, out / "overlays", console)
     return out / "predictions.csv"
+
+
+def _predict_classes(run: Run, inputs: Path, out: Path, skip_bad: bool) -> Path:
+    """For every image the class and its probability, and the second one with its own."""
+    paths = image_paths(inputs, skip_bad=skip_bad)
+    probability = run.predict_classes(paths).probability  # (N, C)
+    order = np.argsort(-probability, axis=1)[:, :2]
+    columns: dict[str, Any] = {"image": [str(path) for path in paths]}
+    for place, names in enumerate((("predicted", "probability"), ("second", "second_probability"))[: order.shape[1]]):
+        columns[names[0]] = [run.schema.classes[k] for k in order[:, place]]
+        columns[names[1]] = np.take_along_axis(probability, order[:, place : place + 1], axis=1)[:, 0]
+    return write_csv(pd.DataFrame(columns), out / "predictions.csv")
 
 
 def is_table(inputs: Path) -> bool:
@@ -84,8 +93,8 @@ def _predict_table(
     run: Predictor, table: Path, skip_bad: bool, views: Sequence[str], coverage: float | None
 ) -> tuple[Prediction, dict[str, Sequence[Any]], list[Path]]:
     schema = dataclasses.replace(run.schema, normalizer=None)  # a length is not needed, so its column need not be there
-    annotations = _open(run, table, schema, skip_bad)
-    prediction = run.predict(annotations, views=views, coverage=coverage)
+    annotations = open_for_run(run, table, schema, skip_bad)
+    prediction = run.predict_positions(annotations, views=views, coverage=coverage)
     if annotations.images is None:
         return prediction, {"row": row_of(annotations).tolist(), "line": annotations.line.tolist()}, []
     return prediction, {"image": annotations.images}, [annotations.root / name for name in annotations.images]
@@ -100,32 +109,8 @@ def _predict_images(
         )
     paths = image_paths(inputs, skip_bad=skip_bad, other=" or annotations.csv")
     if run.schema.box is not None:
-        _warn_whole(inputs, len(paths), "images have")
-    return run.predict(paths, views=views, coverage=coverage), {"image": [str(path) for path in paths]}, paths
-
-
-def image_paths(inputs: str | Path, *, skip_bad: bool = False, other: str = "") -> list[Path]:
-    """An image, or the images of a folder; with ``skip_bad`` those that can be read, and a warning.
-
-    Raises: DataError where there is none; ``other`` is what else was expected.
-    """
-    if not Path(inputs).exists():
-        raise DataError(f"{inputs}: expected an image or a folder of images, got nothing of that name.")
-    paths = [Path(str(path)) for path in as_images(inputs)]
-    if skip_bad:
-        paths = _readable(paths)
-    if not paths:
-        kinds = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
-        raise DataError(f"{inputs}: expected images ({kinds}){other} in this folder, got none.")
-    return paths
-
-
-def _readable(paths: list[Path]) -> list[Path]:
-    _, _, reasons = scan(paths[0].parent, [path.name for path in paths]) if paths else (None, None, [])
-    bad = [f"{path}: {reason}" for path, reason in zip(paths, reasons, strict=True) if reason]
-    if bad:
-        warnings.warn(f"left out {len(bad)} of {len(paths)} images:\n  " + "\n  ".join(bad), DataWarning, stacklevel=4)
-    return [path for path, reason in zip(paths, reasons, strict=True) if not reason]
+        warn_whole(inputs, len(paths), "images have")
+    return run.predict_positions(paths, views=views, coverage=coverage), {"image": [str(path) for path in paths]}, paths
 
 
 def _draw(run: Predictor, paths: list[Path], prediction: Prediction, folder: Path, console: Console | None) -> None:
@@ -136,136 +121,3 @@ def _draw(run: Predictor, paths: list[Path], prediction: Prediction, folder: Pat
         around = None if ellipses is None else ellipses[number]
         picture = draw_points(read_image(path, 3), prediction.mean[number], ellipses=around, limbs=limbs, pairs=pairs)
         write_image(picture, folder / f"{number:05d}-{shortened(path.stem)}.png")
-
-
-def evaluate_run(
-    run_folder: str | Path,
-    table: str | Path,
-    *,
-    split: str = "test",
-    threshold: float = FAILURE,
-    alpha: float = PCK_ALPHA,
-    pcp: float = PCP_ALPHA,
-    views: Sequence[str] = (),
-    normalizer: str | None = None,
-    skip_bad: bool = False,
-    out: str | Path | None = None,
-    console: Console | None = None,
-) -> dict[str, Any]:
-    """Errors of a run on a split (``"all"``: every row) of a table, in the run's units; PCK of points with a length,
-    PCP of a body's parts.
-
-    The run's schema says what the columns mean. The normalising length is the option's, else the run's, else that of
-    the ``dataset.yaml`` beside the table. In a table without a split column the rows that the run knows are in its own
-    splits, and all others are test rows. Rows that were trained on are reported in a warning.
-
-    Args:
-        threshold: a failure is an error above this share of the normalising length.
-        alpha: a point is right (PCK@alpha) within this share of it. views: test-time augmentation.
-        pcp: a part is right (PCP@pcp) if its ends are within this share of its own length.
-        out: where the numbers are written as JSON. console: where they are shown.
-
-    Raises: ConfigError where the split has no rows, or for a threshold or normalizer without meaning.
-    """
-    for name, value in (("threshold", threshold), ("pck", alpha), ("pcp", pcp)):
-        if not (np.isfinite(value) and value > 0):
-            raise ConfigError(f"evaluate: expected {name} > 0, got {value}.")
-    run = load_predictor(run_folder)
-    opened = _open(run, Path(table), _with_length(run.schema, Path(table), normalizer), skip_bad)
-    annotations, before = as_in_run(opened, run.folder)
-    rows = np.arange(len(annotations)) if split == "all" else annotations.rows(split)
-    part = annotations.take(rows)
-    if split != "train":
-        warn_trained("evaluate", part, before[rows])
-    if not len(part):
-        raise ConfigError(f"evaluate: expected rows in the split {split!r} of {table}, got none. Use --split all.")
-    if np.isnan(part.target).all():
-        raise DataError(f"{table}: expected labels in columns {', '.join(part.schema.columns)}, got none.")
-    seen = run.predict(part, views=views)
-    points = keypoints(seen.mean, part, alpha=alpha, peaks=seen.peaks) | poses(seen.mean, part, alpha=pcp)
-    found = {"rows": len(part)} | errors(seen.mean, part, threshold) | points
-    if out is not None:
-        write_json(found, out)
-    if console is not None:
-        _show(found, run.schema.units, console)
-    return found
-
-
-IN_UNITS = ("mae", "rmse", "point_error")
-
-
-def _show(found: dict[str, Any], units: str, console: Console) -> None:
-    numbers = {name: value for name, value in found.items() if not isinstance(value, dict)}
-    for name, value in numbers.items():
-        text = str(value) if name == "rows" else short(value, 5)
-        say(console, f"{name:>12}  {amount(text, units if name in IN_UNITS else '')}")
-    if "pcp_by_part" in found:
-        say(console, body_table(found, units))
-    else:
-        for name, value in found.get("pck_by_point", {}).items():
-            say(console, f"{name:>16}  {percent(value)}")
-    if "failure_rate" not in found:
-        say(console, "No failure rate: give the normalising length with --normalizer.")
-
-
-def _with_length(schema: Schema, table: Path, normalizer: str | None) -> Schema:
-    """The run's schema with a normalising length, and a warning where the table's own file means something else."""
-    found = Schema.discover(table)
-    for key, here in (("units", found.units), ("targets", found.targets)):
-        there = getattr(schema, key)
-        if here not in (there, (), ""):
-            warnings.warn(f"{table}: its dataset.yaml has {key} {here}, the run {there}.", DataWarning, stacklevel=3)
-    length = found.normalizer
-    if isinstance(length, tuple) and schema.has_names and set(found.points) == set(schema.points):
-        length = found.renumbered(schema.points).normalizer  # in the run's numbers
-    try:
-        return schema.with_options(normalizer=normalizer or (length if schema.normalizer is None else None))
-    except SchemaError as error:
-        raise ConfigError(f"--normalizer: {error.rule}") from None
-
-
-def _warn_whole(inputs: Path, count: int, which: str) -> None:
-    warnings.warn(
-        f"{inputs}: {count} {which} no box. The run was trained on boxes and now sees these images whole.",
-        DataWarning,
-        stacklevel=4,
-    )
-
-
-def load_by_name(table: Path, schema: Schema, *, seed: int, skip_bad: bool = False) -> Annotations:
-    """A table with the points of a run's schema in their order, which are found by name.
-
-    The names are those of the ``dataset.yaml`` beside the table; where it, or the run, has none, number k is point k.
-    Without labels no name matters.
-
-    Raises:
-        DataError: the table has points of other names, or labels and a ``dataset.yaml`` that is none.
-    """
-    try:
-        names = Schema.discover(table).points
-    except DataError:
-        bare = load_annotations(table, schema, need_splits=(), skip_bad=skip_bad, seed=seed)
-        if not np.isnan(bare.target).all():
-            raise
-        return bare
-    if not (schema.has_names and names):
-        return load_annotations(table, schema, need_splits=(), skip_bad=skip_bad, seed=seed)
-    if odd := sorted(set(names) ^ set(schema.points)):
-        raise DataError(
-            f"{table}: expected the points of the run, {', '.join(schema.points)}, got {', '.join(names)} in its "
-            f"dataset.yaml; {odd[0]!r} differs."
-        )
-    here = schema.renumbered(names)
-    found = load_annotations(table, here, need_splits=(), skip_bad=skip_bad, seed=seed)
-    return found.renumbered(schema.points)
-
-
-def _open(run: Predictor, table: Path, schema: Schema, skip_bad: bool) -> Annotations:
-    """A table for a trained run, split with the run's seed; only what predicting needs has to be there."""
-    annotations = load_by_name(table, schema, skip_bad=skip_bad, seed=run.settings.seed)
-    if schema.box == "points" and (bare := int(np.isnan(annotations.target).all(axis=(1, 2)).sum())):
-        _warn_whole(table, bare, "rows have no points and so")
-    if (annotations.images is not None) != run.takes_images:
-        wanted, got = ("images", "features") if annotations.images is None else ("features", "images")
-        raise DataError(f"{table}: expected {wanted}, which the run was trained on, got a table of {got}.")
-    return annotations

@@ -1,27 +1,32 @@
-"""Keypoints in run folders and comparisons: PCK, PCP, confusions, poses in images, where loss exceeds BCE."""
+"""The panels of a command's page: keypoints, poses, body parts, classes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 
 from steadfit.data import Annotations, Schema
 from steadfit.data.images.files import read_image
+from steadfit.evaluation.classes import confusion
 from steadfit.evaluation.measures import poses
 from steadfit.metrics import body_limbs, body_pairs, body_parts, normalised_error, pck_curve, pcp_curve
 from steadfit.metrics.thresholds import PCK_ALPHA, PCP_ALPHA
-from steadfit.reports.hard_examples import excess_maps
+from steadfit.outputs import Classes
+from steadfit.reports.class_confusions import confusion_figure
+from steadfit.reports.hard_examples import excess_maps, hardest_gallery
 from steadfit.reports.keypoint_figures import confusion_bars, pck_curves, pck_joints, pcp_curves, pcp_parts
 from steadfit.reports.keypoint_tables import joint_groups, part_groups
 from steadfit.reports.panel import Panel
 from steadfit.reports.stick_figures import stick_figures
-from steadfit.reports.training_curves import validation_curves
+from steadfit.reports.training_curves import TOP1, validation_curves
 from steadfit.training import Judgement, Run
 from steadfit.training.callbacks.excess import Excess
+from steadfit.training.folder import read_history
 
 SHOWN = 6  # images with their poses
 MEASURE = f"PCK@{PCK_ALPHA:g}"
@@ -125,7 +130,7 @@ def _judged_rows(annotations: Annotations) -> Rows:
 def shown_rows(annotations: Annotations) -> Rows | None:
     """A few of the judged rows, spread over them, of points in images."""
     rows = _judged_rows(annotations)
-    if annotations.images is None or annotations.schema.dims != 2 or not len(rows):
+    if annotations.images is None or not annotations.schema.has_points or not len(rows):
         return None
     picked: Rows = rows[:: max(len(rows) // SHOWN, 1)][:SHOWN]
     return picked
@@ -148,3 +153,29 @@ def _poses(annotations: Annotations, judgements: Mapping[str, Judgement], rows: 
 def sticks(schema: Schema) -> tuple[Pairs, Pairs]:
     """Limbs, and left and right points, to draw; those of a body where the schema has none of its own."""
     return schema.limbs or body_limbs(schema.points), schema.pairs or body_pairs(schema.points)
+
+
+def class_panels(run: Run, annotations: Annotations, judgement: Judgement, hardest: pd.DataFrame) -> list[Panel]:
+    """Accuracy and loss over the epochs, confusions, the hardest images."""
+    output = run.regressor.output
+    assert isinstance(output, Classes)
+    shown = "test" if len(annotations.rows("test")) else "val"
+    history, warm_up = {run.settings.method: read_history(run.folder)}, output.warmup_epochs(run.settings.plan.epochs)
+    table, load = confusion(annotations, judgement, annotations.rows(shown)), image_loader(annotations)
+    assert load is not None  # classes are those of images
+    return [
+        validation_curves(history, "val_top1", label="validation top-1", what=TOP1, warm_up=warm_up),
+        validation_curves(history, "val_loss", label="validation loss", percentages=False, warm_up=warm_up),
+        confusion_figure(table, annotations.schema.classes, split=shown),
+        hardest_gallery(hardest, load),
+    ]
+
+
+def image_loader(annotations: Annotations) -> Callable[[str], Any] | None:
+    """Gives the RGB image (H, W, 3) of a name in the table; None for a table of features."""
+    if annotations.images is None:
+        return None
+    if annotations.pixels is None:
+        return lambda name: read_image(annotations.root / name, 3)
+    pixels, row = annotations.pixels, {name: k for k, name in enumerate(annotations.images)}
+    return lambda name: np.asarray(pixels[row[name]].permute(1, 2, 0).numpy())
