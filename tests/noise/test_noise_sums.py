@@ -21,6 +21,7 @@ from steadfit.noise import (
     LabelNoise,
     NoiseModel,
     PenaltyNoise,
+    Processes,
     State,
     Sums,
     TukeyNoise,
@@ -184,7 +185,7 @@ def test_a_sample_of_two_processes_counts_in_one() -> None:
     noise = MeanNoise()
     tracker = LabelNoise(noise, n_samples=4, points=1, dims=1)
     theirs = Sums(largest={"owner": torch.tensor([0, 0, 0, -1])})
-    ours = Two([theirs, Sums({"size": torch.tensor([[9.0]]), "count": torch.tensor([[1]])},
+    ours: Processes = Two([theirs, Sums({"size": torch.tensor([[9.0]]), "count": torch.tensor([[1]])},
                              {"farthest": torch.tensor([[9.0]])})])  # fmt: skip
     tracker.refit(torch.zeros(2, 1), torch.tensor([[[1.0]], [[2.0]]]), torch.tensor([2, 3]), processes=ours)
     assert float(tracker.state["scale"]) == (9 + 1 + 2) / 3
