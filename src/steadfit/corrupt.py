@@ -50,10 +50,11 @@ def ngo(
         The corrupted labels ``(N, K, D)`` and the mask ``(N, K)``, True where moved.
 
     Raises:
-        TypeError: labels that are no floating tensor or array.
+        TypeError: labels that are not a floating tensor or array.
         ValueError: labels of another shape or infinite; share, width or std out of range.
 
-    Numerics: drawn in float64 on the CPU, then rounded to the labels' dtype; labels not drawn keep their bits.
+    Numerics:
+        Drawn in float64 on the CPU, then rounded to the labels' dtype; labels not drawn keep their bits.
 
     References:
         Lathuilière et al., DeepGUM, ECCV 2018, section 4.4.
@@ -90,7 +91,7 @@ def l_ugo(labels: Array, share: float, *, width: Width, seed: int = 0) -> tuple[
         The corrupted labels ``(N, K, D)`` and the mask ``(N, K)``, True where moved.
 
     Raises:
-        TypeError: labels that are no floating tensor or array.
+        TypeError: labels that are not a floating tensor or array.
         ValueError: labels of another shape or infinite; share or width out of range.
 
     References:
@@ -123,7 +124,7 @@ def g_ugo(labels: Array, share: float, *, width: Width, seed: int = 0) -> tuple[
         The corrupted labels ``(N, K, D)`` and the mask ``(N, K)``, True where moved.
 
     Raises:
-        TypeError: labels that are no floating tensor or array.
+        TypeError: labels that are not a floating tensor or array.
         ValueError: labels of another shape or infinite; share or width out of range.
 
     References:
@@ -157,7 +158,7 @@ def swap(labels: Array, share: float, *, pairs: Sequence[tuple[int, int]], seed:
         The corrupted labels ``(N, K, D)`` and the mask ``(N, K)``, True where a point really changed position.
 
     Raises:
-        TypeError: labels that are no floating tensor or array.
+        TypeError: labels that are not a floating tensor or array.
         ValueError: labels of another shape or infinite; share out of range; pairs missing, repeated or out of range.
 
     >>> import torch
@@ -194,7 +195,7 @@ def gaussian(labels: Array, share: float, *, std: float, seed: int = 0) -> tuple
         The corrupted labels ``(N, K, D)`` and the mask ``(N, K)``, True where moved.
 
     Raises:
-        TypeError: labels that are no floating tensor or array.
+        TypeError: labels that are not a floating tensor or array.
         ValueError: labels of another shape or infinite; share or std out of range.
 
     >>> import numpy as np
@@ -228,7 +229,7 @@ def symmetric(
         The corrupted labels ``(N, K, D)`` and the mask ``(N, K)``, True where moved.
 
     Raises:
-        TypeError: labels that are no floating tensor or array.
+        TypeError: labels that are not a floating tensor or array.
         ValueError: labels of another shape or infinite; share out of range; low above high.
 
     >>> import numpy as np

@@ -144,7 +144,8 @@ def heatmap_modulator(logits: Tensor, target: Tensor, gamma: float = 2.0, margin
         (B, K, H, W), in [0, (2 + margin)^gamma], float32 for half precision, without a gradient; 1 where
         p > 0 and in joints without any p > 1/2.
 
-    References: Ryou et al., ICCV 2019, eqs 3-5 and Fig. 7.
+    References:
+        Ryou et al., ICCV 2019, eqs 3-5 and Fig. 7.
 
     >>> logits = torch.tensor([[[[0.0, 0.0, 20.0]]]])  # q = 1/2 at the joint, 1/2 and 1 elsewhere
     >>> heatmap_modulator(logits, torch.tensor([[[[1.0, 0.0, 0.0]]]]))

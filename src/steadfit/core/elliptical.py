@@ -3,7 +3,8 @@
 nu-location: the whitened residual is A y - nu; mu-location: A (y - mu), mu the mean. Shapes: value, nu (..., D), root
 A (..., D, D) symmetric positive definite.
 
-Numerics: those of :mod:`steadfit.core.linalg.small`.
+Numerics:
+    those of :mod:`steadfit.core.linalg.small`.
 """
 
 from __future__ import annotations

@@ -73,14 +73,18 @@ def fuse(
         - Roots that leave a direction open between them: some minimum, finite.
 
     Raises:
-        TypeError: nu, root or weight is no floating-point tensor. ValueError: shapes that do not fit, no view, an
-        infinite value, a negative weight, an unknown location, resolution, max_iter or tol out of range.
+        TypeError: nu, root or weight is not a floating-point tensor.
+        ValueError: shapes that do not fit, no view, an infinite value, a negative weight, an unknown location,
+            resolution, max_iter or tol out of range.
 
-    Numerics: float64 inside. Positions are exact to about 1e-12 joint standard deviations times the largest residual,
-    whatever the condition of the roots up to 1e12 (in the nu-location rounding of nu itself costs more).
+    Numerics:
+        float64 inside. Positions are exact to about 1e-12 joint standard deviations times the largest residual,
+        whatever the condition of the roots up to 1e12 (in the nu-location rounding of nu itself costs more).
 
-    References: Mohlin et al., BMVC 2021, appendix E, eqs 129-131 (there 20 fixed steps of majorise-minimise, which
-    are not enough); Vardi & Zhang, PNAS 2000 (the mode at a view's own mode).
+    References:
+        Mohlin et al., BMVC 2021, appendix E, eqs 129-131 (there 20 fixed steps of majorise-minimise, which are not
+        enough).
+        Vardi & Zhang, PNAS 2000 (the mode at a view's own mode).
 
     >>> from steadfit.penalties import Huber
     >>> mode, precision = fuse(torch.tensor([[0.0], [0.2], [9.0]]), torch.ones(3, 1, 1), Huber(1.0))

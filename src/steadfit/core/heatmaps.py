@@ -60,13 +60,16 @@ def render(points: Tensor, size: tuple[int, int], *, sigma: float = 1.0) -> Tens
         three sigmas; one that is nearer leaves the part of its Gaussian that is inside.
 
     Raises:
-        TypeError: points that are no floating-point tensor.
+        TypeError: points that are not a floating-point tensor.
         ValueError: points without two coordinates, sigma or a side that isn't positive.
 
-    Numerics: a product of one factor an axis. Pixels within a relative 1e-6 of the edge may fall on either side.
+    Numerics:
+        A product of one factor an axis. Pixels within a relative 1e-6 of the edge may fall on either side.
 
-    References: Newell et al., ECCV 2016 (one pixel at 64 x 64). Ryou et al., ICCV 2019, eq. 3 (zeros outside).
-    Zhang et al., CVPR 2020, "Coordinate Encoding" (centres that are not rounded).
+    References:
+        Newell et al., ECCV 2016 (one pixel at 64 x 64).
+        Ryou et al., ICCV 2019, eq. 3 (zeros outside).
+        Zhang et al., CVPR 2020, "Coordinate Encoding" (centres that are not rounded).
 
     >>> render(torch.tensor([[1.0, 0.0]]), (1, 6), sigma=1.0).mul(1e4).round().int().tolist()
     [[[6065, 10000, 6065, 1353, 111, 0]]]
@@ -109,19 +112,22 @@ def decode(heat: Tensor, how: str = "refined", *, smooth: float = 0.0) -> tuple[
         or infinity as that. Whether a map is high enough to show a point at all is the caller's to say.
 
     Raises:
-        TypeError: heat that is no floating-point tensor.
+        TypeError: heat that is not a floating-point tensor.
         ValueError: maps without pixels, another ``how``, a negative ``smooth``.
 
-    Numerics: finite for every finite map. Of equal values the first in reading order is the highest pixel: a constant
-    map gives (0, 0). ``quarter``: no shift along an axis where m is at the border or its neighbours are equal.
-    ``refined``: values count as exp(-4.5) of the highest at least, where targets end; unless H is negative definite
-    each axis is taken alone, and one that isn't concave keeps m; nothing moves more than a pixel from m along an axis.
-    At the border an axis with a pixel below exp(-4.5) keeps m, and diagonals with one are not looked at: the answer is
-    nowhere worse than argmax's. A map that is nowhere above 0 gives m, and one of fewer than three pixels along a side
-    does, too. The pixels looked at are within three sigmas of a rendered point, and the answer exact, for sigma >= .71
-    px, at the border .98.
+    Numerics:
+        Finite for every finite map. Of equal values the first in reading order is the highest pixel: a constant map
+        gives (0, 0). ``quarter``: no shift along an axis where m is at the border or its neighbours are equal.
+        ``refined``: values count as exp(-4.5) of the highest at least, where targets end; unless H is negative definite
+        each axis is taken alone, and one that isn't concave keeps m; nothing moves more than a pixel from m along an
+        axis. At the border an axis with a pixel below exp(-4.5) keeps m, and diagonals with one are not looked at: the
+        answer is nowhere worse than argmax's. A map that is nowhere above 0 gives m, and one of fewer than three pixels
+        along a side does, too. The pixels looked at are within three sigmas of a rendered point, and the answer exact,
+        for sigma >= .71 px, at the border .98.
 
-    References: Newell et al., ECCV 2016 (quarter). Zhang et al., CVPR 2020, "Coordinate Decoding" (refined).
+    References:
+        Newell et al., ECCV 2016 (quarter).
+        Zhang et al., CVPR 2020, "Coordinate Decoding" (refined).
 
     >>> heat = render(torch.tensor([[3.3, 2.6]], dtype=torch.float64), (6, 8))
     >>> [decode(heat, how)[0].round(decimals=6).tolist() for how in DECODINGS]
@@ -162,14 +168,16 @@ def peaks(heat: Tensor, *, share: float = 0.5, apart: float = 3.0) -> tuple[Tens
         centres (..., 2, 2) of the highest and the second one's pixels, x and y in px; NaN for a peak that there isn't.
 
     Raises:
-        TypeError: heat that is no floating-point tensor.
+        TypeError: heat that is not a floating-point tensor.
         ValueError: maps without pixels, ``share`` or ``apart`` outside of their range.
 
-    Numerics: comparisons only. Of equal values the first in reading order counts as the higher one: a plateau is one
-    peak, unless it has several tops that are farther apart. Time and memory grow with the square of the number of
-    candidates in the busiest map.
+    Numerics:
+        Comparisons only. Of equal values the first in reading order counts as the higher one: a plateau is one peak,
+        unless it has several tops that are farther apart. Time and memory grow with the square of the number of
+        candidates in the busiest map.
 
-    References: Ryou et al., ICCV 2019, section 4.2, "Double-counting" (the rule is ours).
+    References:
+        Ryou et al., ICCV 2019, section 4.2, "Double-counting" (the rule is ours).
 
     >>> heat = torch.tensor([[[0.0, 0.9, 0.1, 0.0, 0.1, 0.5]]])
     >>> count, place = peaks(heat, apart=2)
@@ -222,10 +230,11 @@ def map_heat(heat: Tensor, matrix: Tensor, size: tuple[int, int] | None = None) 
         (B, K, h', w') in the heatmaps' dtype. 0 at and behind the map's horizon.
 
     Raises:
-        TypeError: heat or matrix that is no floating-point tensor.
+        TypeError: heat or matrix that is not a floating-point tensor.
         ValueError: other shapes, a singular matrix.
 
-    Numerics: positions are computed in float64 and rounded once to the heatmaps' dtype: 1e-5 px in float32 at 64 px.
+    Numerics:
+        Positions are computed in float64 and rounded once to the heatmaps' dtype: 1e-5 px in float32 at 64 px.
 
     >>> mirror = torch.tensor([[-1.0, 0.0, 3.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     >>> map_heat(torch.tensor([[[[0.0, 1.0, 2.0, 3.0]]]]), mirror).tolist()

@@ -130,18 +130,20 @@ class GaussianUniform:
         - An inlier bias is part of Sigma, which is the second moment about zero.
 
     Raises:
-        TypeError: residuals that are no floating-point tensor. ValueError: another shape, no sample, infinities; a
-        start of another shape or outside [0, 1].
+        TypeError: residuals that are not a floating-point tensor.
+        ValueError: another shape, no sample, infinities; a start of another shape or outside [0, 1].
 
-    Numerics: everything is computed in units of each coordinate's range (of the trimmed range where a gross value
-    stretches that more than 1,000 times, and with ``"trimmed"``), so scaling a coordinate scales the result and changes
-    nothing else. The covariance must be representable in the residuals' dtype: sizes of 1e±150 in float64, 1e±18 in
-    float32; shares and responsibilities of the fit hold beyond. With a fixed volume the log-likelihood never falls but
-    for rounding; with a full
-    covariance and missing coordinates it may, since moments of available pairs are not its maximum.
+    Numerics:
+        everything is computed in units of each coordinate's range (of the trimmed range where a gross value stretches
+        that more than 1,000 times, and with ``"trimmed"``), so scaling a coordinate scales the result and changes
+        nothing else. The covariance must be representable in the residuals' dtype: sizes of 1e±150 in float64, 1e±18 in
+        float32; shares and responsibilities of the fit hold beyond. With a fixed volume the log-likelihood never falls
+        but for rounding; with a full covariance and missing coordinates it may, since moments of available pairs are
+        not its maximum.
 
-    References: Lathuiliere et al., ECCV 2018, eqs 1-6 (eq. 3 corrected: divided by the sum of the responsibilities);
-    Coretto & Hennig, JASA 2016 (fixed improper density).
+    References:
+        Lathuiliere et al., ECCV 2018, eqs 1-6 (eq. 3 corrected: divided by the sum of the responsibilities).
+        Coretto & Hennig, JASA 2016 (fixed improper density).
 
     >>> r = torch.cat([torch.zeros(90, 1).uniform_(-1, 1), torch.linspace(50, 100, 10)[:, None]])
     >>> result = GaussianUniform().fit(r)

@@ -2,14 +2,19 @@
 
 What a penalty is and does is said by :class:`steadfit.core.penalty.Penalty`.
 
-Numerics: all methods are elementwise, keep dtype and device, and have finite gradients at 0, at the knee and at any
-residual whose value is finite. Squares never overflow where the result does not: float64 is exact to a few ulp over
-|u| in [1e-150, 1e150], float32 over [1e-18, 1e18] (beyond that a tiny value may round to 0, as u^2 does; where a
-logarithm of 1e36 is taken and multiplied, as by StudentT, a few ulp are up to 100). float16 and bfloat16 are computed
-in float32 and rounded once. At +-inf every method has its limit, NaN gives NaN.
+Numerics:
+    all methods are elementwise, keep dtype and device, and have finite gradients at 0, at the knee and at any residual
+    whose value is finite. Squares never overflow where the result does not: float64 is exact to a few ulp over |u| in
+    [1e-150, 1e150], float32 over [1e-18, 1e18] (beyond that a tiny value may round to 0, as u^2 does; where a logarithm
+    of 1e36 is taken and multiplied, as by StudentT, a few ulp are up to 100). float16 and bfloat16 are computed in
+    float32 and rounded once. At +-inf every method has its limit, NaN gives NaN.
 
-References: Belagiannis et al., ICCV 2015, eqs 3-5 (Tukey); Mohlin et al., BMVC 2021 (radial densities); Barron, CVPR
-2019, eqs 8, 13 (Barron); Huber, "Robust Statistics", 1981; Holland & Welsch, 1977 (tuning constants).
+References:
+    Belagiannis et al., ICCV 2015, eqs 3-5 (Tukey).
+    Mohlin et al., BMVC 2021 (radial densities).
+    Barron, CVPR 2019, eqs 8, 13 (Barron).
+    Huber, "Robust Statistics", 1981.
+    Holland & Welsch, 1977 (tuning constants).
 """
 
 from __future__ import annotations

@@ -4,7 +4,9 @@ A penalty is an M-estimator's loss (:meth:`Penalty.rho`), an influence curve (``
 (``psi(u)/u``); :meth:`Penalty.trust` scales the weight to [0, 1]. Where exp(-rho(||y||)) can be normalised in R^d the
 penalty also describes the standard member (A = I, nu = 0) of an elliptical family.
 
-References: Huber, "Robust Statistics", 1981; Mohlin et al., BMVC 2021 (radial densities).
+References:
+    Huber, "Robust Statistics", 1981.
+    Mohlin et al., BMVC 2021 (radial densities).
 """
 
 from __future__ import annotations

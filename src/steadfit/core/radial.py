@@ -8,8 +8,9 @@ What depends on the dimension and the penalty alone is computed with Python's fl
 torch.compile folds it into a constant. The incomplete gamma functions, of whole and half orders only, are the finite
 sums and the series below: torch.special's are wrong in the tenth digit for orders above 20 (torch 2.13).
 
-References: Mohlin et al., BMVC 2021, section 3 and appendix (eqs 24, 30-31 corrected: here through incomplete gamma
-functions, which need no recursion); DLMF 8.4.7-8.4.11, 8.7.1 (incomplete gamma), 10.29.1, 10.32.8 (Bessel K).
+References:
+    Mohlin et al., BMVC 2021, section 3 and appendix (eqs 24, 30-31 corrected: here through incomplete gamma functions,
+    which need no recursion); DLMF 8.4.7-8.4.11, 8.7.1 (incomplete gamma), 10.29.1, 10.32.8 (Bessel K).
 """
 
 from __future__ import annotations

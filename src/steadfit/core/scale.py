@@ -60,10 +60,12 @@ def mad(residual: Tensor, dim: int = 0) -> Tensor:
         TypeError: residual is not a floating-point tensor.
         ValueError: ``dim`` is empty.
 
-    Numerics: medians of an even count average the two middle values. No arithmetic but one subtraction and one
-    product a value: exact to one rounding in every dtype.
+    Numerics:
+        Medians of an even count average the two middle values. No arithmetic but one subtraction and one product a
+        value: exact to one rounding in every dtype.
 
-    References: Belagiannis et al., ICCV 2015, eq. 5 (text).
+    References:
+        Belagiannis et al., ICCV 2015, eq. 5 (text).
 
     >>> float(mad(torch.tensor([1.0, 2.0, 4.0, 8.0], dtype=torch.float64)))
     2.2239
@@ -91,8 +93,9 @@ def trimmed_range(value: Tensor) -> Tensor:
         (…), >= 0, in the values' unit; 0 where all are equal, NaN where there is none. A central width of 0 (a spike of
         equal values) says nothing and cuts nothing.
 
-    Numerics: order statistics only, which several processes find by counting; no rounding but of the fences and one
-    difference.
+    Numerics:
+        Order statistics only, which several processes find by counting; no rounding but of the fences and one
+        difference.
 
     >>> trimmed_range(torch.tensor([-2.0, -1, -1, 0, 0, 0, 1, 1, 1e9]))
     tensor(3.)

@@ -33,15 +33,18 @@ class Elliptical(Distribution):
 
     Batch shapes broadcast as in torch; ``event_shape`` is (D,).
 
-    Raises: TypeError for arguments that are no floating-point tensors of one dtype, or no Penalty; ValueError for an
-    improper penalty and for shapes that do not fit; with ``validate_args`` for a location that is not finite, a root
-    that is not positive definite, and in :meth:`log_prob` for NaN.
+    Raises:
+        TypeError: arguments that are not floating-point tensors of one dtype, or no Penalty.
+        ValueError: an improper penalty and for shapes that do not fit; with ``validate_args`` for a location that is
+            not finite, a root that is not positive definite, and in :meth:`log_prob` for NaN.
 
-    Numerics: log_prob is finite, with finite gradients, wherever A y is and rho does not overflow; at y = mean the
-    gradient of Laplace is 0. The mean-form subtracts before it multiplies: no digits are lost when the mean is far from
-    0. A root that is singular in floating point has log|A| = -inf unless ``log_det`` is given.
+    Numerics:
+        log_prob is finite, with finite gradients, wherever A y is and rho does not overflow; at y = mean the gradient
+        of Laplace is 0. The mean-form subtracts before it multiplies: no digits are lost when the mean is far from 0. A
+        root that is singular in floating point has log|A| = -inf unless ``log_det`` is given.
 
-    References: Mohlin et al., BMVC 2021, eq. 3 and supplementary A (the normaliser corrected).
+    References:
+        Mohlin et al., BMVC 2021, eq. 3 and supplementary A (the normaliser corrected).
 
     >>> from steadfit.penalties import Huber
     >>> y = Elliptical(torch.zeros(2), torch.eye(2), Huber(1.0))

@@ -76,7 +76,8 @@ class MultivariateHuber(Elliptical):
         log_det: as there.
         validate_args: as there.
 
-    References: Mohlin et al., BMVC 2021, eqs 3-4.
+    References:
+        Mohlin et al., BMVC 2021, eqs 3-4.
 
     >>> import torch
     >>> round(float(MultivariateHuber(torch.zeros(2), torch.eye(2)).variance[0]), 4)

@@ -35,15 +35,19 @@ class AnchorLoss(nn.Module):
     nor is the target's side where no class is wrong. ``weight``
     broadcasts to (B,) and is >= 0. A scalar in nats, or (B,) for ``"none"``.
 
-    Raises: TypeError for logits that are no floating-point tensor; ValueError for other shapes, indices outside
-    0 ... C - 1, p outside [0, 1], negative weights. Under torch.compile values are not looked at.
+    Raises:
+        TypeError: logits that are not a floating-point tensor.
+        ValueError: other shapes, indices outside 0 ... C - 1, p outside [0, 1], negative weights. Under torch.compile
+            values are not looked at.
 
-    Numerics: half-precision logits are computed in float32, which the loss has. Value and gradient are finite for every
-    finite logit: 1 + q - q* = sigmoid(z) + sigmoid(-z_t) + margin neither cancels nor falls below 0, and for gamma < 1
-    the gradient at 0 is its limit, 0. Terms end at the root of the dtype's largest number (1.8e19 in float32). One
-    derivative; a second one raises RuntimeError.
+    Numerics:
+        Half-precision logits are computed in float32, which the loss has. Value and gradient are finite for every
+        finite logit: 1 + q - q* = sigmoid(z) + sigmoid(-z_t) + margin neither cancels nor falls below 0, and for gamma
+        < 1 the gradient at 0 is its limit, 0. Terms end at the root of the dtype's largest number (1.8e19 in float32).
+        One derivative; a second one raises RuntimeError.
 
-    References: Ryou et al., ICCV 2019, eqs 1, 2, 13, 14; designs by eqs A-1 to A-4 (q_pos with our margin).
+    References:
+        Ryou et al., ICCV 2019, eqs 1, 2, 13, 14; designs by eqs A-1 to A-4 (q_pos with our margin).
 
     >>> import torch
     >>> AnchorLoss(gamma=1.0, margin=0.0)(torch.zeros(1, 2), torch.tensor([0]))  # all q = q* = 1/2: 2 log 2

@@ -37,14 +37,18 @@ class EllipticalLoss(nn.Module):
     Returns a scalar, or (...) for ``"none"``, in nats; the normaliser is always included, so that values of different
     families compare. A density can exceed 1, so a loss below 0 is no error.
 
-    Raises: TypeError for targets that are no floating-point tensors; ValueError for an improper penalty, a prediction
-    whose last axis is not P, unequal leading shapes, negative weights.
+    Raises:
+        TypeError: targets that are not floating-point tensors.
+        ValueError: an improper penalty, a prediction whose last axis is not P, unequal leading shapes, negative
+            weights.
 
-    Numerics: half-precision predictions, as autocast makes them, are computed in float32. Gradients are finite wherever
-    the loss is; at a residual of zero that of Laplace is 0. ||dL/dnu|| <= delta and
-    ||dL/dv|| <= sqrt(D)/theta + delta ||y|| for Huber.
+    Numerics:
+        Half-precision predictions, as autocast makes them, are computed in float32. Gradients are finite wherever the
+        loss is; at a residual of zero that of Laplace is 0. ||dL/dnu|| <= delta and ||dL/dv|| <= sqrt(D)/theta + delta
+        ||y|| for Huber.
 
-    References: Mohlin et al., BMVC 2021, eqs 3, 6-10 and supplementary C (the normaliser corrected).
+    References:
+        Mohlin et al., BMVC 2021, eqs 3, 6-10 and supplementary C (the normaliser corrected).
 
     >>> from steadfit.penalties import Squared
     >>> round(float(EllipticalLoss(Squared())(torch.tensor([[0.0, 0.0, 1.0, 0.0, 1.0]]), torch.zeros(1, 2))), 4)

@@ -29,11 +29,16 @@ class FocalLoss(nn.Module):
     over the classes), or with heatmaps (B, K, H, W) as :class:`steadfit.losses.HeatmapAnchorLoss` (elementwise;
     ``visible`` belongs to these). In nats.
 
-    Raises: as these two; ValueError for ``visible`` with logits (B, C).
+    Raises:
+        as these two.
+        ValueError: ``visible`` with logits (B, C).
 
-    Numerics: as :class:`steadfit.losses.AnchorLoss`.
+    Numerics:
+        As :class:`steadfit.losses.AnchorLoss`.
 
-    References: Lin et al., ICCV 2017, eqs 4, 5; Ryou et al., ICCV 2019, eqs 7, 10-12 (11 corrected).
+    References:
+        Lin et al., ICCV 2017, eqs 4, 5.
+        Ryou et al., ICCV 2019, eqs 7, 10-12 (11 corrected).
 
     >>> import torch
     >>> FocalLoss(gamma=1.0)(torch.zeros(1, 2), torch.tensor([0]))  # log 2

@@ -23,9 +23,13 @@ class OHEMLoss(nn.Module):
     Call with logits (B, C) and a target as :class:`steadfit.losses.CrossEntropyLoss`. ``weight`` broadcasts to (B,):
     the largest w l are kept, and samples of weight 0 are not counted. Of equal losses the first are kept.
 
-    Raises: as :class:`steadfit.losses.AnchorLoss`; ValueError for keep outside (0, 1].
+    Raises:
+        as :class:`steadfit.losses.AnchorLoss`.
+        ValueError: keep outside (0, 1].
 
-    References: Shrivastava et al., CVPR 2016; Ryou et al., ICCV 2019, section 4.1 (rho = keep).
+    References:
+        Shrivastava et al., CVPR 2016.
+        Ryou et al., ICCV 2019, section 4.1 (rho = keep).
 
     >>> logits = torch.tensor([[0.0, 0.0], [9.0, 0.0]])
     >>> OHEMLoss(keep=0.5)(logits, torch.tensor([0, 0]))  # the first sample alone: log 2
@@ -57,9 +61,12 @@ class OHKMLoss(nn.Module):
     Call with output and target (B, K, H, W) and ``visible`` as :class:`steadfit.losses.HeatmapMSELoss`; ``weight`` is
     (B, K), one a joint: the largest w l are kept, and joints of weight 0 are not counted.
 
-    Raises: as :class:`steadfit.losses.HeatmapAnchorLoss`; ValueError for keep outside (0, 1], weights for pixels.
+    Raises:
+        as :class:`steadfit.losses.HeatmapAnchorLoss`.
+        ValueError: keep outside (0, 1], weights for pixels.
 
-    References: Chen et al., CVPR 2018, section 3.2 (8 of 17 joints).
+    References:
+        Chen et al., CVPR 2018, section 3.2 (8 of 17 joints).
 
     >>> target = torch.tensor([1.0, 0.5]).view(1, 2, 1, 1)
     >>> OHKMLoss(keep=0.5)(torch.zeros(1, 2, 1, 1), target)  # the first joint alone

@@ -38,13 +38,17 @@ class HeatmapAnchorLoss(nn.Module):
     NaN. A joint whose target has no pixel above 1/2 has no anchor: plain cross entropy. ``weight`` is >= 0 and of shape
     (B, K), one a joint, or broadcasts to (B, K, H, W). A scalar in nats, or (B, K, H, W) for ``"none"``.
 
-    Raises: TypeError for tensors that are not of a floating dtype; ValueError for unequal shapes, targets outside
-    [0, 1], negative weights. Under torch.compile values are not looked at.
+    Raises:
+        TypeError: tensors that are not of a floating dtype.
+        ValueError: unequal shapes, targets outside [0, 1], negative weights. Under torch.compile values are not looked
+            at.
 
-    Numerics: as :class:`steadfit.losses.AnchorLoss`. The value of a pixel with p > 0 is exact to a few roundings of
-    max(1, \|z\|).
+    Numerics:
+        As :class:`steadfit.losses.AnchorLoss`. The value of a pixel with p > 0 is exact to a few roundings of max(1,
+        \|z\|).
 
-    References: Ryou et al., ICCV 2019, eqs 3-5, 14.
+    References:
+        Ryou et al., ICCV 2019, eqs 3-5, 14.
 
     >>> target = torch.zeros(1, 1, 1, 3)
     >>> target[..., 0] = 1.0
@@ -80,10 +84,12 @@ class HeatmapMSELoss(nn.Module):
 
     Returns no unit: heights of heatmaps, squared.
 
-    Numerics: half precision is computed in float32; outputs end at the fourth root of the dtype's largest number
-    (4.3e9 in float32), where the slope is cut off too.
+    Numerics:
+        Half precision is computed in float32; outputs end at the fourth root of the dtype's largest number (4.3e9 in
+        float32), where the slope is cut off too.
 
-    References: Newell et al., ECCV 2016, section 3.2.
+    References:
+        Newell et al., ECCV 2016, section 3.2.
 
     >>> HeatmapMSELoss()(torch.zeros(1, 1, 1, 4), torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]]))
     tensor(0.2500)

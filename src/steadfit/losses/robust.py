@@ -26,11 +26,14 @@ class RobustLoss(nn.Module):
     annotated": it adds neither loss nor gradient, and neither does what has weight 0, whatever the prediction or target
     is there. Returns a scalar, or the target's shape for ``"none"``; no unit.
 
-    Raises: TypeError for targets that are no floating-point tensors; ValueError for unequal shapes, a scale that is
-    not positive or not finite in its dtype, negative weights, a scale or weight that does not broadcast to the target.
+    Raises:
+        TypeError: targets that are not floating-point tensors.
+        ValueError: unequal shapes, a scale that is not positive or not finite in its dtype, negative weights, a scale
+            or weight that does not broadcast to the target.
 
-    Numerics: finite values and gradients wherever rho is finite; the gradient with respect to the prediction is
-    -psi(u)/scale. Half precision is computed in float32, which the loss has. An all-missing target gives 0.
+    Numerics:
+        Finite values and gradients wherever rho is finite; the gradient with respect to the prediction is
+        -psi(u)/scale. Half precision is computed in float32, which the loss has. An all-missing target gives 0.
 
     >>> from steadfit.penalties import Tukey
     >>> RobustLoss(Tukey(c=3.0), scale=2.0)(torch.tensor([0.0]), torch.tensor([100.0]))

@@ -21,9 +21,11 @@ class CrossEntropyLoss(nn.Module):
     Call as :class:`AnchorLoss`: logits (B, C), class indices (B,) with -100 for "not annotated" or soft labels (B, C)
     (a sample with a NaN is left out), ``weight``. A scalar in nats, or (B,) for ``"none"``.
 
-    Raises: as :class:`AnchorLoss`.
+    Raises:
+        as :class:`AnchorLoss`.
 
-    Numerics: half precision is computed in float32; logits end at the root of the dtype's largest number.
+    Numerics:
+        Half precision is computed in float32; logits end at the root of the dtype's largest number.
 
     >>> import torch
     >>> CrossEntropyLoss()(torch.zeros(1, 2), torch.tensor([0]))  # log 2

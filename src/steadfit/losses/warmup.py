@@ -24,9 +24,12 @@ class WarmUpLoss(nn.Module):
     Call as the losses. :meth:`set_epoch` is called at the start of every epoch, counted from 0; the epoch is in the
     state_dict, so a resumed training goes on where it was.
 
-    Raises: TypeError for losses that are no modules; ValueError for epochs or an epoch below 0.
+    Raises:
+        TypeError: losses that are no modules.
+        ValueError: epochs or an epoch below 0.
 
-    References: Ryou et al., ICCV 2019, section 4.1 (5 epochs).
+    References:
+        Ryou et al., ICCV 2019, section 4.1 (5 epochs).
 
     >>> loss = WarmUpLoss(epochs=1)
     >>> loss(torch.zeros(1, 2), torch.tensor([0]))  # softmax: log 2

@@ -4,7 +4,8 @@ A prediction is p(y) = |A|/c_d exp(-rho(||A (y - mu)||)): a mean mu ``(N, K, D)`
 ``(N, K, D, D)``, symmetric positive definite, in 1/unit, and a proper penalty rho. Targets are ``(N, K, D)``; a label
 with a NaN coordinate takes no part in anything. All is computed in float64.
 
-Reference: Mohlin et al., BMVC 2021, eq. 3 and section 4.2.
+References:
+    Mohlin et al., BMVC 2021, eq. 3 and section 4.2.
 """
 
 from __future__ import annotations

@@ -84,12 +84,15 @@ def energy_score(
     Raises:
         TypeError, ValueError: as :func:`negative_log_likelihood`; ValueError for another number of samples.
 
-    Numerics: D = 1 is exact for every penalty. For D > 1 the second term is exact (Y - Y' is elliptical too) and the
-        first is the mean over ``samples``/2 scrambled Sobol points and their mirror images, with a bias over seeds
-        below .001. At 1024 samples its standard error, in parts of the expected error, is about .001 for a label at
-        D = 2, .003 at D = 3, .004 at D = 5, and below .001 for the mean over many labels, at the default seed too.
+    Numerics:
+        D = 1 is exact for every penalty. For D > 1 the second term is exact (Y - Y' is elliptical too) and the first is
+        the mean over ``samples``/2 scrambled Sobol points and their mirror images, with a bias over seeds below .001.
+        At 1024 samples its standard error, in parts of the expected error, is about .001 for a label at D = 2, .003 at
+        D = 3, .004 at D = 5, and below .001 for the mean over many labels, at the default seed too.
 
-    References: Gneiting & Raftery, JASA 2007, eq. 22; Baringhaus & Franz, J. Multivariate Analysis 2004.
+    References:
+        Gneiting & Raftery, JASA 2007, eq. 22.
+        Baringhaus & Franz, J. Multivariate Analysis 2004.
 
     >>> from steadfit.penalties import Absolute
     >>> one, zero = torch.ones(1, 1, 1, 1, dtype=torch.float64), torch.zeros(1, 1, 1, dtype=torch.float64)

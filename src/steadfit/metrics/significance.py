@@ -58,7 +58,8 @@ def wilcoxon(a: ArrayLike, b: ArrayLike) -> float:
     Raises:
         ValueError: different shapes, not one axis, errors of -inf, or no pair left.
 
-    Numerics: exact up to 50 unequal pairs, with ties too; the normal approximation with tie correction beyond (SciPy).
+    Numerics:
+        Exact up to 50 unequal pairs, with ties too; the normal approximation with tie correction beyond (SciPy).
 
     References:
         Wilcoxon, Biometrics Bulletin 1 (1945) 80-83.
@@ -130,8 +131,9 @@ def compare_errors(errors: Mapping[str, ArrayLike], reference: str | None = None
     Raises:
         ValueError: no method, an unknown reference, different shapes, errors of -inf, or no image in common.
 
-    Numerics: choosing the reference by the same errors makes its p-values slightly optimistic; name it when it
-    is the method of interest.
+    Numerics:
+        Choosing the reference by the same errors makes its p-values slightly optimistic; name it when it is the method
+        of interest.
 
     >>> ours, theirs = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2.0, 3.1, 4.2, 5.3, 6.4, 7.5]
     >>> result = compare_errors({"ours": ours, "theirs": theirs})[0]

@@ -84,7 +84,8 @@ def head_parameters(network: nn.Module, n_outputs: int) -> list[nn.Parameter]:
     Returns:
         The parameters, each once; empty for a network with neither.
 
-    References: Mohlin et al., BMVC 2021, section 4.1 (three epochs, weight decay .1 on them).
+    References:
+        Mohlin et al., BMVC 2021, section 4.1 (three epochs, weight decay .1 on them).
 
     >>> [tuple(p.shape) for p in head_parameters(ResNet(18, 3, 10, size=(64, 64), width=8), 10)]
     [(64, 1, 2, 2), (10, 64), (10,)]

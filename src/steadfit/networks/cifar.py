@@ -27,9 +27,12 @@ class CifarResNet(nn.Module):
 
     Input (N, in_channels, height, width), output (N, n_outputs). With ``"average"`` images of any size will do.
 
-    Raises: ValueError for a depth that is not 6n + 2, a size below 1, or a head that there isn't.
+    Raises:
+        ValueError: a depth that is not 6n + 2, a size below 1, or a head that there isn't.
 
-    References: He et al., CVPR 2016, section 4.2. Weights start as in He et al., ICCV 2015, by the outputs' number.
+    References:
+        He et al., CVPR 2016, section 4.2.
+        Weights start as in He et al., ICCV 2015, by the outputs' number.
 
     >>> sum(parameter.numel() for parameter in CifarResNet(20, 3, 10).parameters())
     269722

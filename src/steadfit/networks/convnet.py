@@ -35,8 +35,9 @@ class ConvNet(nn.Module):
     Raises:
         ValueError: another head, a smaller size; in use, images of another size.
 
-    References: Belagiannis, Rupprecht, Carneiro and Navab, Robust Optimization for Deep Regression (ICCV 2015), with
-    the layers of the authors' code: it has neither normalisation nor pooling around the third convolution.
+    References:
+        Belagiannis, Rupprecht, Carneiro and Navab, Robust Optimization for Deep Regression (ICCV 2015), with the layers
+        of the authors' code: it has neither normalisation nor pooling around the third convolution.
 
     >>> network = ConvNet(3, 28, size=(120, 80))
     >>> network.map, sum(parameter.numel() for parameter in network.parameters())
@@ -98,9 +99,11 @@ class ResponseNorm(nn.Module):
     Args:
         channels: C of the maps (N, C, H, W).
 
-    Numerics: b >= 1, so nothing vanishes; finite for \\|x\\| < 1e19 in float32.
+    Numerics:
+        b >= 1, so nothing vanishes; finite for \\|x\\| < 1e19 in float32.
 
-    References: Krizhevsky, Sutskever and Hinton, NIPS 2012, section 3.3.
+    References:
+        Krizhevsky, Sutskever and Hinton, NIPS 2012, section 3.3.
 
     >>> ResponseNorm(1)(torch.full((1, 1, 1, 1), 866.0)).round(decimals=2).item()  # b = 16, to the ¾: 8
     108.25

@@ -24,7 +24,8 @@ def start_kernel(size: tuple[int, int]) -> Tensor:
     Args:
         size: (height, width) of the map, each >= 1. Neighbours outside a map of height or width 1 are left out.
 
-    References: Mohlin et al., BMVC 2021, section 4.1 and its supplement D (odd maps; the even ones are our convention).
+    References:
+        Mohlin et al., BMVC 2021, section 4.1 and its supplement D (odd maps; the even ones are our convention).
 
     >>> start_kernel((3, 3))
     tensor([[0.0000, 0.5000, 0.0000],
@@ -60,7 +61,8 @@ class DepthwiseHead(nn.Module):
     Raises:
         ValueError: channels or size below 1; in use, a map of another size.
 
-    References: Mohlin et al., BMVC 2021, section 4.1 and supplement D.
+    References:
+        Mohlin et al., BMVC 2021, section 4.1 and supplement D.
 
     >>> DepthwiseHead(2, (3, 3))(torch.ones(1, 2, 3, 3)).tolist()
     [[3.0, 3.0]]

@@ -46,7 +46,8 @@ class Hourglass(nn.Module):
     Raises:
         ValueError: stacks, blocks, n_points or a side below 1, features below 2, a negative depth.
 
-    References: Newell et al., ECCV 2016. 3.4, 6.6 and 25.4 million parameters with 1, 2 and 8 stacks and 16 points.
+    References:
+        Newell et al., ECCV 2016. 3.4, 6.6 and 25.4 million parameters with 1, 2 and 8 stacks and 16 points.
 
     >>> Hourglass(3, 16, size=(64, 48), features=16)(torch.zeros(1, 3, 64, 48)).shape
     torch.Size([1, 2, 16, 16, 12])
@@ -191,7 +192,8 @@ def prior_logit(size: tuple[int, int], sigma: float = 1.0) -> float:
     Returns:
         The logit; at most 0.
 
-    References: Lin et al., ICCV 2017, section 3.3 (the same thought for classes).
+    References:
+        Lin et al., ICCV 2017, section 3.3 (the same thought for classes).
 
     >>> [round(prior_logit((side, side)), 1) for side in (64, 128, 256)]
     [-3.7, -5.1, -6.5]

@@ -32,7 +32,9 @@ class ResNet(nn.Module):
     Raises:
         ValueError: a depth or head that there isn't; a width or size below 1.
 
-    References: He et al., CVPR 2016 (the network). Mohlin et al., BMVC 2021, section 4.1 (the depthwise head).
+    References:
+        He et al., CVPR 2016 (the network).
+        Mohlin et al., BMVC 2021, section 4.1 (the depthwise head).
 
     >>> ResNet(18, 3, 10, size=(64, 48), width=16)(torch.zeros(2, 3, 64, 48)).shape
     torch.Size([2, 10])

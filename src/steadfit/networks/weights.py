@@ -76,8 +76,8 @@ def load_weights(
             has another hash than its name says; it doesn't fit the network (the message names the tensor); the
             download failed.
 
-    Numerics: files are read with ``weights_only=True``: nothing in them is run. Values are rounded to the network's
-    dtype.
+    Numerics:
+        files are read with ``weights_only=True``: nothing in them is run. Values are rounded to the network's dtype.
     """
     path = _official(network) if source == "imagenet" else Path(source)
     own = network.state_dict()

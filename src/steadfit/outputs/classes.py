@@ -82,7 +82,8 @@ CLASS_LOSSES: dict[str, ClassLossChoice] = {
 class Classes(OwnLoss):
     """A logit for every class of a sample, trained by a loss on them; the label is the class's number.
 
-    References: Ryou et al., ICCV 2019, section 5.1.
+    References:
+        Ryou et al., ICCV 2019, section 5.1.
 
     >>> Classes(n_classes=10).n_outputs(points=1, dims=1)
     10
@@ -145,7 +146,8 @@ class Classes(OwnLoss):
         With a sigmoid a class and their losses summed, C - 1 classes that are absent pull at a zero start with the
         same force, and the first steps are as many times too long.
 
-        References: Lin et al., ICCV 2017, section 4.1 (the prior of focal loss).
+        References:
+            Lin et al., ICCV 2017, section 4.1 (the prior of focal loss).
         """
         layer = output_layer(network, self.n_classes)
         if self.choice.output == "sigmoid" and layer is not None and layer.bias is not None:

@@ -29,7 +29,8 @@ class Distributions(Coordinates):
         TypeError: the penalty is not one.
         ValueError: an improper penalty, another word, a floor that is not positive.
 
-    References: Mohlin et al., BMVC 2021, eqs 3-10.
+    References:
+        Mohlin et al., BMVC 2021, eqs 3-10.
 
     >>> Distributions().n_outputs(points=5, dims=2)  # two numbers for nu and three for A
     25

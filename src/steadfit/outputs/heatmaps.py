@@ -149,7 +149,9 @@ class Heatmaps(OwnLoss):
     The network is a :class:`HeatmapReader`; its numbers are the decoded points in px of the frame, so that noise
     models judge them as any others. A label's weight in the loss is the noise model's trust in it.
 
-    References: Newell et al., ECCV 2016; Ryou et al., ICCV 2019, eq. 14.
+    References:
+        Newell et al., ECCV 2016.
+        Ryou et al., ICCV 2019, eq. 14.
     """
 
     name: ClassVar[str] = "heatmaps"

@@ -32,15 +32,17 @@ def spd_from_vector(v: Tensor, dim: int, floor: float = 1.0) -> tuple[Tensor, Te
         autocast, in float32.
 
     Raises:
-        TypeError: v is no floating-point tensor, dim no integer. ValueError: v's last axis is not d (d + 1)/2 long,
-        dim < 1, floor <= 0.
+        TypeError: v is not a floating-point tensor, dim no integer.
+        ValueError: v's last axis is not d (d + 1)/2 long, dim < 1, floor <= 0.
 
-    Numerics: errors are a few roundings of ||B||, of A and of the gradient, at equal and nearly equal eigenvalues too:
-    there is no threshold. log|A| stays exact where g underflows. Entries beyond max min(1, theta)/(64 d), max being the
-    dtype's largest number, count as that (1.7e36 in float32 for d = 3). Two derivatives for every d, a third raises
-    RuntimeError; g'' jumps at theta, where it counts as 0. Under torch.compile the first derivative.
+    Numerics:
+        Errors are a few roundings of ||B||, of A and of the gradient, at equal and nearly equal eigenvalues too: there
+        is no threshold. log|A| stays exact where g underflows. Entries beyond max min(1, theta)/(64 d), max being the
+        dtype's largest number, count as that (1.7e36 in float32 for d = 3). Two derivatives for every d, a third raises
+        RuntimeError; g'' jumps at theta, where it counts as 0. Under torch.compile the first derivative.
 
-    References: Mohlin et al., BMVC 2021, eqs 7-10; backward eqs 38-39.
+    References:
+        Mohlin et al., BMVC 2021, eqs 7-10; backward eqs 38-39.
 
     >>> A, log_det = spd_from_vector(torch.tensor([3.0, 0.0, 0.0], dtype=torch.float64), dim=2)
     >>> A[0, 0].item(), round(A[1, 1].item(), 6), round(log_det.item(), 6)  # 3, 1/e, log 3 - 1
@@ -62,9 +64,11 @@ def inverse_from_vector(v: Tensor, dim: int, floor: float = 1.0) -> Tensor:
         (..., d, d), in 1/unit. Eigenvalues of A^-1 end at the root of the dtype's largest number (1.8e19 in float32,
         where l = -43 theta), so that products with them stay finite.
 
-    Numerics: one derivative; a second one raises RuntimeError.
+    Numerics:
+        One derivative; a second one raises RuntimeError.
 
-    References: Mohlin et al., BMVC 2021, eq. 9.
+    References:
+        Mohlin et al., BMVC 2021, eq. 9.
 
     >>> inverse_from_vector(torch.tensor([2.0, 0.0, 4.0]), dim=2).diagonal().tolist()
     [0.5, 0.25]
@@ -89,9 +93,11 @@ def vector_from_spd(matrix: Tensor, floor: float = 1.0) -> Tensor:
         (..., d (d + 1)/2), in A's unit.
 
     Raises:
-        TypeError: A is no floating-point tensor. ValueError: A is not square, or has an eigenvalue <= 0.
+        TypeError: A is not a floating-point tensor.
+        ValueError: A is not square, or has an eigenvalue <= 0.
 
-    References: Mohlin et al., BMVC 2021, eq. 9, inverted.
+    References:
+        Mohlin et al., BMVC 2021, eq. 9, inverted.
 
     >>> vector_from_spd(torch.diag(torch.tensor([3.0, 1.0]))).tolist()
     [3.0, 0.0, 1.0]
@@ -118,7 +124,8 @@ def spd_sqrt(matrix: Tensor) -> Tensor:
         R (..., d, d), in the root of M's unit. Eigenvalues below 0, as roundings make them, count as 0.
 
     Raises:
-        TypeError: M is no floating-point tensor. ValueError: M is not square.
+        TypeError: M is not a floating-point tensor.
+        ValueError: M is not square.
 
     >>> spd_sqrt(torch.tensor([[4.0, 0.0], [0.0, 9.0]])).tolist()
     [[2.0, 0.0], [0.0, 3.0]]
