@@ -3,7 +3,7 @@
 The bit pattern of a floating-point number, read as an integer, has the order of the number. So the value of a rank is
 found digit by digit: count how many values begin with each digit, keep the digit in which the rank falls, go on with
 the next one. Counts add over chunks and processes, so the result is the same to the bit however the values are spread.
-Eleven bits a digit make six rounds for float64.
+Eleven bits per digit make six rounds for float64.
 
 >>> value = torch.tensor([[3.0], [1.0], [torch.nan], [8.0], [2.0]])
 >>> search = Search.start(2, columns=1)
@@ -41,7 +41,7 @@ def value_of(key: Tensor) -> Tensor:
 
 
 def middle_ranks(count: Tensor) -> Tensor:
-    """The ranks (2, C) of the two middle ones of ``count`` (C,) values: one rank twice, where the count is odd."""
+    """The ranks (2, C) of the two middle ones of ``count`` (C,) values; equal where the count is odd."""
     return torch.stack([(count - 1) // 2, count // 2])
 
 
@@ -56,11 +56,11 @@ class Search:
 
     @classmethod
     def start(cls, ranks: int, *, columns: int, device: torch.device | None = None) -> Search:
-        """Nothing is known yet.
+        """The search before its first round.
 
         Args:
-            ranks: Q.
-            columns: C.
+            ranks: Q, the number of ranks.
+            columns: C, the number of columns.
             device: where the values are.
         """
         lowest = torch.iinfo(torch.int64).min
@@ -73,7 +73,7 @@ class Search:
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor], prefix: str = "") -> Search:
-        """From the fields by name, as :meth:`named` gives them; others are ignored."""
+        """The search with the fields that :meth:`named` gave; other names are ignored."""
         return cls(**{field.name: tensors[prefix + field.name] for field in fields(cls)})
 
     def named(self, prefix: str = "") -> dict[str, Tensor]:
@@ -86,13 +86,13 @@ class Search:
         return int(self.shift) < 0
 
     def counts(self, value: Tensor) -> Tensor:
-        """How many of some values have each next digit, to be added up over all of them.
+        """The number of values with each next digit, to be added up over chunks and processes.
 
         Args:
             value: (n, C) of any floating dtype; NaN is left out, n may be 0.
 
         Returns:
-            (Q, C, BINS), int64, of the values that share the digits found so far.
+            (Q, C, BINS), int64, over the values that share the digits found so far.
         """
         shift = int(self.shift)
         key, known = order_key(value) >> shift, ~value.isnan()
@@ -106,8 +106,9 @@ class Search:
         """The search after a round.
 
         Args:
-            counts: of all values, (Q, C, BINS).
-            ranks: the wanted ranks (Q, C), from 0, of so many values, (C,); asked in the first round.
+            counts: the sum of :meth:`counts` over all values, (Q, C, BINS).
+            ranks: the wanted ranks (Q, C), from 0, as a function of the number of values (C,); called in the first
+                round.
         """
         rank, count = self.rank, self.count
         if int(self.shift) == FIRST_SHIFT:

@@ -46,15 +46,17 @@ class Residuals:
 
     @classmethod
     def of(cls, residual: Tensor, widths: Widths, volume: str | float) -> Residuals:
-        """Units: each coordinate's box, or, where the box is known and the range says nothing, its largest size.
+        """Residuals in units of length that follow from how far they reach.
+
+        The unit is each coordinate's box, or, where the box is known and the range says nothing, its largest size.
 
         A unit that a few far values stretch more than 1,000 times gives way to the trimmed range, so that the others
         are not too small to count.
 
         Args:
             residual: (N, G, D), all residuals or some of them.
-            widths: of all.
-            volume: of :class:`~steadfit.GaussianUniform`.
+            widths: those of all residuals.
+            volume: as in :class:`~steadfit.GaussianUniform`.
         """
         value, trimmed = residual.transpose(0, 1), widths.trimmed  # (G, N, D)
         if isinstance(volume, str):
@@ -100,8 +102,12 @@ class Residuals:
 
 
 def expectation(data: Residuals, state: State) -> tuple[Tensor, Tensor, Tensor]:
-    """Responsibilities (G, N), NaN where a label is missing; the log-likelihood in the residuals' own units; and that
-    of every residual (G, N), in the units of :class:`Residuals`."""
+    """Responsibilities and log-likelihoods under the mixture.
+
+    Returns:
+        Responsibilities (G, N), NaN where a label is missing; the log-likelihood in the residuals' own units; and that
+        of every residual (G, N), in the units of :class:`Residuals`.
+    """
     log_side = state.side.log()  # (G, D)
     log_box = (
         log_side.sum(dim=1, keepdim=True)
@@ -121,7 +127,7 @@ def expectation(data: Residuals, state: State) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def log_likelihood(data: Residuals, state: State) -> Tensor:
-    """Of the near residuals of every group, (G,), in units of the residuals' units."""
+    """The log-likelihood of the near residuals of every group, (G,), in the units of :class:`Residuals`."""
     return (expectation(data, state)[2] * data.near).sum(dim=1)
 
 

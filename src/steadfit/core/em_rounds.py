@@ -88,7 +88,7 @@ class Clean:
 
 
 class Compare:
-    """Whether they are."""
+    """Whether all but gross residuals are right."""
 
     def statistics(self, mixture: GaussianUniform, residual: Tensor, state: Tensors) -> Sums:
         return clean_sums(_data(mixture, residual, state), _parameters(state), _parameters(state, "clean_"))
@@ -102,19 +102,22 @@ AFTER_EM = 3
 
 
 def begin(state: Tensors) -> dict[str, Tensor]:
-    """The state at which a fit begins, from one with a ``box`` (G, D)."""
+    """The state at which a fit begins, given one with a ``box`` (G, D)."""
     groups, dims = state["box"].shape
     return dict(state) | {"stage": torch.tensor(0)} | widths.begin(groups, dims, state["box"].device)
 
 
 def statistics(mixture: GaussianUniform, residual: Tensor, state: Tensors) -> Sums:
-    """What some residuals (n, G, D), float64 with NaN where missing, say in this round; n may be 0."""
+    """The sums of some residuals (n, G, D) in this round: float64, NaN where missing, n may be 0."""
     return STAGES[int(state["stage"])].statistics(mixture, residual, state)
 
 
 def update(mixture: GaussianUniform, sums: Sums, state: Tensors) -> dict[str, Tensor]:
-    """The state after a round; when :func:`settled` with ``inlier_share``, ``covariance``, ``box``, ``unit`` and
-    ``informative``, as the fields of :class:`~steadfit.core.mixture.GaussianUniformResult`."""
+    """The state after a round.
+
+    When it is :func:`settled` it has ``inlier_share``, ``covariance``, ``box``, ``unit`` and ``informative``, with the
+    meaning of the fields of :class:`~steadfit.core.mixture.GaussianUniformResult`.
+    """
     after = STAGES[int(state["stage"])].update(mixture, sums, state)
     return _in_own_units(after) if settled(mixture, after) else after
 
@@ -133,7 +136,7 @@ def _data(mixture: GaussianUniform, residual: Tensor, state: Tensors) -> Residua
 
 
 def _units(mixture: GaussianUniform, state: Tensors) -> Residuals:
-    """The units and the box that all residuals have in common, without any."""
+    """The units and the box that all residuals share, without any residual."""
     box = state["box"]
     return _data(mixture, box.new_empty(0, *box.shape), state)
 

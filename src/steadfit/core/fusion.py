@@ -1,4 +1,4 @@
-"""Several predictions of one point made one: the joint mode of elliptical densities, and its precision."""
+"""Fusion of several predictions of one point: the joint mode of elliptical densities, and its precision."""
 
 from __future__ import annotations
 
@@ -46,19 +46,22 @@ def fuse(
     :class:`~steadfit.penalties.Squared`, it is the precision-weighted mean.
 
     Args:
-        nu: (V, ..., D), the views' locations: nu of the residual A y - nu, or, with ``location="mu"``, the means mu of
-            A (y - mu), in the unit of y. "mu" is exact where coordinates are large beside their precision.
+        nu: (V, ..., D), the views' locations: nu of the residual A y - nu, or the means mu of A (y - mu), in the unit
+            of y.
         root: (V, ..., D, D), A_v, symmetric positive definite, in 1/unit of y. NaN anywhere in a view's nu or root
             means that the view is missing there: it takes no part.
-        penalty: what the densities have in common. A convex one has one minimum, or several of one value, whatever the
+        penalty: rho, which the densities share. A convex one has one minimum, or several of one value, whatever the
             views: Squared, Absolute, Huber, Charbonnier, Barron from alpha = 1 on, and what declares itself ``convex``.
-        weight: (V, ...), >= 0, multiplies each view's rho; 2 is the view twice, 0 is no view.
+        location: what ``nu`` holds, ``"nu"`` or ``"mu"``; "mu" is exact where coordinates are large relative to their
+            precision.
+        weight: (V, ...), >= 0, multiplies each view's rho; 2 counts the view twice, 0 leaves it out.
         resolution: the smallest residual, in standardised units, at which the infinite weight of
             :class:`~steadfit.penalties.Absolute` at 0 is taken for the precision: w <= 1/resolution. 1 bounds every
             view's share of the precision by A_v^2.
-        max_iter: steps at most; a case that needs more is a :class:`~steadfit.errors.ConvergenceWarning`.
-        tol: a Newton step shorter than tol (1 + distance from the start), in units of the views' joint standard
-            deviation, is the last one.
+        max_iter: the largest number of steps; a case that needs more is reported by a
+            :class:`~steadfit.errors.ConvergenceWarning`.
+        tol: the iteration ends with a Newton step shorter than tol (1 + distance from the start), in units of the
+            views' joint standard deviation.
 
     Returns:
         ``mode`` (..., D) in the unit of y and ``precision`` (..., D, D) in 1/unit^2, in nu's dtype, without gradients.

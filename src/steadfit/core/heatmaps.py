@@ -1,4 +1,4 @@
-"""Points as heatmaps and heatmaps as points.
+"""Heatmaps of points, and the points that heatmaps show.
 
 A heatmap scores every pixel of a coarse grid as a point's place. Pixels: the centre of the first one is (0, 0), here
 as in images; a pixel of the heatmap is ``stride`` px of the frame long. Maps are (..., h, w), points (..., 2) as x, y.
@@ -25,7 +25,7 @@ _CUT = math.exp(-(REACH**2) / 2)
 
 
 def from_frame(points: Tensor, stride: float) -> Tensor:
-    """Px of the frame to px of the heatmap: x' = (x + 1/2) / stride - 1/2.
+    """Points in px of the frame to px of the heatmap: x' = (x + 1/2) / stride - 1/2.
 
     >>> from_frame(torch.tensor([[1.5, 7.0]]), 4).tolist()
     [[0.0, 1.375]]
@@ -34,7 +34,7 @@ def from_frame(points: Tensor, stride: float) -> Tensor:
 
 
 def to_frame(points: Tensor, stride: float) -> Tensor:
-    """Px of the heatmap to px of the frame: x = (x' + 1/2) stride - 1/2.
+    """Points in px of the heatmap to px of the frame: x = (x' + 1/2) stride - 1/2.
 
     >>> to_frame(torch.tensor([[0.0, 1.375]]), 4).tolist()
     [[1.5, 7.0]]
@@ -64,7 +64,7 @@ def render(points: Tensor, size: tuple[int, int], *, sigma: float = 1.0) -> Tens
         ValueError: points without two coordinates, sigma or a side that isn't positive.
 
     Numerics:
-        A product of one factor an axis. Pixels within a relative 1e-6 of the edge may fall on either side.
+        A product of one factor per axis. Pixels within a relative 1e-6 of the edge may fall on either side.
 
     References:
         Newell et al., ECCV 2016 (one pixel at 64 x 64).
@@ -108,8 +108,8 @@ def decode(heat: Tensor, how: str = "refined", *, smooth: float = 0.0) -> tuple[
             none. It calms a ragged map. m is that of the map as it is.
 
     Returns:
-        Points (..., 2) in px of the heatmap and scores (...), the map's highest value; NaN points for a map with NaN
-        or infinity as that. Whether a map is high enough to show a point at all is the caller's to say.
+        Points (..., 2) in px of the heatmap and scores (...), the map's highest value; NaN points for a map whose
+        highest value is NaN or infinite. The caller decides whether a map is high enough to show a point at all.
 
     Raises:
         TypeError: heat that is not a floating-point tensor.
@@ -121,9 +121,9 @@ def decode(heat: Tensor, how: str = "refined", *, smooth: float = 0.0) -> tuple[
         ``refined``: values count as exp(-4.5) of the highest at least, where targets end; unless H is negative definite
         each axis is taken alone, and one that isn't concave keeps m; nothing moves more than a pixel from m along an
         axis. At the border an axis with a pixel below exp(-4.5) keeps m, and diagonals with one are not looked at: the
-        answer is nowhere worse than argmax's. A map that is nowhere above 0 gives m, and one of fewer than three pixels
-        along a side does, too. The pixels looked at are within three sigmas of a rendered point, and the answer exact,
-        for sigma >= .71 px, at the border .98.
+        answer is nowhere worse than argmax's. A map that is nowhere above 0 gives m, and so does one with fewer than
+        three pixels along a side. The pixels looked at are within three sigmas of a rendered point, and the answer
+        exact, for sigma >= .71 px, at the border .98.
 
     References:
         Newell et al., ECCV 2016 (quarter).
@@ -147,25 +147,27 @@ def decode(heat: Tensor, how: str = "refined", *, smooth: float = 0.0) -> tuple[
 
 
 def _smoothed(heat: Tensor, sigma: float) -> Tensor:
-    """Weighted means with Gaussian weights, over the pixels that there are."""
+    """Weighted means with Gaussian weights, over the pixels inside the map."""
     down, across = (_profile(torch.arange(n).to(heat).unsqueeze(-1), n, sigma) for n in heat.shape[-2:])
     down, across = down / down.sum(dim=-1, keepdim=True), across / across.sum(dim=-1, keepdim=True)
     return down @ heat @ across.mT
 
 
 def peaks(heat: Tensor, *, share: float = 0.5, apart: float = 3.0) -> tuple[Tensor, Tensor]:
-    """How many places each heatmap points at: more than one is a joint counted double.
+    """The number of places that each heatmap points at: with more than one a joint is counted double.
 
     A peak is a pixel that is higher than its eight neighbours, at least ``share`` times as high as the highest one,
     and farther than ``apart`` from every higher such pixel.
 
     Args:
         heat: (..., h, w), scores in proportion to a probability: the sigmoid of logits.
-        share: in [0, 1]. apart: in px of the heatmap, >= 0; three sigmas of the targets by default (sigma = 1).
+        share: in [0, 1], relative to the highest value.
+        apart: in px of the heatmap, >= 0; three sigmas of the targets by default (sigma = 1).
 
     Returns:
         The number of peaks (...), int64: 0 for a map that is nowhere above 0 or has NaN as its highest value. The
-        centres (..., 2, 2) of the highest and the second one's pixels, x and y in px; NaN for a peak that there isn't.
+        centres (..., 2, 2) of the highest and the second one's pixels, x and y in px; NaN for a peak that does not
+        exist.
 
     Raises:
         TypeError: heat that is not a floating-point tensor.
@@ -190,7 +192,7 @@ def peaks(heat: Tensor, *, share: float = 0.5, apart: float = 3.0) -> tuple[Tens
     shape = heat.shape[:-2]
     value, place = _candidates(heat.reshape(shape.numel(), *heat.shape[-2:]), share)
     distance = torch.linalg.vector_norm(place.unsqueeze(-2) - place.unsqueeze(-3), dim=-1)  # (M, n, n)
-    near = (distance <= apart).tril(diagonal=-1).any(dim=-1)  # a higher one is near
+    near = (distance <= apart).tril(diagonal=-1).any(dim=-1)  # a higher peak is near
     found = (value > 0) & ~near
     order = (~found).int().argsort(dim=-1, stable=True)[:, :2]
     two = place.gather(-2, order.unsqueeze(-1).expand(-1, -1, 2))
@@ -213,18 +215,18 @@ def _candidates(heat: Tensor, share: float) -> tuple[Tensor, Tensor]:
 
 
 def map_heat(heat: Tensor, matrix: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-    """Heatmaps sampled along maps of their plane, to bring what other views of a frame gave to one grid.
+    """Heatmaps resampled under maps of their plane: brings those of several views of a frame to one grid.
 
     heat'(x') = heat(M⁻¹ x'), bilinear between the four nearest pixels, 0 outside
 
-    A point that is shown at x is shown at M x then; values are scores and stay what they are. Average maps that were
-    brought together, and decode the average.
+    A point shown at x is then shown at M x; the values are scores and are not rescaled. To combine views, average their
+    resampled heatmaps and decode the average.
 
     Args:
         heat: (B, K, h, w).
-        matrix: (3, 3) for all, or (B, 3, 3), in px of the heatmap, on any device. A map T of the frame is C T C⁻¹
-            here, with C that of :func:`from_frame`.
-        size: (h', w') of the result; None for the same.
+        matrix: (3, 3) for all heatmaps, or (B, 3, 3), in px of the heatmap, on any device. A map T of the frame is C T
+            C⁻¹ here, with C that of :func:`from_frame`.
+        size: (h', w') of the result; None: (h, w).
 
     Returns:
         (B, K, h', w') in the heatmaps' dtype. 0 at and behind the map's horizon.

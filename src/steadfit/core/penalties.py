@@ -1,6 +1,6 @@
 """The penalties: functions of one scaled residual, and the radial densities that the proper ones define.
 
-What a penalty is and does is said by :class:`steadfit.core.penalty.Penalty`.
+:class:`steadfit.core.penalty.Penalty` says what a penalty is and does.
 
 Numerics:
     all methods are elementwise, keep dtype and device, and have finite gradients at 0, at the knee and at any residual
@@ -76,7 +76,7 @@ def constant(r: Tensor, value: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Squared(Penalty):
-    """u^2/2: the Gaussian's.
+    """The Gaussian's penalty, u^2/2.
 
     >>> Squared().rho(torch.tensor(3.0))
     tensor(4.5000)
@@ -106,7 +106,7 @@ class Squared(Penalty):
 
 @dataclass(frozen=True)
 class Absolute(Penalty):
-    """|u|: Laplace's. The weight's limit at 0 is inf; psi(0) = 0.
+    """Laplace's penalty, |u|. The weight's limit at 0 is inf; psi(0) = 0.
 
     >>> Absolute().trust(torch.tensor([0.5, 4.0]))
     tensor([1.0000, 0.2500])
@@ -139,7 +139,7 @@ class Absolute(Penalty):
 
 @dataclass(frozen=True)
 class Huber(Penalty):
-    """u^2/2 up to delta, then delta(|u| - delta/2).
+    """Huber's penalty, u^2/2 up to delta, then delta(|u| - delta/2).
 
     Args:
         delta: the knee, in units of the scaled residual, > 0 (1.345: 95 % efficiency; 4.6851 in paper 2).
@@ -179,6 +179,9 @@ class Huber(Penalty):
 class Tukey(Penalty):
     """Tukey's biweight, c^2/6 (1 - (1 - (u/c)^2)^3), constant c^2/6 beyond c. Paper 1, eq. 3.
 
+    Args:
+        c: where it becomes constant, in units of the scaled residual, > 0 (4.6851: 95 % efficiency).
+
     >>> Tukey(2.0).rho(torch.tensor([0.0, 2.0, 9.0]))
     tensor([0.0000, 0.6667, 0.6667])
     """
@@ -204,7 +207,7 @@ class Tukey(Penalty):
 
 @dataclass(frozen=True)
 class Charbonnier(Penalty):
-    """sqrt(1 + u^2) - 1: between Gauss and Laplace, smooth everywhere.
+    """Charbonnier's penalty, sqrt(1 + u^2) - 1: between Gauss and Laplace, smooth everywhere.
 
     >>> Charbonnier().psi(torch.tensor(0.75))
     tensor(0.6000)
@@ -235,7 +238,10 @@ class Charbonnier(Penalty):
 
 @dataclass(frozen=True)
 class Cauchy(Penalty):
-    """c^2/2 ln(1 + (u/c)^2). 2.3849: 95 % efficiency.
+    """Cauchy's penalty, c^2/2 ln(1 + (u/c)^2).
+
+    Args:
+        c: in units of the scaled residual, > 0 (2.3849: 95 % efficiency).
 
     >>> Cauchy(1.0).weight(torch.tensor(2.0))
     tensor(0.2000)
@@ -259,7 +265,10 @@ class Cauchy(Penalty):
 
 @dataclass(frozen=True)
 class Welsch(Penalty):
-    """c^2/2 (1 - exp(-(u/c)^2)). 2.9846: 95 % efficiency.
+    """Welsch's penalty, c^2/2 (1 - exp(-(u/c)^2)).
+
+    Args:
+        c: in units of the scaled residual, > 0 (2.9846: 95 % efficiency).
 
     >>> Welsch(1.0).rho(torch.tensor(0.0))
     tensor(0.)
@@ -282,7 +291,10 @@ class Welsch(Penalty):
 
 @dataclass(frozen=True)
 class GemanMcClure(Penalty):
-    """(u^2/2)/(1 + (u/c)^2).
+    """Geman and McClure's penalty, (u^2/2)/(1 + (u/c)^2).
+
+    Args:
+        c: in units of the scaled residual, > 0.
 
     >>> GemanMcClure(1.0).rho(torch.tensor(1.0))
     tensor(0.2500)
@@ -307,7 +319,10 @@ class GemanMcClure(Penalty):
 
 @dataclass(frozen=True)
 class StudentT(Penalty):
-    """(dof + 1)/2 ln(1 + u^2/dof): the negative log-likelihood of Student's t, up to a constant.
+    """Student's t as a penalty, (dof + 1)/2 ln(1 + u^2/dof): its negative log-likelihood, up to a constant.
+
+    Args:
+        dof: degrees of freedom, > 0.
 
     >>> StudentT(3.0).weight(torch.tensor(0.0))
     tensor(1.3333)
@@ -331,10 +346,15 @@ class StudentT(Penalty):
 
 @dataclass(frozen=True)
 class Barron(Penalty):
-    """|alpha-2|/alpha (((u/c)^2/|alpha-2| + 1)^(alpha/2) - 1), with its limits at alpha = 2, 0 and -inf.
+    """Barron's general penalty, |alpha-2|/alpha (((u/c)^2/|alpha-2| + 1)^(alpha/2) - 1).
 
-    alpha = 2 is half the square of u/c, 1 Charbonnier, 0 Cauchy, -2 Geman-McClure, -inf Welsch. Any finite alpha and
-    -inf are allowed; below -1e15 the limit at -inf is used, from which it differs by less than rounding.
+    At alpha = 2, 0 and -inf it is the limit: half the square of u/c, Cauchy's and Welsch's penalty. alpha = 1 is
+    Charbonnier's, -2 Geman and McClure's.
+
+    Args:
+        alpha: any finite number, or -inf; below -1e15 the limit at -inf is used, from which it differs by less than
+            rounding.
+        c: in units of the scaled residual, > 0.
 
     >>> Barron(alpha=1.0).rho(torch.tensor(0.75))
     tensor(0.2500)
@@ -351,7 +371,7 @@ class Barron(Penalty):
 
     @property
     def convex(self) -> bool:
-        """From alpha = 1 on."""
+        """Whether rho is convex: from alpha = 1 on."""
         return self.alpha >= 1
 
     def rho(self, r: Tensor) -> Tensor:
@@ -371,8 +391,9 @@ class Barron(Penalty):
     def _power(self, x: Tensor) -> Tensor:
         """b/alpha (h^alpha - 1), h = sqrt(x^2/b + 1), b = |alpha - 2|.
 
-        Up to h^alpha = e as expm1 of a logarithm, which does not cancel; beyond, the logarithm would multiply its own
-        rounding. For alpha > 1 the factor goes into the power: where b is small, h^alpha overflows long before rho.
+        Up to h^alpha = e it is computed as expm1 of a logarithm, which does not cancel; beyond, the logarithm would
+        multiply its own rounding. For alpha > 1 the factor goes into the power: where b is small, h^alpha overflows
+        long before rho.
         """
         b = abs(self.alpha - 2)
         factor, exponent = b / self.alpha, self.alpha / 2 * self._log_base(x)

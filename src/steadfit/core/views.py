@@ -61,12 +61,12 @@ def map_view(mean: Tensor, root: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor
         :func:`~steadfit.fuse` leaves out, where the mean is missing, is sent to infinity, or J is singular.
 
     Raises:
-        TypeError: no floating-point tensors.
+        TypeError: tensors that are not floating point.
         ValueError: shapes that do not fit.
 
     Numerics:
         float64 inside, the result in the mean's dtype; A' is the polar factor of A J^-1, so the condition of A is not
-        squared. Differentiable in all three.
+        squared. Differentiable with respect to all three arguments.
 
     References:
         Mohlin et al., BMVC 2021, section 4 (test-time augmentation).

@@ -88,10 +88,12 @@ class _Norm(torch.autograd.Function):
 
 
 def length_of(*entries: Tensor) -> Tensor:
+    """The norm of a vector given by its entries, without overflow or underflow."""
     return reduce(torch.hypot, entries) if len(entries) > 1 else entries[0].abs()
 
 
 def rows_of(matrix: Tensor) -> list[Sequence[Tensor]]:
+    """The rows of a matrix (..., D, D), each a sequence of its entries (...)."""
     return [row.unbind(-1) for row in matrix.unbind(-2)]
 
 

@@ -1,4 +1,4 @@
-"""From a vector to a symmetric positive definite matrix, with no preferred direction (paper 3, eqs 7-10)."""
+"""Symmetric positive definite matrices from vectors, with no preferred direction (paper 3, eqs 7-10)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def spd_from_vector(v: Tensor, dim: int, floor: float = 1.0) -> tuple[Tensor, Te
     Args:
         v: (..., d (d + 1)/2), the upper triangle row by row, in A's unit; any finite values.
         dim: d >= 1. Up to 3 no eigen-solver is called, forward or backward.
-        floor: theta > 0, the knee of g, in A's unit. It is no lower bound of A's eigenvalues.
+        floor: theta > 0, the knee of g, in A's unit. It is not a lower bound of A's eigenvalues.
 
     Returns:
         A (..., d, d), in the unit of v, and log|A| (...), in nats. In v's dtype; for half precision, and so under
@@ -38,11 +38,12 @@ def spd_from_vector(v: Tensor, dim: int, floor: float = 1.0) -> tuple[Tensor, Te
     Numerics:
         Errors are a few roundings of ||B||, of A and of the gradient, at equal and nearly equal eigenvalues too: there
         is no threshold. log|A| stays exact where g underflows. Entries beyond max min(1, theta)/(64 d), max being the
-        dtype's largest number, count as that (1.7e36 in float32 for d = 3). Two derivatives for every d, a third raises
-        RuntimeError; g'' jumps at theta, where it counts as 0. Under torch.compile the first derivative.
+        dtype's largest number, are set to that (1.7e36 in float32 for d = 3). There are two derivatives for every d, a
+        third raises RuntimeError; g'' jumps at theta, where it counts as 0. Under torch.compile there is the first
+        derivative only.
 
     References:
-        Mohlin et al., BMVC 2021, eqs 7-10; backward eqs 38-39.
+        Mohlin et al., BMVC 2021, eqs 7-10; for the backward pass eqs 38-39.
 
     >>> A, log_det = spd_from_vector(torch.tensor([3.0, 0.0, 0.0], dtype=torch.float64), dim=2)
     >>> A[0, 0].item(), round(A[1, 1].item(), 6), round(log_det.item(), 6)  # 3, 1/e, log 3 - 1
@@ -65,7 +66,7 @@ def inverse_from_vector(v: Tensor, dim: int, floor: float = 1.0) -> Tensor:
         where l = -43 theta), so that products with them stay finite.
 
     Numerics:
-        One derivative; a second one raises RuntimeError.
+        There is one derivative; a second one raises RuntimeError.
 
     References:
         Mohlin et al., BMVC 2021, eq. 9.
@@ -152,7 +153,7 @@ class _Root(torch.autograd.Function):
         v, ctx.function = inputs
         ctx.save_for_backward(v, *output[2:])
         ctx.mark_non_differentiable(*output[2:])
-        ctx.set_materialize_grads(False)  # the parts have none
+        ctx.set_materialize_grads(False)  # the parts have no gradient
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, None]:
@@ -190,7 +191,7 @@ class _Adjoint(torch.autograd.Function):
 
 
 class _Second(torch.autograd.Function):
-    """The gradients of :class:`_Adjoint`; of its own, so that a third derivative raises instead of being wrong."""
+    """The gradients of :class:`_Adjoint`: a separate function, so that a third derivative raises an error."""
 
     generate_vmap_rule = True
 
