@@ -28,14 +28,19 @@ class EllipticalLoss(nn.Module):
             it they fall off exponentially. Not a lower bound.
         reduction: ``"mean"`` (sum of w l over sum of w), ``"sum"`` or ``"none"``.
 
-    Call with prediction (..., P) and target (..., D); P is D for ``"identity"``, 2 D for ``"diagonal"``,
-    D + D (D + 1)/2 for ``"full"``: the location, then v of :func:`steadfit.spd_from_vector` (the diagonal's entries for
-    ``"diagonal"``). ``weight`` broadcasts to the losses' shape (...) and is >= 0. ``visible`` (...), bool, leaves out
-    labels where it is False, as do weight 0 and NaN in any coordinate of the target: they add neither loss nor
-    gradient, whatever is predicted there.
+    Call:
+        prediction: (..., P), P being D for ``"identity"``, 2 D for ``"diagonal"``, D + D (D + 1)/2 for ``"full"``: the
+            location, then v of :func:`steadfit.spd_from_vector` (the diagonal's entries for ``"diagonal"``).
+        target: (..., D); a NaN in any coordinate means "not annotated".
+        weight: >= 0, broadcasts to (...); None: 1.
+        visible: (...), bool, False for labels that are left out; None: all are visible.
 
-    Returns a scalar, or (...) for ``"none"``, in nats; the normaliser is always included, so that values of different
-    families compare. A density can exceed 1, so a loss below 0 is no error.
+    Returns:
+        A scalar, or (...) for ``"none"``, in nats. The normaliser is always included, so that values of different
+        families compare. A density can exceed 1, so a loss below 0 is not an error.
+
+    A label that is not visible, not annotated or of weight 0 adds neither loss nor gradient, whatever is predicted
+    there.
 
     Raises:
         TypeError: targets that are not floating-point tensors.
@@ -44,8 +49,8 @@ class EllipticalLoss(nn.Module):
 
     Numerics:
         Half-precision predictions, as autocast makes them, are computed in float32. Gradients are finite wherever the
-        loss is; at a residual of zero that of Laplace is 0. ||dL/dnu|| <= delta and ||dL/dv|| <= sqrt(D)/theta + delta
-        ||y|| for Huber.
+        loss is; at a residual of zero that of Laplace is 0. For Huber ||dL/dnu|| <= delta and
+        ||dL/dv|| <= sqrt(D)/theta + delta ||y||.
 
     References:
         Mohlin et al., BMVC 2021, eqs 3, 6-10 and supplementary C (the normaliser corrected).

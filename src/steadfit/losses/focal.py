@@ -13,7 +13,7 @@ from steadfit.losses.reduction import REDUCTIONS, reduce
 
 
 class FocalLoss(nn.Module):
-    r"""Binary cross entropy with easy classes and pixels suppressed, whatever the others score.
+    r"""Binary cross entropy with easy classes and pixels suppressed, whatever the other ones score.
 
     -[p (1 - q)^gamma log q + (1 - p) q^gamma log(1 - q)],  q = sigmoid(z)
 
@@ -25,13 +25,19 @@ class FocalLoss(nn.Module):
         alpha: in [0, 1], multiplies the term of p, and 1 - alpha that of 1 - p.
         class_weight: (C,), >= 0, multiplies the term of each class; not for heatmaps.
 
-    Call with logits (B, C) and class indices (B,) or soft labels (B, C) as :class:`steadfit.losses.AnchorLoss` (sum
-    over the classes), or with heatmaps (B, K, H, W) as :class:`steadfit.losses.HeatmapAnchorLoss` (elementwise;
-    ``visible`` belongs to these). In nats.
+    Call:
+        logits: (B, C), or (B, K, H, W) for heatmaps.
+        target: class indices (B,) or soft labels (B, C), as in :class:`steadfit.losses.AnchorLoss`, or heatmaps
+            (B, K, H, W), as in :class:`steadfit.losses.HeatmapAnchorLoss`.
+        weight: as in the same.
+        visible: (B, K), bool, for heatmaps only.
+
+    Returns:
+        As the same, in nats: by sample, summed over the classes, or by pixel.
 
     Raises:
-        as these two.
-        ValueError: ``visible`` with logits (B, C).
+        TypeError: as the same.
+        ValueError: as the same; ``visible`` with logits (B, C).
 
     Numerics:
         As :class:`steadfit.losses.AnchorLoss`.

@@ -20,12 +20,17 @@ class OHEMLoss(nn.Module):
         reduction: ``"mean"`` over those kept (sum of w l over sum of w), ``"sum"`` or ``"none"``, (B,) with zeros for
             the others.
 
-    Call with logits (B, C) and a target as :class:`steadfit.losses.CrossEntropyLoss`. ``weight`` broadcasts to (B,):
-    the largest w l are kept, and samples of weight 0 are not counted. Of equal losses the first are kept.
+    Call:
+        logits: (B, C).
+        target: class indices (B,) or soft labels (B, C), as in :class:`steadfit.losses.CrossEntropyLoss`.
+        weight: >= 0, broadcasts to (B,). The largest w l are kept, and samples of weight 0 are not counted.
+
+    Returns:
+        A scalar in nats, or (B,) for ``"none"``. Of equal losses the first are kept.
 
     Raises:
-        as :class:`steadfit.losses.AnchorLoss`.
-        ValueError: keep outside (0, 1].
+        TypeError: as :class:`steadfit.losses.AnchorLoss`.
+        ValueError: as :class:`steadfit.losses.AnchorLoss`; keep outside (0, 1].
 
     References:
         Shrivastava et al., CVPR 2016.
@@ -58,12 +63,18 @@ class OHKMLoss(nn.Module):
         reduction: ``"mean"`` over the joints kept (sum of w l over sum of w, l the mean over the pixels), ``"sum"`` or
             ``"none"``, (B, K) with zeros for the others.
 
-    Call with output and target (B, K, H, W) and ``visible`` as :class:`steadfit.losses.HeatmapMSELoss`; ``weight`` is
-    (B, K), one a joint: the largest w l are kept, and joints of weight 0 are not counted.
+    Call:
+        logits: the network's output (B, K, H, W).
+        target: (B, K, H, W), as in :class:`steadfit.losses.HeatmapMSELoss`.
+        weight: (B, K), >= 0, one per joint. The largest w l are kept, and joints of weight 0 are not counted.
+        visible: (B, K), bool, as in :class:`steadfit.losses.HeatmapMSELoss`.
+
+    Returns:
+        A scalar, or (B, K) for ``"none"``; heights of heatmaps, squared, have no unit.
 
     Raises:
-        as :class:`steadfit.losses.HeatmapAnchorLoss`.
-        ValueError: keep outside (0, 1], weights for pixels.
+        TypeError: as :class:`steadfit.losses.HeatmapAnchorLoss`.
+        ValueError: as :class:`steadfit.losses.HeatmapAnchorLoss`; keep outside (0, 1], weights for pixels.
 
     References:
         Chen et al., CVPR 2018, section 3.2 (8 of 17 joints).

@@ -1,4 +1,4 @@
-"""Any penalty of the scaled residual as a loss."""
+"""A loss from any penalty of the scaled residual."""
 
 from __future__ import annotations
 
@@ -22,9 +22,15 @@ class RobustLoss(nn.Module):
             float64 (``"mps"``).
         reduction: ``"mean"`` (sum of w l over sum of w), ``"sum"`` or ``"none"``.
 
-    Call with prediction and target of one shape. ``weight`` broadcasts to it and is >= 0. NaN in the target means "not
-    annotated": it adds neither loss nor gradient, and neither does what has weight 0, whatever the prediction or target
-    is there. Returns a scalar, or the target's shape for ``"none"``; no unit.
+    Call:
+        prediction: of any shape.
+        target: of the same shape; NaN means "not annotated".
+        weight: >= 0, broadcasts to the target; None: 1.
+
+    Returns:
+        A scalar, or the target's shape for ``"none"``; without unit.
+
+    What is not annotated or has weight 0 adds neither loss nor gradient, whatever the prediction or target is there.
 
     Raises:
         TypeError: targets that are not floating-point tensors.
@@ -33,7 +39,7 @@ class RobustLoss(nn.Module):
 
     Numerics:
         Finite values and gradients wherever rho is finite; the gradient with respect to the prediction is
-        -psi(u)/scale. Half precision is computed in float32, which the loss has. An all-missing target gives 0.
+        -psi(u)/scale. Half precision is computed in float32, the dtype of the loss. A target without any label gives 0.
 
     >>> from steadfit.penalties import Tukey
     >>> RobustLoss(Tukey(c=3.0), scale=2.0)(torch.tensor([0.0]), torch.tensor([100.0]))

@@ -1,4 +1,4 @@
-"""One loss for the first epochs, another one for the rest."""
+"""A loss for the first epochs, and another one for the rest."""
 
 from __future__ import annotations
 
@@ -19,13 +19,21 @@ class WarmUpLoss(nn.Module):
     Args:
         first: a loss, called as ``loss(logits, target, weight)``; softmax cross entropy unless given.
         then: another one; :class:`steadfit.losses.AnchorLoss` unless given.
-        epochs: >= 0, how many epochs ``first`` is used.
+        epochs: >= 0, for how many epochs ``first`` is used.
 
-    Call as the losses. :meth:`set_epoch` is called at the start of every epoch, counted from 0; the epoch is in the
-    state_dict, so a resumed training goes on where it was.
+    Call:
+        logits: what both losses take.
+        target: what both losses take.
+        weight: what both losses take.
+
+    Returns:
+        What the loss in use returns.
+
+    :meth:`set_epoch` must be called at the start of every epoch, counted from 0; the epoch is in the state_dict, so a
+    resumed training goes on where it was.
 
     Raises:
-        TypeError: losses that are no modules.
+        TypeError: losses that are not modules.
         ValueError: epochs or an epoch below 0.
 
     References:
@@ -54,7 +62,7 @@ class WarmUpLoss(nn.Module):
         self.register_load_state_dict_post_hook(_read_epoch)  # type: ignore[no-untyped-call]
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell which epoch, counted from 0, begins."""
+        """Set the epoch that begins, counted from 0."""
         self._now = _count("epoch", epoch)
         self.epoch.fill_(self._now)
 
