@@ -1,7 +1,7 @@
-"""From a map of features to one number a channel: learned weights, an average, or no reduction at all.
+"""Heads: from a map of features to one number per channel by learned weights or an average, or every cell as it is.
 
 An average forgets where in the image a feature was found. Positions are what landmarks are about, so paper 3 replaces
-the average at a ResNet's end by a depthwise convolution as large as the map, which keeps one learned weight a cell.
+the average at a ResNet's end by a depthwise convolution as large as the map, which keeps one learned weight per cell.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def start_kernel(size: tuple[int, int]) -> Tensor:
 
 
 class DepthwiseHead(nn.Module):
-    """A weighted sum over the cells of a map, with weights of its own for every channel.
+    """A weighted sum over the cells of a map, with separate weights for every channel.
 
     y_c = sum_ij w_cij x_cij
 
@@ -55,8 +55,14 @@ class DepthwiseHead(nn.Module):
         channels: C >= 1.
         size: (height, width) of the map, each >= 1; 7 x 7 for a ResNet at 224 px.
 
-    Input (N, C, height, width), output (N, C). ``weight`` is (C, 1, height, width), a convolution's shape; every
-    channel starts at :func:`start_kernel`, without a random number.
+    Call:
+        features: (N, C, height, width).
+
+    Returns:
+        (N, C).
+
+    ``weight`` is (C, 1, height, width), a convolution's shape; every channel starts at :func:`start_kernel`, without a
+    random number.
 
     Raises:
         ValueError: channels or size below 1; in use, a map of another size.
@@ -88,7 +94,7 @@ class DepthwiseHead(nn.Module):
 
 
 class AveragePool(nn.Module):
-    """The mean over a map of any size: (N, C, height, width) to (N, C).
+    """The mean over a map of any size, (N, C, height, width) to (N, C).
 
     >>> AveragePool()(torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]])).tolist()
     [[3.0]]
@@ -99,9 +105,13 @@ class AveragePool(nn.Module):
 
 
 def build_head(head: str, channels: int, size: tuple[int, int]) -> tuple[nn.Module, int]:
-    """The head of that name and how many numbers it makes of a map of ``channels`` and ``size``.
+    """A head by its name, and how many numbers it makes of a map.
 
-    ``"depthwise"`` :class:`DepthwiseHead`, ``"average"`` :class:`AveragePool`, ``"flatten"`` every cell as it is.
+    Args:
+        head: ``"depthwise"`` for :class:`DepthwiseHead`, ``"average"`` for :class:`AveragePool`, ``"flatten"`` for
+            every cell as it is.
+        channels: of the map.
+        size: (height, width) of the map.
     """
     _checks.one_of("build_head", "head", head, HEADS)
     if head == "depthwise":
