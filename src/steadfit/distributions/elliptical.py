@@ -22,6 +22,8 @@ class Elliptical(Distribution):
     as the penalty says, so the negative log-likelihood is that penalty of the whitened residual, plus the two
     normalisers that let a network learn A.
 
+    Batch shapes broadcast as in torch; ``event_shape`` is (D,).
+
     Args:
         nu: location (..., D), no unit: the mean times A. :meth:`from_mean` takes the mean itself.
         root: A (..., D, D), symmetric positive definite, in 1/unit of y.
@@ -31,8 +33,6 @@ class Elliptical(Distribution):
         validate_args: check values too, which costs a Cholesky factorisation; shapes are always checked. None: what
             ``torch.distributions.Distribution.set_default_validate_args`` has set; torch.compile and torch.func.vmap
             switch it off.
-
-    Batch shapes broadcast as in torch; ``event_shape`` is (D,).
 
     Raises:
         TypeError: arguments that are not floating-point tensors of one dtype, or not a Penalty.

@@ -18,6 +18,10 @@ class AnchorLoss(nn.Module):
     Easy classes (q below the anchor) are suppressed and confusions amplified, each sample by its own measure. The
     anchors are constants in backpropagation, q in the modulator is not.
 
+    For soft labels q_t is the highest q of the classes with p > 1/2 (as in eq. 4). The wrong classes of q_pos are those
+    with p = 0, or, in a sample without any (smoothed labels), those with p < 1/2. A sample without a class above 1/2 is
+    not modulated (except by a static q*), nor is the target's side where no class is wrong.
+
     Args:
         gamma: >= 0, the modulator's exponent; 0 is binary cross entropy.
         margin: delta in [0, 1]: wrong classes less than delta below the right one count as confused.
@@ -36,10 +40,6 @@ class AnchorLoss(nn.Module):
 
     Returns:
         A scalar in nats, or (B,) for ``"none"``.
-
-    For soft labels q_t is the highest q of the classes with p > 1/2 (as in eq. 4). The wrong classes of q_pos are those
-    with p = 0, or, in a sample without any (smoothed labels), those with p < 1/2. A sample without a class above 1/2 is
-    not modulated (except by a static q*), nor is the target's side where no class is wrong.
 
     Raises:
         TypeError: logits that are not a floating-point tensor.

@@ -19,6 +19,9 @@ class EllipticalLoss(nn.Module):
     Its gradient with respect to nu is psi of the residual's length, at most delta for Huber, 1 for Laplace and
     Charbonnier: a wrong label moves the network no more than a doubtful right one.
 
+    A label that is not visible, not annotated or of weight 0 adds neither loss nor gradient, whatever is predicted
+    there.
+
     Args:
         penalty: rho, a proper one: ``Squared`` (Gauss), ``Absolute`` (Laplace), ``Huber``, ``Charbonnier``.
         covariance: ``"full"``, ``"diagonal"`` (A diagonal) or ``"identity"`` (A = I).
@@ -38,9 +41,6 @@ class EllipticalLoss(nn.Module):
     Returns:
         A scalar, or (...) for ``"none"``, in nats. The normaliser is always included, so that values of different
         families compare. A density can exceed 1, so a loss below 0 is not an error.
-
-    A label that is not visible, not annotated or of weight 0 adds neither loss nor gradient, whatever is predicted
-    there.
 
     Raises:
         TypeError: targets that are not floating-point tensors.

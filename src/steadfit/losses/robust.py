@@ -14,6 +14,8 @@ from steadfit.losses.reduction import REDUCTIONS, check_fits, check_weight, mask
 class RobustLoss(nn.Module):
     """rho((target - prediction)/scale) of any penalty.
 
+    What is not annotated or has weight 0 adds neither loss nor gradient, whatever the prediction or target is there.
+
     Args:
         penalty: a :class:`steadfit.penalties.Penalty`.
         scale: the residuals' scale in the target's unit: a number > 0, or a tensor that broadcasts against the
@@ -29,8 +31,6 @@ class RobustLoss(nn.Module):
 
     Returns:
         A scalar, or the target's shape for ``"none"``; without unit.
-
-    What is not annotated or has weight 0 adds neither loss nor gradient, whatever the prediction or target is there.
 
     Raises:
         TypeError: targets that are not floating-point tensors.

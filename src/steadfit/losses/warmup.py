@@ -16,6 +16,9 @@ class WarmUpLoss(nn.Module):
 
     Early scores say nothing about which classes are confused; with a large gamma the loss needs this start.
 
+    :meth:`set_epoch` must be called at the start of every epoch, counted from 0; the epoch is in the state_dict, so a
+    resumed training goes on where it was.
+
     Args:
         first: a loss, called as ``loss(logits, target, weight)``; softmax cross entropy unless given.
         then: another one; :class:`steadfit.losses.AnchorLoss` unless given.
@@ -28,9 +31,6 @@ class WarmUpLoss(nn.Module):
 
     Returns:
         What the loss in use returns.
-
-    :meth:`set_epoch` must be called at the start of every epoch, counted from 0; the epoch is in the state_dict, so a
-    resumed training goes on where it was.
 
     Raises:
         TypeError: losses that are not modules.

@@ -22,6 +22,9 @@ class ConvNet(nn.Module):
     :class:`ResponseNorm`, dropout .5. At 120 x 80 px the map is 12 x 7, and with 28 outputs there are 9,799,228
     parameters.
 
+    Weights start as N(0, .01²), biases at .1. Every layer shrinks the differences between images, at the output to
+    4e-4 of a target's deviation (1e-5 for pixels of deviation 1), so that training starts on a plateau.
+
     Args:
         in_channels: 1 for grey, 3 for colour.
         n_outputs: numbers to regress.
@@ -33,9 +36,6 @@ class ConvNet(nn.Module):
 
     Returns:
         (N, n_outputs).
-
-    Weights start as N(0, .01²), biases at .1. Every layer shrinks the differences between images, at the output to
-    4e-4 of a target's deviation (1e-5 for pixels of deviation 1), so that training starts on a plateau.
 
     Raises:
         ValueError: another head, a smaller size; in use, images of another size.

@@ -51,6 +51,9 @@ class DepthwiseHead(nn.Module):
 
     A depthwise convolution whose kernel is the whole map. No bias: the linear layer that follows has one.
 
+    ``weight`` is (C, 1, height, width), a convolution's shape; every channel starts at :func:`start_kernel`, without a
+    random number.
+
     Args:
         channels: C >= 1.
         size: (height, width) of the map, each >= 1; 7 x 7 for a ResNet at 224 px.
@@ -60,9 +63,6 @@ class DepthwiseHead(nn.Module):
 
     Returns:
         (N, C).
-
-    ``weight`` is (C, 1, height, width), a convolution's shape; every channel starts at :func:`start_kernel`, without a
-    random number.
 
     Raises:
         ValueError: channels or size below 1; in use, a map of another size.

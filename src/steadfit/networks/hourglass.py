@@ -29,6 +29,8 @@ class Hourglass(nn.Module):
     A stem reduces the image to a quarter, then one hourglass per stack follows. After each except the last, its
     features and its heatmaps, both through 1x1 convolutions, are added to its input.
 
+    ``stride`` is 4: a pixel i of the heatmap is at 4 i + 3/2 px.
+
     Args:
         in_channels: 1 for grey, 3 for colour.
         n_points: K heatmaps.
@@ -45,8 +47,6 @@ class Hourglass(nn.Module):
 
     Returns:
         (N, stacks, K, h, w): logits, without a sigmoid, of heatmaps of a quarter of the size, rounded up.
-
-    ``stride`` is 4: a pixel i of the heatmap is at 4 i + 3/2 px.
 
     Raises:
         ValueError: stacks, blocks, n_points or a side below 1, features below 2, a negative depth.
