@@ -94,30 +94,32 @@ class GaussianUniform:
 
     Neither a threshold nor an error rate has to be given: both are estimated.
 
-    Args:
-        covariance: ``"full"``, ``"diagonal"`` or ``"isotropic"`` (one variance for all D coordinates of a group).
-        volume: 1/gamma. ``"trimmed"``: the product of the residuals' trimmed ranges
-            (:func:`~steadfit.core.scale.trimmed_range`), fixed, which gross residuals don't move; a side is at least 4
-            times the innermost residuals' scale. A group is clean, its Gaussian that of all but gross
-            residuals, unless the mixture's log-likelihood of these exceeds that of the best exponential power density
-            (Gaussian to long tails) by 3 + D log n.
-            ``"range"``: the product of max - min, fixed; one gross residual makes it so large that no other is found,
-            and of fewer than 200 clean residuals it flags many. ``"moments"``: eq. 5, estimated from the
-            responsibilities in every iteration; it flags clean data where D > 1 (21 % at D = 2), and its
-            pseudo-likelihood may fall. Or a number > 0 in unit^D, the volume in which outliers can lie.
-        max_iter: the largest number of EM iterations; reaching it is reported by a
-            :class:`~steadfit.errors.ConvergenceWarning`.
-        tol: the estimated distance to the fixed point at which EM stops, in inlier share and relative covariance. In
-            float32 it is at least 20 eps (2.4e-6).
-        min_inlier_share: pi stays in [min_inlier_share, 1 - eps], so that neither component is lost for good.
-
     ``fit`` takes residuals ``(N, D)`` or ``(N, G, D)`` in any unit, NaN for missing coordinates, and returns a frozen
     :class:`GaussianUniformResult`. It starts at the normalised median |r| of every coordinate (their quadratic mean
     where the covariance is isotropic; with ``"trimmed"`` the innermost residuals' scale) and pi = 1/2, or, with
     ``start=`` responsibilities, at an M-step from those (with pi kept in [0.05, 0.95], since pi = 1 is a fixed point of
     every mixture).
 
-    Degenerate cases, all without NaN:
+    Args:
+        covariance: ``"full"``, ``"diagonal"`` or ``"isotropic"`` (one variance for all D coordinates of a group).
+        volume: 1/gamma. ``"trimmed"``: the product of the residuals' trimmed ranges
+            (:func:`~steadfit.core.scale.trimmed_range`), which is fixed and which gross residuals don't move; a side is
+            at least 4 times the innermost residuals' scale. A group is clean, with the Gaussian of all but gross
+            residuals, unless the mixture's log-likelihood of these exceeds that of the best exponential power density
+            (Gaussian to long tails) by 3 + D log n. ``"range"``: the product of max - min, fixed; one gross residual
+            makes it so large that no other is found, and of fewer than 200 clean residuals it flags many.
+            ``"moments"``: eq. 5, estimated from the responsibilities in every iteration; it flags clean data where D >
+            1 (21 % at D = 2), and its pseudo-likelihood may fall. Or a number > 0 in unit^D, the volume in which
+            outliers can lie.
+        max_iter: the largest number of EM iterations; reaching it is reported by a
+            :class:`~steadfit.errors.ConvergenceWarning`.
+        tol: the estimated distance to the fixed point at which EM stops, in inlier share and relative covariance. In
+            float32 it is at least 20 eps (2.4e-6).
+        min_inlier_share: pi stays in [min_inlier_share, 1 - eps], so that neither component is lost for good.
+
+    Degenerate cases:
+        None of these gives NaN (except as a missing label's responsibility).
+
         - All residuals of a coordinate equal (all zero, say), so that its range is 0: the coordinate says nothing and
           is left out of the judgement (not out of Sigma); in a group where that holds for every coordinate all labels
           are inliers and the share is 1 - eps. With a volume given as a number nothing is left out.
@@ -137,12 +139,8 @@ class GaussianUniform:
           swing between two sizes for thousands of iterations (a warning); who is an outlier is settled by then.
         - An inlier bias is part of Sigma, which is the second moment about zero.
 
-    Raises:
-        TypeError: residuals that are not a floating-point tensor.
-        ValueError: another shape, no sample, infinities; a start of another shape or outside [0, 1].
-
     Numerics:
-        everything is computed in units of each coordinate's range (of the trimmed range where a gross value stretches
+        Everything is computed in units of each coordinate's range (of the trimmed range where a gross value stretches
         that more than 1,000 times, and with ``"trimmed"``), so scaling a coordinate scales the result and changes
         nothing else. The covariance must be representable in the residuals' dtype: sizes of 1e±150 in float64, 1e±18 in
         float32; shares and responsibilities of the fit hold beyond. With a fixed volume the log-likelihood never falls

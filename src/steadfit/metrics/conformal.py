@@ -32,18 +32,18 @@ class ConformalRadius:
     With all weights 1 this is the ceil((n + 1)·coverage)-th smallest score. The 1 stands for the label to come, as if
     it lay at infinity: that is what makes the promise hold for few labels.
 
-    Args:
-        points: K names.
-        scores: ``(N, K)``, r of :func:`~steadfit.metrics.mahalanobis` for labels neither trained on nor used to choose
-            a model; NaN marks a missing label.
-        weights: ``(N, K)``, the probability of every label of being right, in [0, 1]; None: 1.
-
     **What is promised.** A right label y_k of a new row, drawn like the rows of the scores, lies in the ellipsoid with
     probability >= coverage (on average over rows and over such calibration sets, not in every image):
     exactly, with clean labels and weights 1; and exactly, with wrong labels among the scores, if every weight is the
     posterior probability of being right given prediction and label, by a rule that these scores did not choose: the
     right labels are then a known reweighting of all labels. The promise is as good as the weights. A trust that is
     not a probability (a penalty's weight) takes right labels far out for less than they are, and the radius gets small.
+
+    Args:
+        points: K names.
+        scores: ``(N, K)``, r of :func:`~steadfit.metrics.mahalanobis` for labels neither trained on nor used to choose
+            a model; NaN marks a missing label.
+        weights: ``(N, K)``, the probability of every label of being right, in [0, 1]; None: 1.
 
     Raises:
         TypeError: scores or weights that are not floating tensors.

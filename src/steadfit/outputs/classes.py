@@ -1,4 +1,4 @@
-"""Numbers that are logits: the class of a sample."""
+"""Classes: numbers that are the logits of a sample's class."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class ClassLossChoice:
     Args:
         title: the loss in words.
         output: what the network's numbers are logits of: ``"softmax"``, probabilities that sum to 1, or ``"sigmoid"``,
-            one probability a class, each on its own.
+            one separate probability per class.
         build: makes the loss from the options of :class:`Classes`.
-        takes: the names of the options that it looks at.
-        gamma: the exponent where the user gives none.
-        warmed: whether cross entropy comes first where the user says nothing.
+        takes: the names of the options that it uses.
+        gamma: the exponent, unless the user gives one.
+        warmed: whether cross entropy comes first, unless the user says otherwise.
     """
 
     title: str
@@ -118,12 +118,12 @@ class Classes(OwnLoss):
 
     @property
     def choice(self) -> ClassLossChoice:
-        """What is known of the loss."""
+        """The facts about the loss."""
         return CLASS_LOSSES[self.loss]
 
     @property
     def exponent(self) -> float:
-        """gamma, or the loss's own."""
+        """gamma, or the loss's default."""
         return self.choice.gamma if self.gamma is None else self.gamma
 
     def takes(self, name: str) -> bool:
@@ -133,18 +133,18 @@ class Classes(OwnLoss):
         return self.n_classes
 
     def prediction(self, numbers: Tensor, dims: int) -> Tensor:
-        """The most probable class's number, (N, 1, 1)."""
+        """The number of the most probable class, (N, 1, 1)."""
         return numbers.argmax(dim=1).to(numbers.dtype)[:, None, None]
 
     def log_probability(self, numbers: Tensor) -> Tensor:
-        """Of every class, (N, C): of the softmax, or of each class's own sigmoid."""
+        """The log-probability of every class, (N, C): that of the softmax, or of each class's sigmoid."""
         return F.log_softmax(numbers, -1) if self.choice.output == "softmax" else F.logsigmoid(numbers)
 
     def start(self, network: nn.Module, points: int, dims: int) -> None:
         """With sigmoids, let every class begin at a probability of 1/C rather than 1/2: b = -log(C - 1).
 
-        With a sigmoid a class and their losses summed, C - 1 classes that are absent pull at a zero start with the
-        same force, and the first steps are as many times too long.
+        With one sigmoid per class and their losses summed, the C - 1 absent classes pull with the same force at a start
+        of zero, and the first steps are C - 1 times too long.
 
         References:
             Lin et al., ICCV 2017, section 4.1 (the prior of focal loss).
@@ -154,14 +154,14 @@ class Classes(OwnLoss):
             nn.init.constant_(layer.bias, -math.log(max(self.n_classes - 1, 1)))
 
     def criterion(self, epochs: int) -> nn.Module:
-        """The loss; cross entropy in the first epochs where a warm-up is wanted."""
+        """The loss, preceded by cross entropy where a warm-up is wanted."""
         loss, warmup = self.choice.build(self), self.warmup_epochs(epochs)
         return WarmUpLoss(CrossEntropyLoss(), loss, epochs=warmup) if warmup else loss
 
     def warmup_epochs(self, epochs: int) -> int:
-        """How many epochs of cross entropy come first in a training of so many epochs.
+        """The number of epochs of cross entropy at the start of a training of ``epochs`` epochs.
 
-        5 as in the paper where the loss wants a warm-up; an eighth of a run shorter than 40 epochs, at least one.
+        5, as in the paper, where the loss needs a warm-up; an eighth of a run shorter than 40 epochs, at least one.
 
         >>> [Classes(loss="anchor-warmup").warmup_epochs(epochs) for epochs in (200, 40, 24, 3)]
         [5, 5, 3, 1]

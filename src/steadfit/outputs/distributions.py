@@ -1,4 +1,4 @@
-"""Numbers that describe an elliptical distribution for every target."""
+"""Distributions: numbers that describe an elliptical distribution for every target."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Distributions(Coordinates):
         floor: theta of eq. 9, in 1/unit of the standardised target.
 
     Raises:
-        TypeError: the penalty is not one.
-        ValueError: an improper penalty, another word, a floor that is not positive.
+        TypeError: the penalty is not a :class:`~steadfit.penalties.Penalty`.
+        ValueError: an improper penalty, an unknown covariance or location, a floor that is not positive.
 
     References:
         Mohlin et al., BMVC 2021, eqs 3-10.
