@@ -174,5 +174,5 @@ def spatial_modulator(logits: Tensor, target: Tensor, peak: Tensor, gamma: float
         return None
     room = mask(torch.le, target, CERTAIN)
     best = highest(logits, room, dim=(2, 3))
-    threshold = -(peak <= CERTAIN).to(logits.dtype)[..., None, None]  # -1 without an anchor: everything is above
+    threshold = -(peak <= CERTAIN).to(logits.dtype)[..., None, None]  # -1 without an anchor, below everything
     return Modulator(torch.sigmoid(-best) + margin, gamma, mask(torch.gt, target, threshold, out=room))

@@ -4,7 +4,7 @@ nu-location: the whitened residual is A y - nu; mu-location: A (y - mu), mu the 
 A (..., D, D) symmetric positive definite.
 
 Numerics:
-    those of :mod:`steadfit.core.linalg.small`.
+    Those of :mod:`steadfit.core.linalg.small`.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class _LogProb(torch.autograd.Function):
         arm, residual = _residual(value, location, rows, ctx.kind)
         twice = torch.is_grad_enabled()  # this pass will be differentiated too
         length = small.norm(torch.stack(residual).movedim(0, -1)) if twice else small.length_of(*residual)
-        weight = ctx.penalty.weight(length.clamp(min=torch.finfo(length.dtype).tiny))  # Laplace's at 0 is inf
+        weight = ctx.penalty.weight(length.clamp(min=torch.finfo(length.dtype).tiny))  # Laplace's weight at 0 is inf
         factor = -slope * weight
         pull = [factor * u for u in residual]
         to_value = to_location = to_root = None

@@ -75,7 +75,7 @@ class Residuals:
         scaled = cls.scaled(value, torch.where(known, unit, 1.0), informative, torch.where(known, box, 1.0))
         if volume != "trimmed":
             return scaled
-        reach = widths.high - widths.low  # a long tail passes the fences, a gross value is far beyond
+        reach = widths.high - widths.low  # a long tail passes the fences, a gross value lies far beyond them
         gross = ((residual < widths.low - reach) | (residual > widths.high + reach)).any(dim=2).T
         return replace(scaled, near=scaled.present & ~gross)
 
@@ -157,6 +157,9 @@ class Watch:
     """Stops EM when the estimated distance to the fixed point is below ``tol``.
 
     EM converges linearly: with steps s, s rho, s rho^2, … the rest of the way is s rho/(1 - rho).
+
+    Args:
+        tol: in inlier share, relative covariance and relative side, > 0.
     """
 
     def __init__(self, tol: float) -> None:

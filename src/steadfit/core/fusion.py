@@ -81,7 +81,7 @@ def fuse(
             resolution, max_iter or tol out of range.
 
     Numerics:
-        float64 inside. Positions are exact to about 1e-12 joint standard deviations times the largest residual,
+        Computed in float64. Positions are exact to about 1e-12 joint standard deviations times the largest residual,
         whatever the condition of the roots up to 1e12 (in the nu-location rounding of nu itself costs more).
 
     References:
@@ -140,9 +140,9 @@ def _fuse(
     spot, roots = spot.masked_fill(~seen[..., None], 0.0), roots.masked_fill(~seen[..., None, None], 0.0)
     share = share.masked_fill(~seen, 0.0)
     origin = torch.zeros_like(spot[:, :1])
-    if location == "mu":  # from an origin amid the views, so that large coordinates do not cancel
+    if location == "mu":  # relative to an origin amid the views, so that large coordinates do not cancel
         origin = spot.sum(dim=1, keepdim=True) / seen.sum(dim=1).clamp(min=1)[:, None, None]
-        spot = joint_mode.product(roots, spot - origin)  # 0 where not seen: so are the roots
+        spot = joint_mode.product(roots, spot - origin)  # 0 where not seen, as the roots are
     problem, mean, factor = joint_mode.Problem.of(spot, roots, share, penalty)
     z, n_iter, converged = joint_mode.minimize(problem, penalty, max_iter, tol)
     z = joint_mode.settle(problem, penalty, z, max(16 * torch.finfo(nu.dtype).eps, 1e-13))

@@ -266,7 +266,7 @@ def _grid(back: Tensor, size: tuple[int, int], source: tuple[int, int]) -> Tenso
     places = []
     for along, length in ((u, source[1]), (v, source[0])):
         place = torch.where(ahead, along / torch.where(ahead, w, 1.0), -2.0)
-        place = place.clamp(-2.0, length + 1.0)  # a pixel outside there is nothing left; far ones overflow an index
+        place = place.clamp(-2.0, length + 1.0)  # nothing is left a pixel outside, and far ones overflow
         places.append((2 * place + 1) / length - 1)
     return torch.stack(places, dim=-1)
 

@@ -1,4 +1,4 @@
-"""The minimiser of F(y) = sum_v c_v rho(||A_v y - nu_v||), for many cases at once, each to its own convergence.
+"""The minimiser of F(y) = sum_v c_v rho(||A_v y - nu_v||), for many cases at once, each until it converges.
 
 Coordinates: with the QR factorisation of the stacked roots (rows weighted by sqrt c_v) the residuals are
 B_v z + e_v, z = R (y - m), m the precision-weighted mean and sum c_v B_v^T B_v = I. There the sum of squares is

@@ -1,6 +1,6 @@
 """The Gaussian-uniform mixture of DeepGUM: which residuals are inliers, estimated by EM.
 
-p(r) = pi Normal(r; 0, Sigma) + (1 - pi) gamma, for every group on its own; all groups in one tensor expression.
+p(r) = pi Normal(r; 0, Sigma) + (1 - pi) gamma, for every group separately; all groups are one tensor expression.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 :class:`steadfit.core.penalty.Penalty` says what a penalty is and does.
 
 Numerics:
-    all methods are elementwise, keep dtype and device, and have finite gradients at 0, at the knee and at any residual
+    All methods are elementwise, keep dtype and device, and have finite gradients at 0, at the knee and at any residual
     whose value is finite. Squares never overflow where the result does not: float64 is exact to a few ulp over |u| in
     [1e-150, 1e150], float32 over [1e-18, 1e18] (beyond that a tiny value may round to 0, as u^2 does; where a logarithm
     of 1e36 is taken and multiplied, as by StudentT, a few ulp are up to 100). float16 and bfloat16 are computed in

@@ -13,7 +13,7 @@ MAD_TO_SIGMA = 1.4826
 """1/Phi^-1(3/4) to the digits that paper 1 uses: makes the MAD estimate sigma on Gaussian data."""
 
 REACH = ((0.95, 2.5), (0.8, 10.0), (0.5, 40.0))
-"""A trimmed range is at most so many times the width of the central 95, 80 and 50 % of the values."""
+"""The largest trimmed range, in widths of the central 95, 80 and 50 % of the values."""
 LEAST_CUT = 2
 """So many values on either side never count for a width, if there are nine or more."""
 INNERMOST = 0.2

@@ -65,8 +65,8 @@ def map_view(mean: Tensor, root: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor
         ValueError: shapes that do not fit.
 
     Numerics:
-        float64 inside, the result in the mean's dtype; A' is the polar factor of A J^-1, so the condition of A is not
-        squared. Differentiable with respect to all three arguments.
+        Computed in float64; the result has the mean's dtype. A' is the polar factor of A J^-1, so the condition of A is
+        not squared. Differentiable with respect to all three arguments.
 
     References:
         Mohlin et al., BMVC 2021, section 4 (test-time augmentation).

@@ -181,7 +181,7 @@ class Elliptical(Distribution):
         r"""log c_d - log\|A\| + E rho, (...), in nats."""
         return self.penalty.log_normalizer(self._dim) + self.penalty.expected_rho(self._dim) - self.log_det
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008 - torch's signature
         """Samples sample_shape + batch_shape + (D,); gradients flow through the location and A."""
         shape = self._extended_shape(torch.Size(sample_shape))
         noise = sampling.sample(self.penalty, shape, self._location.dtype, self._location.device)

@@ -15,7 +15,7 @@ class AnchorLoss(nn.Module):
 
     -sum_k [p_k (1 - q_k + q_pos)^gamma_t log q_k + (1 - p_k) (1 + q_k - q_neg)^gamma_b log(1 - q_k)],  q = sigmoid(z)
 
-    Easy classes (q below the anchor) are suppressed and confusions amplified, each sample by its own measure. The
+    Easy classes (q below the anchor) are suppressed and confusions amplified, relative to each sample's scores. The
     anchors are constants in backpropagation, q in the modulator is not.
 
     For soft labels q_t is the highest q of the classes with p > 1/2 (as in eq. 4). The wrong classes of q_pos are those

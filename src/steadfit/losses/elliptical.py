@@ -27,8 +27,8 @@ class EllipticalLoss(nn.Module):
         covariance: ``"full"``, ``"diagonal"`` (A diagonal) or ``"identity"`` (A = I).
         location: what the network's first D numbers are: ``"nu"`` (the mean is A^-1 nu) or ``"mu"`` (the mean; the
             residual is A (y - mu)).
-        floor: theta of eq. 9, in 1/unit of the target: eigenvalues of A above it are the network's own numbers, below
-            it they fall off exponentially. Not a lower bound.
+        floor: theta of eq. 9, in 1/unit of the target: eigenvalues of A above it are those that the network puts out,
+            below it they fall off exponentially. It is not a lower bound.
         reduction: ``"mean"`` (sum of w l over sum of w), ``"sum"`` or ``"none"``.
 
     Call:

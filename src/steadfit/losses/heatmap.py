@@ -91,8 +91,8 @@ class HeatmapMSELoss(nn.Module):
     Call:
         logits: the network's output (B, K, H, W).
         target: as :class:`HeatmapAnchorLoss`.
-        weight: as there.
-        visible: as there.
+        weight: as :class:`HeatmapAnchorLoss`.
+        visible: as :class:`HeatmapAnchorLoss`.
 
     Returns:
         As :class:`HeatmapAnchorLoss`, but without unit: heights of heatmaps, squared.

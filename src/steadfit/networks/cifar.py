@@ -80,7 +80,19 @@ class CifarResNet(nn.Module):
 
 
 class PlainShortcutBlock(nn.Module):
-    """x + two 3x3 convolutions of x, the first with the stride; x is thinned out and padded with zeros to fit."""
+    """x + two 3x3 convolutions of x, the first with the stride; x is thinned out and padded with zeros to fit.
+
+    Args:
+        before: channels of x.
+        after: channels of the result, at least as many.
+        stride: 1, or 2 to halve the map.
+
+    Call:
+        value: (N, before, h, w).
+
+    Returns:
+        (N, after, h/stride, w/stride), rounded up.
+    """
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()

@@ -35,7 +35,7 @@ def start_kernel(size: tuple[int, int]) -> Tensor:
     tensor([[0.0000, 0.2500, 0.2500, 0.0000],
             [0.0000, 0.2500, 0.2500, 0.0000]])
     """
-    # steps from the middle of the map; .5 around the middle of an even one
+    # Distances from the middle of the map along each axis: 0, 1, ... for an odd side, .5, 1.5, ... for an even one.
     row, column = ((torch.arange(n) - (n - 1) / 2).abs() for n in size)
     distance = row[:, None] + column  # (height, width)
     if size[0] % 2 and size[1] % 2:
@@ -94,7 +94,13 @@ class DepthwiseHead(nn.Module):
 
 
 class AveragePool(nn.Module):
-    """The mean over a map of any size, (N, C, height, width) to (N, C).
+    """The mean over a map of any size.
+
+    Call:
+        features: (N, C, height, width).
+
+    Returns:
+        (N, C).
 
     >>> AveragePool()(torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]])).tolist()
     [[3.0]]

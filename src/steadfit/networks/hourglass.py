@@ -110,6 +110,16 @@ class Residual(nn.Module):
     """x + a 1x1, a 3x3 and a 1x1 convolution of x, each after batch norm and ReLU; in between half of the channels.
 
     The shortcut is a 1x1 convolution where ``before`` and ``after`` differ.
+
+    Args:
+        before: channels of x.
+        after: channels of the result.
+
+    Call:
+        value: (N, before, h, w).
+
+    Returns:
+        (N, after, h, w).
     """
 
     def __init__(self, before: int, after: int) -> None:
@@ -132,6 +142,17 @@ class Level(nn.Module):
     """Blocks at the map's size, plus blocks, ``inner`` and blocks at half of it.
 
     The map is pooled in twos (the last cell of an odd side alone) and brought back by repeating cells.
+
+    Args:
+        features: channels of the map.
+        blocks: the number of residual blocks at each of the three places.
+        inner: a module from and to maps of the same channels and half the size, such as another level.
+
+    Call:
+        value: (N, features, h, w).
+
+    Returns:
+        The same shape.
     """
 
     def __init__(self, features: int, blocks: int, inner: nn.Module) -> None:
@@ -146,7 +167,23 @@ class Level(nn.Module):
 
 
 class Stacks(nn.Module):
-    """Hourglasses one after the other: features (N, features, h, w) to logits (N, stacks, K, h, w)."""
+    """Hourglasses one after the other, each with its heatmaps.
+
+    Args:
+        features: channels of the map.
+        n_points: K heatmaps per hourglass.
+        size: (height, width) of the images in px.
+        stacks: as :class:`Hourglass`.
+        depth: as :class:`Hourglass`.
+        blocks: as :class:`Hourglass`.
+        start: as :class:`Hourglass`.
+
+    Call:
+        value: (N, features, h, w), what the stem makes of images.
+
+    Returns:
+        Logits (N, stacks, K, h, w).
+    """
 
     def __init__(
         self,

@@ -85,7 +85,19 @@ class ResNet(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """x + two 3x3 convolutions of x; the first takes the stride."""
+    """x + two 3x3 convolutions of x; the first takes the stride.
+
+    Args:
+        before: channels of x.
+        channels: channels of the result.
+        stride: 1, or 2 to halve the map.
+
+    Call:
+        value: (N, before, h, w).
+
+    Returns:
+        (N, channels, h/stride, w/stride), rounded up.
+    """
 
     expansion = 1
 
@@ -104,7 +116,19 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """x + a 1x1, a 3x3 and a 1x1 convolution of x; the 3x3 takes the stride, the last has four times the channels."""
+    """x + a 1x1, a 3x3 and a 1x1 convolution of x; the 3x3 takes the stride, the last has four times the channels.
+
+    Args:
+        before: channels of x.
+        channels: channels of the first two convolutions.
+        stride: 1, or 2 to halve the map.
+
+    Call:
+        value: (N, before, h, w).
+
+    Returns:
+        (N, 4 channels, h/stride, w/stride), rounded up.
+    """
 
     expansion = 4
 

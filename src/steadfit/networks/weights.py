@@ -78,7 +78,7 @@ def load_weights(
             download failed.
 
     Numerics:
-        files are read with ``weights_only=True``: nothing in them is run. Values are rounded to the network's dtype.
+        Files are read with ``weights_only=True``: nothing in them is run. Values are rounded to the network's dtype.
     """
     path = _official(network) if source == "imagenet" else Path(source)
     own = network.state_dict()

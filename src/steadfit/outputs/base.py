@@ -3,9 +3,10 @@
 An output answers four questions about a network, whatever is believed about the labels:
 
 1. :meth:`Output.n_outputs`, :meth:`Output.initial_output`: how many numbers are there, and what does an untrained
-network put out; 2. :meth:`Output.prediction`, :meth:`Output.distribution`: how are they read; 3. :meth:`Output.step`,
-:meth:`Output.held_out`: how is a batch trained on and validated; 4. :attr:`Output.mirrors`: may training mirror images,
-together with their points.
+   network put out;
+2. :meth:`Output.prediction`, :meth:`Output.distribution`: how are they read;
+3. :meth:`Output.step`, :meth:`Output.held_out`: how is a batch trained on and validated;
+4. :attr:`Output.mirrors`: may training mirror images, together with their points.
 
 The belief about labels is a noise model (:mod:`steadfit.noise`). It sees *numbers*, one row per sample, which an output
 makes from what the network puts out.
@@ -76,10 +77,8 @@ class Output(ABC):
 
     name: ClassVar[str] = ""
     predicts_covariance: ClassVar[bool] = False  # numbers describe distributions; targets are whitened for them
-    weighs_by_trust: ClassVar[bool] = (
-        False  # its loss is not one of the residual, so labels are weighted by their trust
-    )
-    needs_points: ClassVar[bool] = False  # only points in images can be found
+    weighs_by_trust: ClassVar[bool] = False  # its loss is not the noise model's, so labels are weighted by their trust
+    needs_points: ClassVar[bool] = False  # targets must be points in images
     own_units: ClassVar[bool] = False  # numbers are in the target's own units rather than standardised
     mirrors: ClassVar[bool] = True  # training may mirror images together with their points
     usual: ClassVar[Mapping[str, Any]] = {
@@ -98,7 +97,7 @@ class Output(ABC):
         return points * dims
 
     def initial_output(self, points: int, dims: int) -> Tensor | None:
-        """What an untrained network should put out for every sample, (P,); None: no matter what."""
+        """What an untrained network should put out for every sample, (P,); None where it does not matter."""
         return None
 
     def start(self, network: nn.Module, points: int, dims: int) -> None:
@@ -123,7 +122,7 @@ class Output(ABC):
         return raw
 
     def criterion(self, epochs: int) -> nn.Module | None:
-        """The output's own loss for a training of that length; None where the noise model's is minimised."""
+        """The output's loss for a training of ``epochs`` epochs; None where the noise model's is minimised."""
         return None
 
     @abstractmethod
@@ -145,7 +144,7 @@ class Output(ABC):
 
 @dataclass(frozen=True)
 class OwnLoss(Output):
-    """Base of the outputs that have a custom loss, in which labels are weighted by their trust.
+    """Base of the outputs with another loss than the noise model's, in which labels are weighted by their trust.
 
     Args:
         loss: the name of the loss; a subclass declares the names.

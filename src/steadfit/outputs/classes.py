@@ -90,7 +90,7 @@ class Classes(OwnLoss):
     """
 
     name: ClassVar[str] = "classes"
-    mirrors: ClassVar[bool] = False  # crops mirror the images; there are no points to go with them
+    mirrors: ClassVar[bool] = False  # crops mirror the images, which have no points
     usual: ClassVar[Mapping[str, Any]] = {
         **{"noise": "l2", "protocol": "one-cycle", "batch_size": 128, "channels": 3},
         **{"network": "resnet20", "head": "average"},

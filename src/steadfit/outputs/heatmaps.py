@@ -120,6 +120,18 @@ class HeatmapObjective(nn.Module):
     r is the trust in each label (its weight under the noise model), so it multiplies anchor loss's modulator: a hard
     example counts more, a wrong one does not. Dividing by the number of joints and not by the sum of r keeps
     distrusted labels from raising the others' step (paper 2, eq. 7).
+
+    Args:
+        loss: a loss for heatmaps with the reduction ``"sum"``.
+
+    Call:
+        reader: the network.
+        logits: its raw outputs (B, S, K, h, w).
+        points: the labels (B, K, 2) in px of the frame.
+        weight: (B, K), the trust in each label; None: 1.
+
+    Returns:
+        A scalar.
     """
 
     def __init__(self, loss: nn.Module) -> None:

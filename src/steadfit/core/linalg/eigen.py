@@ -83,7 +83,7 @@ def _separated(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor)
     a, d, f = a - value, d - value, f - value
     x, y, z = _minor(d, f, e, e), _minor(a, f, c, c), _minor(a, d, b, b)
     xy, xz, yz = (torch.addcmul(minor, value, entry) for minor, entry in ((xy, b), (xz, c), (yz, e)))
-    one, two = (x >= torch.maximum(y, z)).to(x.dtype), (y >= z).to(x.dtype)  # numbers: much faster than a choice
+    one, two = (x >= torch.maximum(y, z)).to(x.dtype), (y >= z).to(x.dtype)  # much faster than torch.where
     two = two - one * two
     columns = torch.stack([x, xy, xz]), torch.stack([xy, y, yz]), torch.stack([xz, yz, z])
     column = combine(columns, (one, two, 1 - (one + two)))

@@ -1,7 +1,7 @@
 """Small matrices entry by entry: products, norms, determinants, solutions and inverses up to 3 x 3.
 
 Numerics:
-    up to D = 3 everything is sums and products of the entries, by elimination without pivoting, which for a positive
+    Up to D = 3 everything is sums and products of the entries, by elimination without pivoting, which for a positive
     definite A is as stable as Cholesky's and cannot overflow; beyond that it is torch.linalg. Both triangles of A are
     read, so that gradients with respect to A are whole matrices, A^-T for log|A|.
 """

@@ -57,7 +57,7 @@ def inverse_from_vector(v: Tensor, dim: int, floor: float = 1.0) -> Tensor:
     """A^-1 of :func:`spd_from_vector`'s A, V^T diag(1/g(l)) V: A is not formed, so none of its roundings is inverted.
 
     Args:
-        v: (..., d (d + 1)/2), as there.
+        v: (..., d (d + 1)/2), as for :func:`spd_from_vector`.
         dim: d >= 1.
         floor: theta > 0, the knee of g.
 
