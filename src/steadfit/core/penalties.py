@@ -29,6 +29,7 @@ from torch import Tensor
 from steadfit import _checks
 from steadfit.core import radial
 from steadfit.core.penalty import Penalty
+from steadfit.core.stable import bounded, constant, hypot1, log1p_square
 
 __all__ = [
     "TUKEY_C",
@@ -47,31 +48,6 @@ __all__ = [
 
 TUKEY_C = 4.6851
 """95 % efficiency of Tukey's biweight under N(0, 1)."""
-
-
-def log1p_square(x: Tensor) -> Tensor:
-    """log(1 + x^2) without overflow, exact for tiny and huge x; gradient 2x/(1 + x^2)."""
-    size = x.abs()
-    small = size <= 1
-    inner = torch.where(small, size, 1.0)
-    outer = torch.where(small, 1.0, size)
-    return torch.where(small, torch.log1p(inner * inner), 2 * outer.log() + torch.log1p(outer.reciprocal() ** 2))
-
-
-def hypot1(x: Tensor) -> Tensor:
-    """sqrt(1 + x^2) without overflow."""
-    return torch.hypot(x, x.new_ones(()))
-
-
-def bounded(x: Tensor) -> Tensor:
-    """x with +-inf as the largest numbers, and a gradient of 0 there: inf/inf and 0 inf become limits."""
-    largest = torch.finfo(x.dtype).max
-    return x.clamp(-largest, largest)
-
-
-def constant(r: Tensor, value: float) -> Tensor:
-    """The same value everywhere, without a gradient; NaN where r is NaN."""
-    return r.detach().clamp(value, value)
 
 
 @dataclass(frozen=True)
