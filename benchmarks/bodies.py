@@ -51,19 +51,19 @@ from estimates import (
 )
 from paired import RULE, Pair, spread, verdict
 from steadfit import __version__
+from steadfit._files import atomic_path, write_text
 from steadfit.data import Annotations, Schema, load_annotations
-from steadfit.data.files import atomic_path, write_text
 from steadfit.metrics import torso_length
 from steadfit.metrics.convergence import middle, summarise
-from steadfit.reports.convergence import convergence_figure
-from steadfit.reports.races import epoch, factor
+from steadfit.metrics.thresholds import PCK_ALPHA, PCP_ALPHA
+from steadfit.reports.convergence_curves import convergence_figure
+from steadfit.reports.convergence_tables import epoch, factor
 from steadfit.reports.style import save
-from steadfit.reports.tables import to_markdown
 from steadfit.reports.values import short
 from steadfit.training import Settings
 from steadfit.training.cascade import default_regions, fit_cascade
-from steadfit.training.outcome import PCK_ALPHA, PCP_ALPHA
 from sweep import DATA, main, unclaimed
+from tables import to_markdown
 from wrong import contaminated
 
 RESULTS = Path(__file__).parent / "results"
@@ -194,7 +194,7 @@ def report(cache: Path) -> None:
     if paper:
         save(pcp_figure(paper), RESULTS / "bodies.png")
     for data, histories in races.items():
-        save(convergence_figure(histories, measure="mean"), RESULTS / f"bodies-epochs-{data}.png")
+        save(convergence_figure(histories, measure="mean", unit="px").figure, RESULTS / f"bodies-epochs-{data}.png")
     write_text("\n".join(lines) + "\n", RESULTS / "bodies.md")
     print("\n".join(lines))
 

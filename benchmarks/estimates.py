@@ -15,15 +15,16 @@ from matplotlib.lines import Line2D
 
 from paired import Pair, compared, corrected, spread
 from steadfit.data import Annotations
+from steadfit.evaluation.measures import errors, keypoints, poses
 from steadfit.metrics import body_parts, part_errors, pcp_curve, per_image_error
-from steadfit.reports.joints import Measure, pck_frame
+from steadfit.metrics.thresholds import PCK_ALPHA, PCP_ALPHA
+from steadfit.reports.axes import threshold_axes
+from steadfit.reports.keypoint_tables import Measure, part_groups, share_frame
 from steadfit.reports.methods import MARKS
-from steadfit.reports.parts import part_groups
-from steadfit.reports.poses import threshold_axes
-from steadfit.reports.style import FAINT, house_style, legend_above, new_figure
-from steadfit.reports.tables import to_markdown
+from steadfit.reports.palette import FAINT
+from steadfit.reports.style import house_style, legend_above, new_figure
 from steadfit.reports.values import DASH, p_value
-from steadfit.training.outcome import PCK_ALPHA, PCP_ALPHA, errors, keypoints, poses
+from tables import to_markdown
 
 LABELS = {"l2": "L2", "tukey": "Tukey", "gum": "GUM"}
 CASCADE, FLOOR = " + cascade", "median pose"
@@ -139,7 +140,7 @@ def table(group: Sequence[Estimate], what: str = "") -> list[str]:
         | {"pcp_by_part": {part.name: [one["pcp_by_part"][part.name] for one in each] for part in parts}}
         for method, each in seeds.items()
     }
-    frame = pck_frame(results, part_groups(parts), keys=STRICT).rename(columns={"Mean": "strict PCP"})
+    frame = share_frame(results, part_groups(parts), keys=STRICT).rename(columns={"Mean": "strict PCP"})
     frame.insert(1, "MPE (px)", [spread(result["mpe"], 2) for result in results.values()])
     for name in list(SHOWN)[1:]:
         frame[name] = [spread(100 * result[SHOWN[name]]) for result in results.values()]

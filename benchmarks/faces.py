@@ -33,19 +33,19 @@ from torch import nn
 
 from paired import RULE, Pair, compared, corrected, spread, verdict
 from steadfit import __version__
+from steadfit._files import atomic_path, write_text
 from steadfit.data import Annotations, Schema, Warp, load_annotations
-from steadfit.data.files import atomic_path, write_text
 from steadfit.metrics import outlier_scores, pck_curve, stars
+from steadfit.metrics.thresholds import FAILURE
 from steadfit.networks import CompactConvNet, build_network
+from steadfit.reports.axes import band, threshold_axes
 from steadfit.reports.methods import Mark, marks
-from steadfit.reports.poses import threshold_axes
 from steadfit.reports.style import house_style, legend_above, method_handles, new_figure, save
-from steadfit.reports.tables import to_markdown
 from steadfit.reports.values import p_value
 from steadfit.training import Settings, fit
 from steadfit.training.cascade import default_regions, fit_cascade
-from steadfit.training.outcome import FAILURE
 from sweep import DATA, main, unclaimed
+from tables import to_markdown
 from wrong import contaminated
 
 RESULTS = Path(__file__).parent / "results"
@@ -316,8 +316,7 @@ def _figure(runs: list[Scored]) -> Figure:
         members = [run for run in runs if run.method == method and not run.cell.wrong]
         if members:
             each = np.stack([pck_curve(torch.from_numpy(run.distances / FACE), alphas).numpy() for run in members])
-            left.plot(alphas, each.mean(axis=0), color=mark.colour)
-            left.fill_between(alphas, each.min(axis=0), each.max(axis=0), color=mark.colour, alpha=0.16, lw=0)
+            band(left, alphas, each, mark, line="-")
     threshold_axes(left, alphas, alpha=FAILURE, unit="share of the face", what="points")
     left.set(title="trained with right labels")
     _mean_errors(right, runs, drawn)

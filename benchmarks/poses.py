@@ -25,19 +25,20 @@ import pandas as pd
 import torch
 
 from steadfit import __version__
+from steadfit._files import atomic_path, write_text
 from steadfit.data import Annotations, Schema, load_annotations
-from steadfit.data.files import atomic_path, write_text
+from steadfit.evaluation.measures import keypoints
 from steadfit.metrics import compare_errors, outlier_scores
-from steadfit.reports.hard import excess_maps, validation_curves
-from steadfit.reports.joints import joint_groups, pck_frame
-from steadfit.reports.poses import pck_joints
+from steadfit.reports.hard_examples import excess_maps
+from steadfit.reports.keypoint_figures import pck_joints
+from steadfit.reports.keypoint_tables import joint_groups, share_frame
 from steadfit.reports.style import save
-from steadfit.reports.tables import to_markdown
+from steadfit.reports.training_curves import validation_curves
 from steadfit.training import Settings
-from steadfit.training.excess import FILE, Excess
+from steadfit.training.callbacks.excess import FILE, Excess
 from steadfit.training.fit import Splits, train
-from steadfit.training.outcome import keypoints
-from sweep import DATA, main, unclaimed
+from sweep import DATA, main, relabelled, unclaimed
+from tables import to_markdown
 from wrong import contaminated
 
 RESULTS = Path(__file__).parent / "results"
@@ -133,7 +134,7 @@ def extend(lsp: Annotations) -> Annotations:
 def run_cell(cell: Cell, clean: Annotations, decoded: Splits) -> dict[str, np.ndarray]:
     """Train, and predict the test rows, plain and with the mirrored image and five further scales."""
     given, wrong = contaminated(clean, cell.wrong, SHARE, pairs=PAIRS, seed=100 + cell.seed)
-    splits = Splits(train=decoded.train.relabelled(given), val=decoded.val.relabelled(given))
+    splits = Splits(train=relabelled(decoded.train, given), val=relabelled(decoded.val, given))
     splits.train.seed = cell.seed  # of the warps
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -267,7 +268,7 @@ def _losses(runs: list[Scored]) -> list[str]:
     return [
         "## Right labels: the losses",
         "",
-        to_markdown(pck_frame(results, GROUPS)),
+        to_markdown(share_frame(results, GROUPS)),
         "",
         "Swaps: paired joints that lie at their partner's annotation; double counts: heatmaps with several peaks, and "
         "those of them whose decoded point is right; 12 views: six scales, each mirrored too (all in %).",
@@ -344,19 +345,19 @@ def _spread(values: np.ndarray) -> str:
 def _draw(runs: list[Scored], cache: Path) -> None:
     named = {"anchor-2": "anchor"}  # the default has the family's colour
     grouped = {named.get(method, method): members for method, members in _of(runs, "").items()}
-    save(pck_joints(_gathered(grouped), GROUPS, measure=f"PCK@{ALPHA:g} of the torso"), RESULTS / "poses.png")
+    save(pck_joints(_gathered(grouped), GROUPS, what=f"PCK@{ALPHA:g} of the torso").figure, RESULTS / "poses.png")
     histories = {
         method: [pd.DataFrame({"epoch": np.arange(1, 1 + len(c)), "val_pck": c}) for c in curves]
         for method, members in grouped.items()
         if (curves := [run.arrays["val_pck"] for run in members]) and method in ("bce", "anchor", "mse")
     }
     label = f"validation PCK@{ALPHA:g}"
-    save(validation_curves(histories, "val_pck", label=label), RESULTS / "poses-epochs.png")
+    save(validation_curves(histories, "val_pck", label=label).figure, RESULTS / "poses-epochs.png")
     for run in runs:
         epochs = {int(k.removeprefix("excess_")): v for k, v in run.arrays.items() if k.startswith("excess_")}
         if run.cell == Cell("anchor-2", "l2", "", 0) and epochs:
             maps = excess_maps(run.arrays["frames"], run.arrays["points"], epochs, names=JOINTS)
-            save(maps, cache / "poses-excess.png")
+            save(maps.figure, cache / "poses-excess.png")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from steadfit.losses import AnchorLoss, FocalLoss
-from steadfit.reports.style import FAINT, INK, house_style, new_figure
+from steadfit.reports.palette import FAINT, INK
+from steadfit.reports.style import house_style, new_figure
 
 ANCHORS = {0.2: "#D1234C", 0.5: "#E69F00", 0.8: "#0072B2"}
 GAMMA = 2.0

@@ -9,7 +9,7 @@ from steadfit.metrics import ConformalRadius, fit_temperature, mahalanobis, righ
 from steadfit.metrics import calibration as measure
 from steadfit.metrics.calibration import CURVE
 from steadfit.penalties import Huber
-from steadfit.reports.calibration import calibration_figure
+from steadfit.reports.calibration_figure import calibration_figure
 
 
 def predictions(rows: int, wrong: float, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -39,4 +39,6 @@ def calibration() -> Figure:
         "as predicted": measure(mean, root, target, Huber(1.0)),
         f"temperature {temperature.tau:.2f}": measure(mean, temperature.apply(root), target, Huber(1.0)),
     }
-    return calibration_figure(results, conformal=rule.coverage(mahalanobis(mean, root, target), CURVE))
+    return calibration_figure(
+        results, unit="px", conformal=rule.coverage(mahalanobis(mean, root, target), CURVE)
+    ).figure

@@ -11,12 +11,13 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from steadfit.data import Region, crop_errors, load_annotations, read_image
+from steadfit.data.drawn.synthetic import POINTS, draw_faces
 from steadfit.data.regions import extremes
-from steadfit.data.synthetic import POINTS, draw_faces
-from steadfit.recipes.poses import shown_rows
-from steadfit.reports.cascade import COLOURS, crop_figure
-from steadfit.reports.poses import picture
-from steadfit.reports.style import INK, house_style, new_figure
+from steadfit.recipes.panels import shown_rows
+from steadfit.reports.axes import picture
+from steadfit.reports.cascade_crops import crop_figure
+from steadfit.reports.palette import INK, REGIONS
+from steadfit.reports.style import house_style, new_figure
 from steadfit.training import default_regions, load_cascade
 
 Floats = NDArray[np.float64]
@@ -33,7 +34,7 @@ def cascade(run: Path, data: Path) -> Figure:
     first, both = found.judge_stages(some)
     points = {region.name: both.predicted[:, list(region.points)] for region in found.regions}
     pictures = [read_image(some.root / name, 3) for name in some.images or ()]
-    return crop_figure(pictures, first.predicted, found.crops(first.predicted, some), points)
+    return crop_figure(pictures, first.predicted, found.crops(first.predicted, some), points).figure
 
 
 @house_style()
@@ -65,13 +66,13 @@ def _rule(axes: Axes, region: Region, estimate: Floats) -> None:
     ]
     for box, line in zip(boxes, (":", "--"), strict=True):
         _frame(axes, box, INK, line, 1.2)
-    _frame(axes, _box(region, estimate), COLOURS[0])
+    _frame(axes, _box(region, estimate), REGIONS[0])
     _points(axes, estimate)
     axes.set_title(f"the rule: {region.name}")
 
 
 def _placed(axes: Axes, regions: tuple[Region, ...], estimate: Floats) -> None:
-    for region, colour in zip(regions, COLOURS, strict=False):
+    for region, colour in zip(regions, REGIONS, strict=False):
         _frame(axes, _box(region, estimate), colour)
     _points(axes, estimate)
     axes.set_title("an estimate's crops")
@@ -84,8 +85,8 @@ def _jittered(axes: Axes, region: Region, points: Floats, estimates: Floats) -> 
     for across, down, log in crop_errors(placed, np.broadcast_to(wanted, placed.shape)):
         side = wanted[2] * np.exp(log)
         centre = wanted[:2] + (wanted[2:] - 1) / 2 + wanted[2] * np.array([across, down])
-        _frame(axes, np.array([*(centre - (side - 1) / 2), side, side]), COLOURS[0], width=0.7)
-    _frame(axes, wanted, COLOURS[3])
+        _frame(axes, np.array([*(centre - (side - 1) / 2), side, side]), REGIONS[0], width=0.7)
+    _frame(axes, wanted, REGIONS[3])
     axes.set_title("crops as training draws them")
 
 
@@ -93,7 +94,7 @@ def _wild(axes: Axes, region: Region, estimate: Floats) -> None:
     """An eye far outside, both, and an estimate that is none."""
     cases = [estimate.copy() for _ in WILD]
     cases[0][0], cases[1][[0, 1]], cases[2][:] = WILD
-    for case, colour in zip(cases, COLOURS, strict=False):
+    for case, colour in zip(cases, REGIONS, strict=False):
         _frame(axes, _box(region, case), colour)
     axes.set(xlim=(-0.55 * SIZE, 1.55 * SIZE), ylim=(1.55 * SIZE, -0.55 * SIZE))
     axes.set_title("of wild estimates")

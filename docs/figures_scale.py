@@ -12,7 +12,9 @@ from torch import Tensor
 
 from steadfit.noise.base import WIDE, spread
 from steadfit.penalties import Tukey
-from steadfit.reports.style import FAINT, INK, house_style, new_figure, percent_axis
+from steadfit.reports.axes import percent_axis
+from steadfit.reports.palette import FAINT, INK
+from steadfit.reports.style import house_style, new_figure
 
 SIZES = (8, 16, 32, 64, 128, 256)
 SHARES = {0.0: "#009E73", 0.2: "#E69F00", 0.4: "#D55E00"}

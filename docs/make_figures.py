@@ -23,11 +23,13 @@ from figures_warps import warps
 from matplotlib.figure import Figure
 
 from steadfit import GaussianUniform
-from steadfit.data.images import read_image
+from steadfit.data.images.files import read_image
 from steadfit.errors import ConvergenceWarning
 from steadfit.penalties import Absolute, Cauchy, Huber, Penalty, Squared, Tukey
-from steadfit.reports.gallery import gallery
-from steadfit.reports.style import FAINT, RIGHT, WRONG, house_style, new_figure, percent_axis, save
+from steadfit.reports.axes import percent_axis
+from steadfit.reports.palette import FAINT, RIGHT, WRONG
+from steadfit.reports.style import house_style, new_figure, save
+from steadfit.reports.suspects_gallery import gallery
 
 IMAGES = Path(__file__).parent / "images"
 CURVES: dict[str, tuple[Penalty, str, str]] = {
@@ -104,8 +106,8 @@ def demo_pictures(demo: Path) -> None:
     """The README's two pictures: the demo's worst suspects, and its bars."""
     table = pd.read_parquet(demo / "comparison/runs/gum/trust.parquet")
     table = table[table["split"] != "test"]
-    figure = gallery(table, lambda name: read_image(demo / "wrong30" / name, 3), count=12)
-    save(figure, IMAGES / "suspects_gallery.png", dpi=84)
+    worst = gallery(table, lambda name: read_image(demo / "wrong30" / name, 3), count=12)
+    save(worst.figure, IMAGES / "suspects_gallery.png", dpi=84)
     shutil.copyfile(demo / "comparison/figures/failure_bars.png", IMAGES / "failure_bars.png")
 
 

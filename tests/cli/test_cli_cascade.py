@@ -46,19 +46,20 @@ def own(cascade: Cascade, tmp_path: Path) -> Path:
 @pytest.fixture
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take most of the time of a small cascade."""
-    monkeypatch.setattr("steadfit.recipes.cascades._figures", lambda *_: {})
+    monkeypatch.setattr("steadfit.recipes.cascades._panels", lambda *_: [])
     monkeypatch.setattr("steadfit.recipes.cascades.write_report", lambda *_: None)
 
 
 def test_the_folder(cascade: Cascade) -> None:
     out, _ = cascade
     found = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    files = ("checkpoints/last.ckpt", "config.yaml", "history.csv", "model.safetensors")
+    files = ("checkpoints/last.ckpt", "config.yaml", "history.csv", "model.safetensors", "rows.parquet")
     stages = ("coarse", *(f"fine/{region}" for region in REGIONS))
     figures = ("crops", "poses", "suspects_gallery", "training_curves", "trust_histogram")
     assert found == {f"{stage}/{file}" for stage in stages for file in files} | {
         *(f"figures/{name}.png" for name in figures),
         *("config.yaml", "estimates.safetensors", "history.csv", "metrics.json", "report.html", "suspects.csv"),
+        "rows.parquet",
         "trust.parquet",
     }
     config = yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8"))

@@ -17,7 +17,7 @@ from typer.testing import Result
 import steadfit as library
 from steadfit.audit.suspects import read_suspects
 from steadfit.data import load_annotations
-from steadfit.training.history import History
+from steadfit.training.callbacks.history import History
 
 Steadfit = Callable[..., Result]
 Fails = Callable[..., str]

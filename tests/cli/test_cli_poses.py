@@ -14,7 +14,7 @@ import yaml
 from typer.testing import Result
 
 import steadfit as library
-from steadfit.reports.overlays import SIDES
+from steadfit.reports.palette import SIDES, rgb
 
 Steadfit = Callable[..., Result]
 Fails = Callable[..., str]
@@ -136,13 +136,13 @@ def test_pictures_of_bodies_have_sides(walkers: Path, walked: Path, steadfit: St
     picture = cv2.imread(str(path))[..., ::-1]
     assert picture.shape == (400, 200, 3)  # enlarged ten times
     for colour in SIDES:
-        assert (picture == colour).all(axis=-1).sum() > 100
+        assert (picture == rgb(colour)).all(axis=-1).sum() > 100
 
 
 def test_losses_are_compared_under_every_noise_model(
     faces: Path, steadfit: Steadfit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("steadfit.recipes.fitting.write_report", lambda *_: None)  # of the four runs; slow
+    monkeypatch.setattr("steadfit.recipes.fit.write_report", lambda *_: None)  # of the four runs; slow
     out = tmp_path / "compare"
     small = ("--network", "hourglass-light", "--epochs", 1, "--size", 16, "--batch-size", 20, "--device", "cpu")
     result = steadfit("compare", faces, "--losses", "mse,anchor", "--methods", "l2,gum", "-o", out, *small)

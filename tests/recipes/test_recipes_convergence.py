@@ -23,7 +23,7 @@ from steadfit.metrics.convergence import summarise
 from steadfit.recipes import check_study, convergence
 from steadfit.reports.values import short
 from steadfit.training import Settings, load
-from steadfit.training.history import History
+from steadfit.training.callbacks.history import History
 
 SETTINGS = Settings(epochs=3, batch_size=16, seed=5)
 RUNS = ("l2-5", "tukey-5", "l2-6", "tukey-6")

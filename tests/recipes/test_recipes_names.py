@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from steadfit.data import Schema, load_annotations
-from steadfit.data.synthetic import write_dataset
+from steadfit.data.drawn.synthetic import write_dataset
 from steadfit.errors import DataError, DataWarning
-from steadfit.recipes.calibration import calibrate_run
-from steadfit.recipes.prediction import evaluate_run, load_by_name, predict_to
+from steadfit.recipes.calibrate import calibrate_run
+from steadfit.recipes.predict import evaluate_run, load_by_name, predict_to
 from steadfit.training import Run, Settings, fit
 
 
@@ -75,6 +75,17 @@ def test_other_names_are_an_error(run: Run, permuted: Path) -> None:
     for command in (evaluate_run, calibrate_run):
         with pytest.raises(DataError, match=r"expected the points of the run, left_eye, .* got .*tip.* differs\."):
             command(run.folder, path)
+
+
+def test_an_unreadable_schema_matters_where_there_are_labels(run: Run, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "images", tmp_path / "images")
+    (tmp_path / "dataset.yaml").write_text("nonsense: 3\n")
+    table = pd.read_csv(folder / "annotations.csv")
+    table.to_csv(tmp_path / "annotations.csv", index=False)
+    with pytest.raises(DataError, match="nonsense"):
+        load_by_name(tmp_path / "annotations.csv", run.schema, seed=0)
+    table[["image"]].to_csv(tmp_path / "bare.csv", index=False)
+    assert len(load_by_name(tmp_path / "bare.csv", run.schema, seed=0)) == len(table)
 
 
 def test_boxes_by_points_need_points(folder: Path, tmp_path: Path) -> None:

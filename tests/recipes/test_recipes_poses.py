@@ -13,15 +13,16 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from steadfit.data import Annotations, Schema, load_annotations
-from steadfit.data.synthetic import write_dataset
+from steadfit.data.drawn.synthetic import write_dataset
 from steadfit.errors import ConfigError
+from steadfit.evaluation.measures import keypoints, poses
 from steadfit.outputs import Heatmaps
 from steadfit.recipes import variants
-from steadfit.recipes.poses import SHOWN, comparison_figures, run_figures, sticks
+from steadfit.recipes.panels import SHOWN, comparison_figures, run_figures, sticks
+from steadfit.reports.panel import Panel
 from steadfit.reports.style import save
 from steadfit.training import Judgement, Settings
-from steadfit.training.excess import Excess
-from steadfit.training.outcome import keypoints, poses
+from steadfit.training.callbacks.excess import Excess
 
 POSE = Settings(network="hourglass-light", noise="gum")
 
@@ -47,13 +48,18 @@ def run_of(folder: Path, settings: Settings = POSE) -> SimpleNamespace:
     return SimpleNamespace(folder=folder, settings=settings)
 
 
+def named(panels: list[Panel]) -> dict[str, Figure]:
+    """The figures of panels by their names."""
+    return {panel.name: panel.figure for panel in panels}
+
+
 def texts(figure: Figure) -> set[str]:
     """Everything that is written in it."""
     return {text.get_text() for text in figure.findobj(Text)}
 
 
 def test_a_run_shows_poses_on_its_test_images(faces: Annotations, tmp_path: Path) -> None:
-    figures = run_figures(run_of(tmp_path), faces, judged(faces, 1.0))  # type: ignore[arg-type]
+    figures = named(run_figures(run_of(tmp_path), faces, judged(faces, 1.0)))  # type: ignore[arg-type]
     assert list(figures) == ["poses"]
     assert sum(bool(axes.images) for axes in figures["poses"].axes) == SHOWN * 2  # annotated, predicted
     assert {"annotated", "BCE + GUM"} <= texts(figures["poses"])
@@ -62,7 +68,7 @@ def test_a_run_shows_poses_on_its_test_images(faces: Annotations, tmp_path: Path
 
 def test_without_test_rows_validation_images_are_shown(faces: Annotations, tmp_path: Path) -> None:
     part = faces.take(np.flatnonzero(faces.split != "test"))
-    figure = run_figures(run_of(tmp_path), part, judged(part, 0.0))["poses"]  # type: ignore[arg-type]
+    figure = named(run_figures(run_of(tmp_path), part, judged(part, 0.0)))["poses"]  # type: ignore[arg-type]
     assert sum(bool(axes.images) for axes in figure.axes) == 3 * 2
 
 
@@ -71,7 +77,7 @@ def test_what_heatmaps_exceed_is_shown_where_it_was_watched(faces: Annotations, 
     maps = {epoch: (1 + 0.5 * rng.uniform(-1, 1, (2, 7, 5, 5))).astype(np.float32) for epoch in (1, 4)}
     frames = rng.integers(0, 256, (2, 1, 20, 20)).astype(np.uint8)
     Excess(frames, faces.target[:2].astype(np.float32), maps).save(tmp_path)
-    figures = run_figures(run_of(tmp_path), faces, judged(faces, 1.0))  # type: ignore[arg-type]
+    figures = named(run_figures(run_of(tmp_path), faces, judged(faces, 1.0)))  # type: ignore[arg-type]
     assert list(figures) == ["poses", "excess"]
     assert {"epoch 1", "epoch 4"} <= texts(figures["excess"])
 
@@ -79,7 +85,7 @@ def test_what_heatmaps_exceed_is_shown_where_it_was_watched(faces: Annotations, 
 def test_a_comparison_has_every_measure(faces: Annotations) -> None:
     judgements = {"mse": judged(faces, 9.0), "anchor": judged(faces, 1.0)}
     histories = {name: pd.DataFrame({"epoch": [1, 2], "phase": "round", "val_pck": [0.1, 0.2]}) for name in judgements}
-    figures = comparison_figures(faces, results_of(faces, judgements), judgements, histories)
+    figures = named(comparison_figures(faces, results_of(faces, judgements), judgements, histories))
     assert list(figures) == ["pck_joints", "pck_curves", "pck_epochs", "confusions", "poses"]
     curves = {line.get_label(): line for axes in figures["pck_curves"].axes for line in axes.lines}
     x, y = curves["anchor"].get_data()
@@ -92,18 +98,18 @@ def test_a_comparison_has_every_measure(faces: Annotations) -> None:
 def test_without_a_length_or_points_there_is_nothing_to_compare(faces: Annotations) -> None:
     judgements = {"gum": judged(faces, 1.0)}
     bare = dataclasses.replace(faces, length=None)
-    assert comparison_figures(bare, {"gum": {}}, judgements, {}) == {}
+    assert comparison_figures(bare, {"gum": {}}, judgements, {}) == []
     scalars = load_annotations(faces.path, Schema(targets=("x0", "y2"), normalizer=50.0))
-    assert comparison_figures(scalars, {"gum": {}}, {}, {}) == {}
-    assert run_figures(run_of(Path("nowhere")), scalars, judged(faces, 0.0)) == {}  # type: ignore[arg-type]
-    assert list(run_figures(run_of(Path("nowhere")), bare, judgements["gum"])) == ["poses"]  # type: ignore[arg-type]
+    assert comparison_figures(scalars, {"gum": {}}, {}, {}) == []
+    assert run_figures(run_of(Path("nowhere")), scalars, judged(faces, 0.0)) == []  # type: ignore[arg-type]
+    assert list(named(run_figures(run_of(Path("nowhere")), bare, judgements["gum"]))) == ["poses"]  # type: ignore[arg-type]
 
 
 def test_faces_without_pairs_are_not_confused(faces: Annotations) -> None:
     plain = dataclasses.replace(faces, schema=dataclasses.replace(faces.schema, pairs=()))
     judgements = {"l1": judged(plain, 2.0), "l2": judged(plain, 3.0)}
     histories = {name: pd.DataFrame({"epoch": [1], "phase": "round", "val_pck": [0.1]}) for name in judgements}
-    figures = comparison_figures(plain, results_of(plain, judgements), judgements, histories)
+    figures = named(comparison_figures(plain, results_of(plain, judgements), judgements, histories))
     assert "confusions" not in figures
 
 
@@ -120,10 +126,10 @@ def unnamed_bodies(n: int = 6) -> Annotations:
 def test_bodies_have_pcp_without_a_length(tmp_path: Path) -> None:
     table = unnamed_bodies()
     exact, off = (judged(table, px) for px in (0.0, 4.0))
-    own = run_figures(run_of(tmp_path), table, off)  # type: ignore[arg-type]
+    own = named(run_figures(run_of(tmp_path), table, off))  # type: ignore[arg-type]
     assert list(own) == ["pcp_parts", "pcp_curves"]
     results = {"l2": poses(off.predicted, table), "tukey": poses(exact.predicted, table)}
-    both = comparison_figures(table, results, {"l2": off, "tukey": exact}, {})
+    both = named(comparison_figures(table, results, {"l2": off, "tukey": exact}, {}))
     assert list(both) == ["pcp_parts", "pcp_curves"]
     assert {"Head", "Forearm", "Mean", "strict PCP@0.5"} <= texts(both["pcp_parts"])
     curves = {(line.get_label(), line.get_linestyle()): line.get_data() for line in both["pcp_curves"].axes[0].lines}

@@ -11,13 +11,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
-from steadfit.reports.contamination import contamination_figure
-from steadfit.reports.crops import in_view, thumbnail, view
-from steadfit.reports.figures import error_cdf, failure_bars, training_curves, trust_histogram
-from steadfit.reports.gallery import gallery, suspects_gallery
+from steadfit.reports.cascade_crops import crop_figure
+from steadfit.reports.class_confusions import confusion_figure
+from steadfit.reports.comparison_figures import error_cdf, failure_bars
+from steadfit.reports.hard_examples import excess_maps, hardest_gallery
+from steadfit.reports.keypoint_figures import confusion_bars, pck_curves, pck_joints
 from steadfit.reports.methods import MARKS, marks
+from steadfit.reports.panel import Panel
+from steadfit.reports.residual_histogram import residual_histogram
+from steadfit.reports.stick_figures import stick_figures
 from steadfit.reports.style import save
+from steadfit.reports.suspects_gallery import gallery, suspects_gallery
+from steadfit.reports.thumbnails import in_view, thumbnail, view
+from steadfit.reports.training_curves import training_curves, validation_curves
 
 
 def texts(axes: Any) -> list[str]:
@@ -26,7 +34,7 @@ def texts(axes: Any) -> list[str]:
 
 def test_training_curves(history: pd.DataFrame) -> None:
     flat = history.assign(phase="warm-up", suspects=np.nan)
-    figure = training_curves({"gum": history, "l2": flat}, unit="mm", truth=0.3)
+    figure = training_curves({"gum": history, "l2": flat}, unit="mm", truth=0.3).figure
     above, below = figure.axes
     assert above.get_ylabel() == "validation error (mm)"
     assert below.get_xlabel() == "epoch"
@@ -34,7 +42,7 @@ def test_training_curves(history: pd.DataFrame) -> None:
     np.testing.assert_array_equal(above.lines[0].get_ydata(), history["val_error"])
     assert len(below.lines) == 2  # GUM's suspects and the truth
     for truth in (0.3, 0.9, 1.0):
-        axes = training_curves({"gum": history.assign(suspects=0.1)}, truth=truth).axes[1]
+        axes = training_curves({"gum": history.assign(suspects=0.1)}, truth=truth).figure.axes[1]
         assert axes.get_ylim()[0] == 0
         assert truth < axes.get_ylim()[1]
     assert len(above.patches) == len(below.patches) == 1
@@ -44,19 +52,19 @@ def test_training_curves(history: pd.DataFrame) -> None:
 
 
 def test_training_curves_without_suspects_have_one_panel(history: pd.DataFrame) -> None:
-    figure = training_curves({"l2": history.assign(phase="warm-up", suspects=np.nan)})
+    figure = training_curves({"l2": history.assign(phase="warm-up", suspects=np.nan)}).figure
     assert len(figure.axes) == 1
     assert not figure.legends
     assert not figure.axes[0].patches
 
 
 def test_training_curves_become_logarithmic(history: pd.DataFrame) -> None:
-    figure = training_curves({"l2": history.assign(val_error=10.0 ** np.arange(8))})
+    figure = training_curves({"l2": history.assign(val_error=10.0 ** np.arange(8))}).figure
     assert figure.axes[0].get_yscale() == "log"
 
 
 def test_failure_bars(results: dict[str, dict[str, Any]]) -> None:
-    left, right = failure_bars(results, unit="mm", failure="beyond 3 mm").axes
+    left, right = failure_bars(results, unit="mm", failure="beyond 3 mm").figure.axes
     assert [bar.get_width() for bar in left.patches] == [result["failure_rate"] for result in results.values()]
     assert [bar.get_width() for bar in right.patches] == [3.0, 2.5, 1.5, 1.4, 2.0]
     assert [label.get_text() for label in left.get_yticklabels()] == ["L2", "Huber", "GUM", "oracle", "mine"]
@@ -69,13 +77,13 @@ def test_failure_bars(results: dict[str, dict[str, Any]]) -> None:
 
 
 def test_failure_bars_without_numbers() -> None:
-    left, right = failure_bars({"l2": {"mean": None}}).axes
+    left, right = failure_bars({"l2": {"mean": None}}).figure.axes
     assert not left.patches
     assert [text.strip() for text in texts(right)] == ["\N{EN DASH}"]
 
 
 def test_error_cdf() -> None:
-    figure = error_cdf({"gum": {"error": np.array([3.0, 1.0, np.nan, 2.0, 4.0])}}, threshold=0.05, length=50.0)
+    figure = error_cdf({"gum": {"error": np.array([3.0, 1.0, np.nan, 2.0, 4.0])}}, threshold=0.05, length=50.0).figure
     axes = figure.axes[0]
     np.testing.assert_allclose(axes.lines[0].get_xdata(), [0, 2, 4, 6, 8, 15])
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [0, 0.25, 0.5, 0.75, 1, 1])
@@ -85,51 +93,27 @@ def test_error_cdf() -> None:
 
 
 def test_error_cdf_in_units_and_without_errors() -> None:
-    axes = error_cdf({"gum": {"error": np.array([2.0])}, "l2": {"error": np.array([])}}, unit="years").axes[0]
+    axes = error_cdf({"gum": {"error": np.array([2.0])}, "l2": {"error": np.array([])}}, unit="years").figure.axes[0]
     assert axes.get_xlabel() == "error (years)"
     assert axes.get_xlim() == (0.0, 3.0)
 
 
-def test_trust_histogram(labels: pd.DataFrame) -> None:
-    right, wrong = trust_histogram(labels).axes
+def test_residual_histogram(labels: pd.DataFrame) -> None:
+    right, wrong = residual_histogram(labels).figure.axes
     assert right.get_title("left") == "truly right: 15 labels, 0 suspect"
     assert wrong.get_title("left") == "truly wrong: 3 labels, 3 suspect"
     assert sum(patch.get_height() for patch in wrong.patches) == 3
     assert right.get_xscale() == "log"
-    assert len(trust_histogram(labels.drop(columns="wrong")).axes) == 1
+    assert len(residual_histogram(labels.drop(columns="wrong")).figure.axes) == 1
 
 
-def test_trust_histogram_of_perfect_and_missing_residuals(labels: pd.DataFrame) -> None:
-    assert len(trust_histogram(labels.assign(residual=0.0)).axes) == 2
-    assert len(trust_histogram(labels.head(0)).axes) == 2
-
-
-def benchmark() -> pd.DataFrame:
-    return pd.DataFrame([
-        {"kind": kind, "share": share, "method": method, "seed": seed, "failure_rate": 0.1 + share + 0.01 * seed,
-         "precision": np.nan if method == "l2" else 0.9, "recall": np.nan if method == "l2" else 0.8}
-        for kind, shares in (("l-UGO", (0.0, 0.4, 0.6)), ("NGO", (0.4,)))
-        for share in shares for method in ("l2", "gum") for seed in (0, 1)
-    ])  # fmt: skip
-
-
-def test_contamination_figure() -> None:
-    figure = contamination_figure(benchmark())
-    top, single, quality, _ = figure.axes
-    assert [axes.get_title("left") for axes in (top, single)] == ["l-UGO", "NGO"]
-    np.testing.assert_allclose(top.lines[0].get_ydata(), [0.105, 0.505, 0.705])
-    assert [line.get_linestyle() for line in quality.lines] == ["-", ":"]  # GUM's precision and recall; L2 has none
-    assert len(single.containers) == 2  # markers with whiskers for a single share
-    assert top.get_ylim()[0] == 0.0
-
-
-def test_contamination_figure_names_absent_columns() -> None:
-    with pytest.raises(ValueError, match="gross_recall"):
-        contamination_figure(benchmark(), recall="gross_recall")
+def test_residual_histogram_of_perfect_and_missing_residuals(labels: pd.DataFrame) -> None:
+    assert len(residual_histogram(labels.assign(residual=0.0)).figure.axes) == 2
+    assert len(residual_histogram(labels.head(0)).figure.axes) == 2
 
 
 def test_gallery(labels: pd.DataFrame, load: Any) -> None:
-    figure = gallery(labels, load)
+    figure = gallery(labels, load).figure
     assert len(figure.axes) == 3
     for axes in figure.axes:
         assert len(axes.images) == 1
@@ -143,14 +127,16 @@ def test_gallery(labels: pd.DataFrame, load: Any) -> None:
 
 def test_gallery_keeps_to_the_limits(labels: pd.DataFrame, load: Any) -> None:
     everything = labels.assign(suspect=True)
-    assert len(gallery(everything, load, per_image=2).axes) == 12
-    assert sum(bool(axes.images) for axes in gallery(everything, load, count=5).axes) == 5
-    assert texts(gallery(labels.assign(suspect=False), load).axes[0]) == ["no label is suspect"]
+    assert len(gallery(everything, load, per_image=2).figure.axes) == 12
+    assert sum(bool(axes.images) for axes in gallery(everything, load, count=5).figure.axes) == 5
+    assert texts(gallery(labels.assign(suspect=False), load).figure.axes[0]) == ["no label is suspect"]
 
 
 def test_gallery_cuts_large_images_and_shows_labels_outside() -> None:
     image = np.zeros((600, 800), dtype=np.uint8)
-    figure = suspects_gallery([image, image], [[400, 300], [-5000, 10]], [[410, 300], [10, 10]], [0, 0], ["a", "b"])
+    figure = suspects_gallery(
+        [image, image], [[400, 300], [-5000, 10]], [[410, 300], [10, 10]], [0, 0], ["a", "b"]
+    ).figure
     near, far = figure.axes
     assert near.get_xlim() == pytest.approx((405 - 128, 405 + 128))
     assert near.images[0].get_array().shape[0] < 270
@@ -190,7 +176,7 @@ def test_both_labels_far_outside() -> None:
 
 def test_gallery_of_scalars_and_odd_names(tmp_path: Path) -> None:
     image = np.zeros((8, 8, 3), dtype=np.uint8)
-    figure = suspects_gallery([image], [[31.0]], [[62.5]], [0.25], ["$x^$\n<b>日本.png"], unit="years")
+    figure = suspects_gallery([image], [[31.0]], [[62.5]], [0.25], ["$x^$\n<b>日本.png"], unit="years").figure
     assert texts(figure.axes[0]) == ["31.0", "→", "62.5"]
     assert figure.legends[0].texts[1].get_text() == "predicted (years)"
     assert save(figure, tmp_path / "g.png", dpi=40).stat().st_size > 0
@@ -209,14 +195,41 @@ def test_methods_keep_their_colours() -> None:
     assert marks(["x", "y"])["x"].colour != marks(["x", "y"])["y"].colour
 
 
+NAME = "_$\\frac{$ <b> %s"  # neither a formula, which mathtext would refuse, nor hidden from legends
+
+
+def named(name: str, history: pd.DataFrame, results: dict[str, dict[str, Any]]) -> list[Panel]:
+    """Every figure that shows names from outside, each of them ``name``."""
+    image, joints = np.zeros((8, 8, 3), dtype=np.uint8), np.full((1, 2, 2), 3.0)
+    hardest = pd.DataFrame({"image": ["a"], "label": name, "predicted": name, "probability": [0.5]})
+    shares = {name: {"pck": 0.5, "pck_by_point": {name: 0.5}, "swaps": 0.1}}
+    return [
+        training_curves({name: history, "l2": history}), validation_curves({name: history}, "suspects", label=name),
+        failure_bars({name: results["l2"]}, failure=name, against=name), error_cdf({name: results["l2"]}),
+        suspects_gallery([image], joints[:, 0], joints[:, 1], [0.5], [name], points=[name], of=name),
+        hardest_gallery(hardest, lambda _: image), confusion_figure(np.eye(2), [name, "b"]),
+        confusion_figure(1 - np.eye(40), [name] * 40), pck_joints(shares, {name: [name]}, what=name),
+        pck_curves({name: [0.0, 1.0]}, [0.0, 0.5]), confusion_bars(shares),
+        stick_figures([image], {name: joints}, limbs=[(0, 1)]),
+        excess_maps(image.transpose(2, 0, 1)[None], joints, {1: np.ones((1, 2, 2, 2))}, names=[name, name]),
+        crop_figure([image], joints, {name: [[1.0, 1.0, 4.0, 4.0]]}, {name: joints}),
+    ]  # fmt: skip
+
+
+def test_names_are_text_in_every_figure(history: pd.DataFrame, results: dict[str, dict[str, Any]]) -> None:
+    for panel in named(NAME, history, results):
+        panel.figure.draw_without_rendering()  # by somebody without the style
+        assert any(NAME[1:12] in text.get_text() for text in panel.figure.findobj(Text)), panel.name
+
+
 def test_nothing_global_changes(
     tmp_path: Path, results: dict[str, dict[str, Any]], labels: pd.DataFrame, load: Any, history: pd.DataFrame
 ) -> None:
     before, backend = dict(matplotlib.rcParams), matplotlib.get_backend(auto_select=False)
-    figures = [training_curves({"gum": history}), failure_bars(results), error_cdf(results), trust_histogram(labels)]
-    for i, figure in enumerate([*figures, gallery(labels, load), contamination_figure(benchmark())]):
-        save(figure, tmp_path / f"{i}.png", dpi=40)
-    save(figures[0], tmp_path / "a.svg")
+    panels = [training_curves({"gum": history}), failure_bars(results), error_cdf(results), residual_histogram(labels)]
+    for panel in [*panels, gallery(labels, load)]:
+        save(panel.figure, tmp_path / f"{panel.name}.png", dpi=40)
+    save(panels[0].figure, tmp_path / "a.svg")
     assert dict(matplotlib.rcParams) == before
     assert matplotlib.get_backend(auto_select=False) == backend
-    assert len(os.listdir(tmp_path)) == 7
+    assert len(os.listdir(tmp_path)) == 6

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from steadfit.errors import DataError
-from steadfit.reports.crops import thumbnail
-from steadfit.reports.overlays import MIDDLE, SIDES, colours, draw_points, to_enlarged, write_image
+from steadfit.reports import palette
+from steadfit.reports.overlays import colours, draw_points, to_enlarged, write_image
+from steadfit.reports.thumbnails import thumbnail
 
+MIDDLE, SIDES = palette.rgb(palette.MIDDLE), tuple(map(palette.rgb, palette.SIDES))
 GREY = np.full((48, 64, 3), 90, dtype=np.uint8)
 
 

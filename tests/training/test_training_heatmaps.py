@@ -21,7 +21,7 @@ from steadfit.noise import L2, GaussianUniformNoise, LabelNoise, TukeyNoise
 from steadfit.outputs import HEATMAP_LOSSES, HeatmapReader, Heatmaps
 from steadfit.outputs.heatmaps import HeatmapObjective, objective
 from steadfit.training import Settings, fit
-from steadfit.training.excess import Excess
+from steadfit.training.callbacks.excess import Excess
 from steadfit.training.fit import Splits, build_module
 from steadfit.training.predictor import Predictor
 from steadfit.training.schedules import Alternating
@@ -174,7 +174,7 @@ def test_a_stopped_run_of_heatmaps_continues_to_the_same_weights(faces: Annotati
 
     settings = dataclasses.replace(POSE, epochs=3, noise="gum")
     whole = fit(faces, settings, tmp_path / "whole", device="cpu")
-    from steadfit.training.history import History
+    from steadfit.training.callbacks.history import History
 
     original = History.on_train_epoch_start
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from steadfit.noise import L2
-from steadfit.training.history import History
+from steadfit.training.callbacks.history import History
 
 TARGET = torch.tensor([[[0.0, 0.0], [3.0, 4.0]], [[1.0, 1.0], [torch.nan, torch.nan]], [[6.0, 8.0], [0.0, 2.0]]])
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from steadfit.data import Annotations, Schema
+from steadfit.evaluation.measures import measured, poses, summarize
 from steadfit.training import Judgement
-from steadfit.training.outcome import measured, poses, summarize
 
 NUMBERS = tuple(str(k) for k in range(14))
 

@@ -14,8 +14,8 @@ import yaml
 from steadfit import load
 from steadfit.data import Annotations
 from steadfit.errors import DataError, RunError
+from steadfit.evaluation.measures import write_metrics
 from steadfit.training import Prediction, Run, Settings, fit
-from steadfit.training.run import write_metrics
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from two_processes import forked, says_the_same
 from steadfit.lightning import LabelNoise, RefitNoise
 from steadfit.noise import L1, L2, GaussianUniformNoise, HuberNoise, NoiseModel, TukeyNoise
 from steadfit.noise.base import robust_scale
-from steadfit.training.refit import _training_loader, outputs_of
+from steadfit.training.callbacks.refit import _training_loader, outputs_of
 
 N, K, D = 64, 2, 2
 pytestmark = [  # notices of Lightning and its dependencies about the trainers that these tests make themselves

@@ -18,8 +18,8 @@ import torch
 from steadfit.data import Annotations
 from steadfit.noise import GaussianUniformNoise
 from steadfit.training import Algorithm1, Settings, TrainingModule, fit
+from steadfit.training.callbacks.stopping import EarlyStop
 from steadfit.training.fit import Splits, build_module
-from steadfit.training.stopping import EarlyStop
 
 Callback = Algorithm1 | EarlyStop
 

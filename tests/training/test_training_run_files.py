@@ -20,8 +20,8 @@ from steadfit.data import Annotations
 from steadfit.errors import RunError
 from steadfit.training import Settings, fit
 from steadfit.training.calibrated import Calibrated
-from steadfit.training.excess import Excess
-from steadfit.training.run_files import read_checkpoint, read_history
+from steadfit.training.callbacks.excess import Excess
+from steadfit.training.folder import read_checkpoint, read_history
 
 SETTINGS = Settings(noise="predicted-huber", epochs=1, batch_size=16)
 CHECKPOINT = "checkpoints/last.ckpt"

@@ -21,8 +21,8 @@ from steadfit.noise import L1, GaussianUniformNoise, HuberNoise, NoiseModel, Tuk
 from steadfit.noise.base import robust_scale
 from steadfit.outputs import Classes
 from steadfit.training import Settings, fit
+from steadfit.training.folder import MODEL
 from steadfit.training.plans import PAPER, STEADY
-from steadfit.training.run_files import MODEL
 
 pytestmark = [  # notices of Lightning and its dependencies about the trainers that these tests make themselves
     pytest.mark.filterwarnings("ignore::FutureWarning"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from steadfit.core.counting import Search, middle_ranks
+from steadfit.core.counting import Search, middle_ranks, order_key
 from steadfit.core.scale import fence_ranks, fences, fences_from, innermost_rank
 from steadfit.core.sums import Sums, largest
 
@@ -51,6 +51,20 @@ class Widths:
         return cls(**{field.name: state[f"width_{field.name}"] for field in fields(cls)})
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Some values in the form that :func:`statistics` counts."""
+
+    value: Tensor  # (n, G, D)
+    key: Tensor  # (n, G D) order_key of the values
+    size_key: Tensor  # (n, G D) of their sizes
+
+    @classmethod
+    def of(cls, value: Tensor) -> Rows:
+        flat = value.flatten(1)
+        return cls(value, order_key(flat), order_key(flat.abs()))
+
+
 def begin(groups: int, dims: int, device: torch.device | None = None) -> dict[str, Tensor]:
     """The state before anything is counted."""
     columns = groups * dims
@@ -58,17 +72,16 @@ def begin(groups: int, dims: int, device: torch.device | None = None) -> dict[st
     return values.named("value_") | sizes.named("size_")
 
 
-def statistics(value: Tensor, state: Mapping[str, Tensor]) -> Sums:
-    """Sums over some values (n, G, D): counts for the order statistics, then the ends inside the fences."""
+def statistics(rows: Rows, state: Mapping[str, Tensor]) -> Sums:
+    """Sums over some values: counts for the order statistics, then the ends inside the fences."""
     if "width_low" in state:
-        inside = _within(value, state["width_low"], state["width_high"])
+        inside = _within(rows.value, state["width_low"], state["width_high"])
         return Sums(largest={"top": largest(inside), "bottom": largest(-inside)})
-    flat = value.flatten(1)
     counts = {
-        "values": Search.of(state, "value_").counts(flat),
-        "sizes": Search.of(state, "size_").counts(flat.abs()),
+        "values": Search.of(state, "value_").counts(rows.key),
+        "sizes": Search.of(state, "size_").counts(rows.size_key),
     }
-    return Sums(counts, {"top": largest(value), "bottom": largest(-value)})
+    return Sums(counts, {"top": largest(rows.value), "bottom": largest(-rows.value)})
 
 
 def update(sums: Sums, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ Shapes: N samples, K targets of D coordinates each; numbers (N, P); targets (N, 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -80,6 +80,7 @@ class Output(ABC):
     weighs_by_trust: ClassVar[bool] = False  # its loss is not the noise model's, so labels are weighted by their trust
     needs_points: ClassVar[bool] = False  # targets must be points in images
     own_units: ClassVar[bool] = False  # numbers are in the target's own units rather than standardised
+    for_classes: ClassVar[bool] = False  # the targets are numbers of classes
     mirrors: ClassVar[bool] = True  # training may mirror images together with their points
     usual: ClassVar[Mapping[str, Any]] = {
         "noise": "gum",
@@ -91,6 +92,10 @@ class Output(ABC):
 
     def __post_init__(self) -> None:
         check_options(self)
+
+    def of(self, classes: Sequence[str]) -> Output:
+        """The output for a table with these classes, none for points and numbers."""
+        return self
 
     def n_outputs(self, points: int, dims: int) -> int:
         """The number of outputs P of the network for K targets of D coordinates."""
@@ -110,6 +115,10 @@ class Output(ABC):
 
     def distribution(self, numbers: Tensor, dims: int) -> Elliptical | None:
         """The predicted distributions, of batch shape (N, K); None where numbers are positions only."""
+        return None
+
+    def believed(self, numbers: Tensor, target: Tensor) -> Tensor | None:
+        """How probable each label is by the numbers themselves, (N, K); None where the noise model judges labels."""
         return None
 
     def raw(self, network: nn.Module, value: Tensor) -> Tensor:

@@ -7,24 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 from rich.console import Console
 
 from steadfit._console import say
+from steadfit._files import atomic_path, write_json
 from steadfit.data import Annotations
-from steadfit.data.files import atomic_path, write_json
-from steadfit.data.images import read_image
+from steadfit.data.images.files import read_image
 from steadfit.data.regions import Region, read_regions
-from steadfit.recipes.fitting import Flags, check_rows, check_start, tell, trained, write_labels, write_report
-from steadfit.recipes.poses import pose_figures, shown_rows
-from steadfit.reports.cascade import crop_figure
-from steadfit.reports.values import behind, short
+from steadfit.evaluation.measures import by_split, summarize
+from steadfit.recipes.fit import tell, trained, write_labels, write_report
+from steadfit.recipes.opening import Flags, check_rows, check_start
+from steadfit.recipes.panels import pose_figures, shown_rows
+from steadfit.reports.cascade_crops import crop_figure
+from steadfit.reports.panel import Panel
+from steadfit.reports.values import amount
 from steadfit.training import Judgement, Settings
 from steadfit.training.cascade import CoarseToFine, default_regions, fit_cascade
 from steadfit.training.cascade.fit import check_table
 from steadfit.training.cascade.run import COARSE
-from steadfit.training.outcome import by_split, summarize
-from steadfit.training.run_files import read_history
+from steadfit.training.folder import read_history
 
 SHOWN = 4  # images with their crops
 
@@ -67,8 +68,8 @@ def fit_cascade_run(
         pd.concat(histories, names=["stage"]).reset_index("stage").to_csv(path, index=False)
     table = write_labels(cascade.folder, annotations, judgement, truth)
     if report:
-        figures = _figures(cascade, annotations, first, judgement)
-        write_report(cascade, annotations, trained(table), histories, figures)
+        panels = _panels(cascade, annotations, first, judgement)
+        write_report(cascade, annotations, trained(table), histories, panels)
     if console is not None:
         say(console, _gain(metrics, annotations.schema.units))
         tell(cascade, table, judgement, annotations, console, brief=False)
@@ -94,24 +95,22 @@ def _histories(cascade: CoarseToFine) -> dict[str, pd.DataFrame]:
     return {name: read_history(run.folder) for name, run in stages.items()}
 
 
-def _figures(
-    cascade: CoarseToFine, annotations: Annotations, first: Judgement, judgement: Judgement
-) -> dict[str, Figure]:
+def _panels(cascade: CoarseToFine, annotations: Annotations, first: Judgement, judgement: Judgement) -> list[Panel]:
     """Where the crops lie, poses of both stages and, of bodies, their parts."""
-    figures = pose_figures(annotations, {"coarse": first, "cascade": judgement})
+    panels = pose_figures(annotations, {"coarse": first, "cascade": judgement})
     rows = shown_rows(annotations)
     if rows is None:
-        return figures
+        return panels
     rows = rows[:SHOWN]
     some, estimate, final = annotations.take(rows), first.predicted[rows], judgement.predicted[rows]
     assert some.images is not None  # cascades are of images
     pictures = [read_image(some.root / name, 3) for name in some.images]
     found = {region.name: final[:, list(region.points)] for region in cascade.regions}
-    return {"crops": crop_figure(pictures, estimate, cascade.crops(estimate, some), found)} | figures
+    return [crop_figure(pictures, estimate, cascade.crops(estimate, some), found), *panels]
 
 
 def _gain(metrics: Mapping[str, Any], unit: str) -> str:
     """One line on what the second stage brought."""
     split = next(name for name in ("test", "val", "train") if name in metrics)
-    alone, both = (f"{short(found[split]['point_error'])}{behind(unit)}" for found in (metrics[COARSE], metrics))
+    alone, both = (amount(found[split]["point_error"], unit) for found in (metrics[COARSE], metrics))
     return f"Mean error on {split} labels: {alone} with the first stage alone, {both} with both."

@@ -14,20 +14,21 @@ import torch
 from rich.console import Console
 
 from steadfit._console import say
+from steadfit._files import atomic_path, write_csv, write_json
 from steadfit.data import Annotations
-from steadfit.data.files import atomic_path, write_csv, write_json
 from steadfit.errors import ConfigError, DataError, DivergedError, RunError
 from steadfit.metrics import compare_errors, per_image_error
 from steadfit.metrics.convergence import MEASURES, Convergence, Race, middle, summarise
 from steadfit.noise import NOISE_MODELS
-from steadfit.recipes.comparison import check_some_finished, when_diverged
-from steadfit.recipes.fitting import check_start, fit_and_judge, left_out
-from steadfit.reports.convergence import report_convergence
+from steadfit.recipes.compare import check_some_finished, when_diverged
+from steadfit.recipes.fit import fit_and_judge, left_out
+from steadfit.recipes.opening import check_start
+from steadfit.reports.convergence_tables import convergence_table, verdicts
 from steadfit.reports.methods import marks
-from steadfit.reports.races import convergence_table, verdicts
-from steadfit.reports.values import behind, short
+from steadfit.reports.pages.convergence import write_convergence_page
+from steadfit.reports.values import amount
 from steadfit.training import Judgement, Settings, fit
-from steadfit.training.run_files import FORMAT_VERSION, read_history
+from steadfit.training.folder import FORMAT_VERSION, read_history
 
 Floats = npt.NDArray[np.float64]
 Result = dict[str, Any]
@@ -108,7 +109,8 @@ def convergence(
     _write_numbers(out, found, test, result)
     config = {"data": annotations.path.name} | settings.shown() | {"noise": ", ".join(methods), "seeds": seeds}
     config |= {name: when_diverged(one) for name, one in diverged.items()}
-    report_convergence(out, config=config, found=found, histories=histories, test=test, unit=annotations.schema.units)
+    unit = annotations.schema.units
+    write_convergence_page(out, config=config, found=found, histories=histories, test=test, unit=unit)
     if console is not None:
         _tell(out, found, test, annotations, console)
         for name, one in diverged.items():
@@ -136,10 +138,9 @@ def _run(
     """Train, or continue, and judge every label."""
     drawn = (folder / "report.html").exists()  # by the study that is continued
     fit(annotations, settings, folder, resume=resume, device=device, console=console)
-    _, judgement = fit_and_judge(
-        annotations, settings, folder, resume=True, device=device, console=None, truth=None, report=not drawn
-    )
-    return judgement
+    return fit_and_judge(
+        annotations, settings, folder, resume=True, device=device, console=None, report=not drawn
+    ).judgement
 
 
 def _history(folder: Path, measure: str) -> pd.DataFrame:
@@ -253,9 +254,7 @@ def _tell_brief(
     best = "no validation error"
     if np.isfinite(error).any():
         at = int(np.nanargmin(error))
-        best = (
-            f"best {measure} validation error {short(float(error[at]))}{behind(unit)} at epoch {at + 1} of {len(error)}"
-        )
+        best = f"best {measure} validation error {amount(float(error[at]), unit)} at epoch {at + 1} of {len(error)}"
     lines = [f"{settings.method}, seed {settings.seed}: {best}"]
     if judgement.fallen_back:
         lines.append("The mixture took every label for an outlier: the result is the network of the warm-up.")

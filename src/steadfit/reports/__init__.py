@@ -1,5 +1,5 @@
-"""What a person looks at: tables, figures, the gallery of suspects, overlays, the HTML report.
+"""Reports: figures, tables for the terminal, pictures of predictions, HTML pages.
 
-Import from the modules: drawing points into images needs no matplotlib, printing a table needs no OpenCV. `pages` makes
-a whole report from a run's tables.
+A figure is a function that takes plain data and returns a `steadfit.reports.panel.Panel`. Import from the modules:
+drawing points into images needs no matplotlib, printing a table needs no OpenCV.
 """

@@ -1,4 +1,4 @@
-"""Points drawn into images: what ``predict`` saves, and the thumbnails of the report.
+"""Points drawn into images, for the pictures of ``predict`` and the thumbnails of the report.
 
 The centre of the first pixel is (0, 0). An image enlarged ``s`` times therefore shows the point (x, y) centred at
 ((x + 1/2)·s - 1/2, (y + 1/2)·s - 1/2), to a fraction of a pixel.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,17 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from steadfit.data.files import write_bytes
+from steadfit._files import write_bytes
 from steadfit.errors import DataError
+from steadfit.reports.palette import EDGE, GIVEN, MIDDLE, PREDICTED, limb_colour, rgb, side_colours
 
 Image = NDArray[np.uint8]
+Load = Callable[[str], Image]  # gives the image, RGB or grey, of a path in a table
 Colour = tuple[int, int, int]
 
 SIDE = 384  # px, the longer side of an enlarged image at least
 SHIFT = 4  # OpenCV draws at 1/16 px
-RED: Colour = (229, 19, 58)
-GREEN: Colour = (0, 179, 107)
-WHITE: Colour = (255, 255, 255)
-DARK: Colour = (17, 17, 17)
-MIDDLE: Colour = (242, 242, 242)
-SIDES: tuple[Colour, Colour] = ((86, 180, 233), (230, 159, 0))  # of each pair the first and the second point
+RED, GREEN, WHITE, DARK = rgb(GIVEN), rgb(PREDICTED), rgb("#FFFFFF"), rgb(EDGE)
 PALETTE: tuple[Colour, ...] = (
     (0, 200, 120), (86, 180, 233), (255, 176, 0), (204, 121, 167), (240, 228, 66), (120, 94, 240), (0, 158, 115),
     (254, 97, 0),
@@ -75,9 +72,10 @@ def draw_points(
     points = to_enlarged(points, scale)
     pen = max(1.0, max(canvas.shape[:2]) / SIDE)
     sided = bool(limbs and pairs)
-    palette = side_colours(len(points), pairs) if sided else colours(len(points))
+    sides = side_colours(len(points), pairs)
+    palette = [rgb(colour) for colour in sides] if sided else colours(len(points))
     if sided:
-        _sticks(canvas, points, limbs, palette, pen)
+        _sticks(canvas, points, limbs, sides, pen)
     else:
         for a, b in limbs:
             line(canvas, points[a], points[b], (230, 230, 230), 1.5 * pen)
@@ -98,20 +96,13 @@ def draw_points(
     return canvas
 
 
-def side_colours(count: int, pairs: Sequence[tuple[int, int]]) -> list[Colour]:
-    """One colour for each side, a third for the points of none."""
-    side = {end: colour for pair in pairs for end, colour in zip(pair, SIDES, strict=True)}
-    return [side.get(k, MIDDLE) for k in range(count)]
-
-
 def _sticks(
-    canvas: Image, points: NDArray[np.float64], limbs: Sequence[tuple[int, int]], sided: Sequence[Colour], pen: float
+    canvas: Image, points: NDArray[np.float64], limbs: Sequence[tuple[int, int]], sided: Sequence[str], pen: float
 ) -> None:
     """Limbs with dark edges, in place; a limb of one side has its colour, one across has none and lies below."""
-    sides = [{sided[a], sided[b]} - {MIDDLE} for a, b in limbs]
-    drawn = [(limb, side.pop() if len(side) == 1 else MIDDLE) for limb, side in zip(limbs, sides, strict=True)]
+    drawn = [(limb, limb_colour(limb, sided)) for limb in limbs]
     for (a, b), colour in sorted(drawn, key=lambda one: one[1] != MIDDLE):
-        for paint, width in ((DARK, 5.0), (colour, 3.0)):
+        for paint, width in ((DARK, 5.0), (rgb(colour), 3.0)):
             line(canvas, points[a], points[b], paint, width * pen)
 
 

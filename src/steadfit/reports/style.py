@@ -1,7 +1,7 @@
-"""One look for every figure: readable sizes, no chart junk.
+"""The look of every figure: sizes, legends, files.
 
-Nothing global is touched: the style lives in a ``matplotlib.rc_context`` around each
-function, and figures are built on `matplotlib.figure.Figure` without pyplot.
+Nothing global is touched: the style lives in a ``matplotlib.rc_context`` around each function, and figures are built on
+`matplotlib.figure.Figure` without pyplot.
 """
 
 from __future__ import annotations
@@ -11,19 +11,16 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from steadfit.data.files import atomic_path
+from steadfit._files import atomic_path
 from steadfit.reports.methods import Mark
-
-RIGHT, WRONG, FAINT, INK = "#0072B2", "#D55E00", "#9AA0A6", "#222222"
-GIVEN, PREDICTED = "#E5133A", "#00B36B"
+from steadfit.reports.palette import INK, NOTE, WHISKER
 
 RC: Any = {  # newer matplotlib types the keys one by one
     "font.family": "sans-serif",
@@ -31,7 +28,7 @@ RC: Any = {  # newer matplotlib types the keys one by one
     "font.size": 10.0,
     "text.color": INK,
     "axes.labelcolor": INK,
-    "axes.edgecolor": "#666666",
+    "axes.edgecolor": NOTE,
     "axes.titlesize": 11.0,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -41,8 +38,8 @@ RC: Any = {  # newer matplotlib types the keys one by one
     "axes.axisbelow": True,
     "grid.color": "#E4E6E8",
     "grid.linewidth": 0.8,
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
+    "xtick.color": WHISKER,
+    "ytick.color": WHISKER,
     "lines.linewidth": 1.8,
     "lines.markersize": 5.5,
     "legend.frameon": False,
@@ -52,7 +49,7 @@ RC: Any = {  # newer matplotlib types the keys one by one
     "savefig.facecolor": "white",
     "savefig.bbox": "standard",
     "svg.hashsalt": "steadfit",
-    "text.parse_math": False,  # a dollar in a file name is no formula
+    "text.parse_math": False,  # a dollar in a name is not a formula
 }
 
 
@@ -64,7 +61,7 @@ def house_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure in inches with constrained layout, on an Agg canvas of its own."""
+    """An empty figure in inches with constrained layout, on its own Agg canvas."""
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -91,16 +88,3 @@ def method_handles(methods: Mapping[str, Mark], *, markers: bool = False) -> lis
         Line2D([], [], color=mark.colour, ls=mark.line, marker=mark.marker if markers else "", label=mark.label)
         for mark in methods.values()
     ]
-
-
-def percent_axis(axes: Axes, which: Literal["x", "y"] = "y") -> None:
-    """Ticks of a share in [0, 1] as percentages."""
-    axis = axes.yaxis if which == "y" else axes.xaxis
-    axis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
-
-
-def no_data(axes: Axes, text: str) -> None:
-    """Say that there is nothing to draw, instead of an empty frame."""
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="#666666")
-    axes.set(xticks=[], yticks=[])
-    axes.grid(visible=False)

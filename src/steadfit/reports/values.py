@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 DASH = "\N{EN DASH}"
+STARS = "* p < .05, ** p < .01, *** p < .001"
+
+Array = NDArray[np.float64]
+Results = Mapping[str, Mapping[str, Any]]  # method to its numbers
 
 
 def number(result: Mapping[str, Any], key: str) -> float:
@@ -33,24 +38,6 @@ def short(value: float, digits: int = 3) -> str:
     return f"{value:.{max(digits - 1 - magnitude, 0)}f}"
 
 
-def behind(unit: str) -> str:
-    """A unit behind a number; nothing where there is none.
-
-    >>> behind("px"), behind("")
-    (' px', '')
-    """
-    return f" {unit}" if unit else ""
-
-
-def bracketed(unit: str) -> str:
-    """A unit behind the name of a quantity; nothing where there is none.
-
-    >>> bracketed("px"), bracketed("")
-    (' (px)', '')
-    """
-    return f" ({unit})" if unit else ""
-
-
 def percent(value: float, digits: int = 1) -> str:
     """A share in [0, 1] as a percentage.
 
@@ -60,6 +47,15 @@ def percent(value: float, digits: int = 1) -> str:
     if math.isnan(value):
         return DASH
     return f"{100 * value:.{0 if value in (0, 1) else digits}f} %"
+
+
+def believed(trust: float) -> str:
+    """A trust or probability in [0, 1], to two decimals.
+
+    >>> believed(0.25), believed(0.004)
+    ('0.25', '< .01')
+    """
+    return "< .01" if 0 <= trust < 0.01 else f"{trust:.2f}"
 
 
 def seconds(value: float) -> str:
@@ -110,6 +106,43 @@ def p_value(value: float) -> str:
     if math.isnan(value):
         return DASH
     return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
+
+
+def with_unit(quantity: str, unit: str) -> str:
+    """A quantity with its unit, as axes and columns name it; without a unit the quantity alone.
+
+    >>> with_unit("error", "px"), with_unit("error", " ")
+    ('error (px)', 'error')
+    """
+    unit = one_line(unit)
+    return f"{quantity} ({unit})" if unit else quantity
+
+
+def amount(value: float | str, unit: str) -> str:
+    """A number with its unit; without a unit the number alone.
+
+    >>> amount(1.404, "mm"), amount("1.40 ± .02", "")
+    ('1.40 mm', '1.40 ± .02')
+    """
+    return f"{value if isinstance(value, str) else short(value)} {one_line(unit)}".rstrip()
+
+
+def capital(text: str) -> str:
+    """The text with a capital first letter, the others as they are.
+
+    >>> capital("strict PCP")
+    'Strict PCP'
+    """
+    return text[:1].upper() + text[1:]
+
+
+def one_line(text: str) -> str:
+    """A name as one line: control characters such as line ends become spaces, and the ends are stripped.
+
+    >>> one_line(" eye\\n")
+    'eye'
+    """
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def as_text(value: Any) -> str:

@@ -10,10 +10,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from steadfit._files import atomic_path, write_json
 from steadfit.core.penalties import Penalty
-from steadfit.data.files import atomic_path, write_json
 from steadfit.metrics import ConformalRadius, Temperature, fit_temperature, mahalanobis
-from steadfit.training.run_files import FORMAT_VERSION, opened, read_json
+from steadfit.training.folder import FORMAT_VERSION, opened, read_json
 
 SUMMARY = "calibration.json"
 SCORES = "calibration.parquet"

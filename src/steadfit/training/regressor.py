@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from steadfit.data import LabelledDataset, Standardizer
-from steadfit.data.schema import Schema
 from steadfit.data.standardize import destandardize, standardize
+from steadfit.data.tables.schema import Schema
 from steadfit.errors import ConfigError
 from steadfit.networks import (
     HEATMAP_NETWORKS,
@@ -23,7 +23,7 @@ from steadfit.networks import (
 )
 from steadfit.networks.hourglass import prior_logit
 from steadfit.outputs import HeatmapReader, Heatmaps, Output, output_layer
-from steadfit.training.run_files import MODEL
+from steadfit.training.folder import MODEL
 from steadfit.training.settings import Settings
 from steadfit.training.trainer import some_rows
 
