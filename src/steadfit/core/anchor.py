@@ -1,4 +1,4 @@
-"""Anchor loss (paper 4): which probability q* a modulator is measured against, for classes and for heatmaps.
+"""Anchor loss (paper 4): the anchors q* of its modulators, for classes and for heatmaps.
 
 The pure functions here take float32 or float64 logits. ``gap`` is 1 - q* on the background's side and q_pos on the
 target's; both come from logits without a subtraction, since 1 - sigmoid(z) = sigmoid(-z).

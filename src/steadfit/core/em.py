@@ -132,13 +132,13 @@ def log_likelihood(data: Residuals, state: State) -> Tensor:
 
 
 def start_sums(data: Residuals) -> Sums:
-    """What the start of EM needs besides the widths: the squares of the values, and of those within one unit."""
+    """The sums for the start of EM: the squares of the values, and of those within one unit."""
     value = data.labelled()
     return Sums({"square": value.square().nansum(dim=1), "clamped": value.clamp(-1, 1).square().nansum(dim=1)})
 
 
 def step_sums(data: Residuals, responsibility: Tensor, kind: str, volume: str | float) -> Sums:
-    """What an M-step needs of some residuals and their responsibilities."""
+    """The sums for an M-step, given some residuals and their responsibilities."""
     inlier = responsibility.nan_to_num(nan=0.0)  # (G, N)
     own = Sums({"inliers": inlier.sum(dim=1), "count": data.present.sum(dim=1)})
     parts = [own, gaussian.moment_sums(data.value, inlier, data.annotated, kind)]
@@ -148,7 +148,7 @@ def step_sums(data: Residuals, responsibility: Tensor, kind: str, volume: str | 
 
 
 def clean_sums(data: Residuals, state: State, clean: State) -> Sums:
-    """What the comparison of the mixture with a density of near residuals needs of some of them."""
+    """The sums for the comparison of the mixture with a density of the near residuals."""
     near = Sums({"near": data.near.sum(dim=1), "mixture": log_likelihood(data, state)})
     return joined(near, gaussian.tail_sums(data.value, clean.covariance, data.observed, data.near))
 

@@ -23,14 +23,18 @@ Tensors = Mapping[str, Tensor]
 
 
 class Rows:
-    """Some residuals (n, G, D), float64 with NaN where missing; n may be 0. What EM makes of them is made once."""
+    """Some residuals, with what EM computes from them once only.
+
+    Args:
+        residual: (n, G, D), float64 with NaN where missing; n may be 0.
+    """
 
     def __init__(self, residual: Tensor) -> None:
         self.reach = widths.Rows.of(residual)
         self._made: tuple[Tensor, Residuals] | None = None
 
     def in_units(self, mixture: GaussianUniform, state: Tensors) -> Residuals:
-        """In the units that follow from the widths of all residuals."""
+        """The residuals in the units that follow from the widths of all residuals."""
         if self._made is None or self._made[0] is not state["width_trimmed"]:
             self._made = state["width_trimmed"], _data(mixture, self.reach.value, state)
         return self._made[1]

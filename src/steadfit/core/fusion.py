@@ -18,13 +18,21 @@ from steadfit.errors import ConvergenceWarning
 
 @dataclass(frozen=True, kw_only=True)
 class Fusion:
-    """What :func:`fuse_views` found. ``weight`` is w_v = psi(r_v)/r_v at the mode, 0 where a view takes no part."""
+    """What :func:`fuse_views` found.
 
-    mode: Tensor  # (..., D)
-    precision: Tensor  # (..., D, D)
-    weight: Tensor  # (V, ...)
-    n_iter: Tensor  # (...) int64
-    converged: Tensor  # (...) bool
+    Attributes:
+        mode: (..., D), in the unit of y.
+        precision: (..., D, D), in 1/unit^2.
+        weight: (V, ...), w_v = psi(r_v)/r_v at the mode, 0 where a view takes no part.
+        n_iter: (...), int64, the steps taken.
+        converged: (...), bool.
+    """
+
+    mode: Tensor
+    precision: Tensor
+    weight: Tensor
+    n_iter: Tensor
+    converged: Tensor
 
 
 def fuse(

@@ -28,26 +28,33 @@ COVARIANCES = ("full", "diagonal", "isotropic")
 class GaussianUniformResult:
     """What EM found. For residuals of shape (N, D) the G axis is absent.
 
-    ``covariance`` is in squared units of the residual, ``density`` (gamma) in 1/unit^D; where that under- or overflows
-    ``log_density`` still holds it. ``responsibility`` is the posterior probability of being an inlier, NaN where a
-    label is missing altogether. ``log_likelihood`` has one value per iteration, summed over samples and groups, in
-    nats.
+    Attributes:
+        inlier_share: (G,), pi.
+        covariance: (G, D, D), in squared units of the residual.
+        log_density: (G,), log gamma, also where gamma (:attr:`density`) under- or overflows.
+        responsibility: (N, G), the posterior probability of being an inlier, NaN where a label is missing altogether.
+        log_likelihood: (n_iter,), in nats, summed over samples and groups, one value per iteration.
+        n_iter: the number of iterations.
+        converged: whether EM reached its fixed point.
+        box: (G, D), the sides of the uniform's box; their product is 1/gamma.
+        informative: (G, D), False where all residuals of the fit were equal: left out of the judgement.
+        unit: (G, D), the lengths in which EM computed.
     """
 
-    inlier_share: Tensor  # (G,)
-    covariance: Tensor  # (G, D, D)
-    log_density: Tensor  # (G,)
-    responsibility: Tensor  # (N, G)
-    log_likelihood: Tensor  # (n_iter,)
+    inlier_share: Tensor
+    covariance: Tensor
+    log_density: Tensor
+    responsibility: Tensor
+    log_likelihood: Tensor
     n_iter: int
     converged: bool
-    box: Tensor  # (G, D) sides of the uniform's box; their product is 1/gamma
-    informative: Tensor  # (G, D) False where all residuals of the fit were equal: left out of the judgement
-    unit: Tensor  # (G, D) the lengths in which EM computed
+    box: Tensor
+    informative: Tensor
+    unit: Tensor
 
     @property
     def density(self) -> Tensor:
-        """gamma, the density of the uniform component."""
+        """gamma, the density of the uniform component, (G,), in 1/unit^D."""
         return self.log_density.exp()
 
     def responsibility_of(self, residual: Tensor) -> Tensor:
@@ -312,7 +319,7 @@ def unless_clean(sums: Sums, state: State, clean: State) -> State:
 
 
 def _check_start(start: Tensor | None, residual: Tensor) -> None:
-    """Responsibilities of the residuals' samples (and groups); NaN where a label is missing is allowed."""
+    """Check responsibilities of the residuals' samples (and groups); NaN is allowed where a label is missing."""
     if start is None:
         return
     _checks.floating("GaussianUniform", "start", start)

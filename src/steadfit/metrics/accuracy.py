@@ -22,9 +22,16 @@ Counts = NDArray[np.int64]
 class AccuracyComparison:
     """The comparison of one method with the reference, on the same images and equally many seeds.
 
-    ``difference`` is accuracy - reference, in [-1, 1]. ``adjusted`` is Holm's p over all the methods compared, and
-    ``stars`` mark it. ``images`` is the number of images compared, ``discordant`` the number of those about which one
-    of the two is right with more seeds.
+    Attributes:
+        method: its name.
+        reference: the name of the reference.
+        accuracy: of the method, in [0, 1].
+        difference: accuracy - accuracy of the reference, in [-1, 1].
+        p: of :func:`sign_flip`.
+        adjusted: Holm's p over all the methods compared.
+        stars: the mark of ``adjusted``.
+        images: the number of images compared.
+        discordant: the number of images about which one of the two is right with more seeds.
     """
 
     method: str

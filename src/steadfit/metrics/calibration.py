@@ -29,13 +29,17 @@ CURVE = tuple(i / 40 for i in range(1, 40))
 class Reliability:
     """Expected and empirical error in B bins of labels with similar expectations; errors in the user's units.
 
-    ``standard_error`` is that of the empirical mean, NaN in a bin of one label.
+    Attributes:
+        expected: (B,), the mean expected error, ascending.
+        empirical: (B,), the mean empirical error.
+        standard_error: (B,), that of the empirical mean, NaN in a bin of one label.
+        labels: (B,), the number of labels.
     """
 
-    expected: Tensor  # (B,) ascending
-    empirical: Tensor  # (B,)
-    standard_error: Tensor  # (B,)
-    labels: Tensor  # (B,) how many
+    expected: Tensor
+    empirical: Tensor
+    standard_error: Tensor
+    labels: Tensor
 
     @property
     def calibration_error(self) -> float:
@@ -48,30 +52,46 @@ class Coverage:
     """The share of labels inside the ellipses of L levels, overall and for each of K points, with 95 % intervals.
 
     Shares are NaN, and intervals [0, 1], where there is no label.
+
+    Attributes:
+        levels: (L,), the shares that the ellipses should contain.
+        share: (L,), the shares that they contain.
+        low: (L,), the lower ends of the intervals.
+        high: (L,), the upper ends.
+        point_share: (L, K), as ``share``, for each point.
+        point_low: (L, K), as ``low``, for each point.
+        point_high: (L, K), as ``high``, for each point.
     """
 
-    levels: Tensor  # (L,)
-    share: Tensor  # (L,)
-    low: Tensor  # (L,)
-    high: Tensor  # (L,)
-    point_share: Tensor  # (L, K)
-    point_low: Tensor  # (L, K)
-    point_high: Tensor  # (L, K)
+    levels: Tensor
+    share: Tensor
+    low: Tensor
+    high: Tensor
+    point_share: Tensor
+    point_low: Tensor
+    point_high: Tensor
 
 
 @dataclass(frozen=True)
 class Pit:
     """The probability integral transform of the radius, uniform on [0, 1] for a calibrated prediction.
 
-    ``density`` is 1 in every bin if uniform; high at 1 for overconfident predictions, high at 0 for underconfident
-    ones. ``ks`` is Kolmogorov's distance of the distribution from the uniform. NaN where there is no label.
+    It is NaN where there is no label.
+
+    Attributes:
+        edges: (B + 1,), of the bins.
+        density: (B,), 1 in every bin if uniform; high at 1 for overconfident predictions, high at 0 for underconfident
+            ones.
+        point_density: (K, B), the same for each point.
+        ks: Kolmogorov's distance of the distribution from the uniform.
+        point_ks: (K,), the same for each point.
     """
 
-    edges: Tensor  # (B + 1,)
-    density: Tensor  # (B,)
-    point_density: Tensor  # (K, B)
+    edges: Tensor
+    density: Tensor
+    point_density: Tensor
     ks: float
-    point_ks: Tensor  # (K,)
+    point_ks: Tensor
 
 
 @dataclass(frozen=True)

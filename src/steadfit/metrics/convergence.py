@@ -62,9 +62,17 @@ def middle(values: ArrayLike) -> float:
 class Race:
     """How soon ``method`` reaches a level of ``reference``, and how soon the reference did, seed by seed.
 
-    ``level`` is (S,), in the unit of the errors. ``epochs`` and ``seconds`` (cumulated over the epochs) are (S,) each,
-    from the start to the first epoch at or below the level; NaN if it is never reached. S is the number of seeds in
-    which the reference has a level, ``trained`` holds the epochs of the method.
+    S is the number of seeds in which the reference has a level.
+
+    Attributes:
+        method: the name of the method.
+        reference: the name of the reference.
+        level: (S,), in the unit of the errors.
+        epochs: (S,), from the start to the method's first epoch at or below the level; NaN if it is never reached.
+        seconds: (S,), the same in seconds, cumulated over the epochs.
+        reference_epochs: (S,), as ``epochs``, of the reference.
+        reference_seconds: (S,), as ``seconds``, of the reference.
+        trained: (S,), the epochs for which the method was trained.
     """
 
     method: str
@@ -101,11 +109,16 @@ class Race:
 class Convergence:
     """What :func:`summarise` found.
 
-    ``forward`` is the second method's race to the best error of the first in the same seed, ``backward`` the first's to
-    the second's; ``forward_common`` and ``backward_common`` are the races to one level for all seeds, the upper median
-    of those bests. ``runs`` has a row for each method and seed: ``method, seed, epochs, seconds`` (of the whole
-    training), ``best, best_epoch, best_seconds``, and of the race that the method runs ``level, reached_epoch,
-    reached_seconds, speed_up, speed_up_seconds, common_level, common_epoch, common_seconds``.
+    Attributes:
+        measure: as in :func:`summarise`.
+        within: as in :func:`summarise`.
+        forward: the second method's race to the best error of the first in the same seed.
+        backward: the first method's race to the best error of the second.
+        forward_common: as ``forward``, to one level for all seeds, the upper median of the bests.
+        backward_common: as ``backward``, to one level for all seeds.
+        runs: a row for each method and seed: ``method, seed, epochs, seconds`` (of the whole training), ``best,
+            best_epoch, best_seconds``, and of the race that the method runs ``level, reached_epoch, reached_seconds,
+            speed_up, speed_up_seconds, common_level, common_epoch, common_seconds``.
     """
 
     measure: str

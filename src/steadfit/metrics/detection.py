@@ -13,7 +13,17 @@ __all__ = ["OutlierScores", "outlier_scores"]
 
 @dataclass(frozen=True)
 class OutlierScores:
-    """What :func:`outlier_scores` returns; shares in [0, 1], NaN where a share has no denominator."""
+    """What :func:`outlier_scores` returns; shares in [0, 1], NaN where a share has no denominator.
+
+    Attributes:
+        precision: the share of the flagged labels that are wrong.
+        recall: the share of the wrong labels that are flagged.
+        f1: the harmonic mean of both.
+        average_precision: over the ranking by trust; NaN without trust.
+        gross_recall: recall over the gross labels; NaN if they are not given.
+        flagged: the number of flagged labels.
+        wrong: the number of wrong labels.
+    """
 
     precision: float
     recall: float

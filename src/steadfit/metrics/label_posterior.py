@@ -24,9 +24,17 @@ LEAST = 0.01
 
 @dataclass(frozen=True)
 class RightLabels:
-    """What :func:`right_labels` found: the posterior of every label, the share that is right, the temperature."""
+    """What :func:`right_labels` found.
 
-    probability: Tensor  # (N, K), NaN where the label is missing
+    Attributes:
+        probability: (N, K), the posterior of every label; NaN where it is missing.
+        share: pi, the share of labels that are right.
+        tau: the temperature.
+        n_iter: the number of EM's iterations.
+        converged: whether EM reached its fixed point.
+    """
+
+    probability: Tensor
     share: float
     tau: float
     n_iter: int

@@ -20,11 +20,21 @@ EXACT = 50
 class Comparison:
     """The comparison of one method with the reference on the images that both have; errors in the user's units.
 
-    ``median_difference`` is that of (method - reference), positive where the method is worse. ``rank_biserial`` in
-    [-1, 1] is the test's effect size, (W+ - W-)/(W+ + W-), positive where the method's errors are larger; 0 where all
-    are equal. ``adjusted`` is Holm's p over all the methods compared, and ``stars`` mark it. ``images`` is the number
-    of images compared, ``dropped`` of those with a NaN on either side. An infinite error is a failed prediction: it
-    ranks behind all others, and makes its method's mean infinite.
+    An infinite error is a failed prediction: it ranks behind all others, and makes its method's mean infinite.
+
+    Attributes:
+        method: its name.
+        reference: the name of the reference.
+        mean: of the method's errors.
+        reference_mean: of the reference's errors.
+        median_difference: the median of (method - reference), positive where the method is worse.
+        rank_biserial: the test's effect size, (W+ - W-)/(W+ + W-), in [-1, 1], positive where the method's errors are
+            larger; 0 where all are equal.
+        p: of :func:`wilcoxon`.
+        adjusted: Holm's p over all the methods compared.
+        stars: the mark of ``adjusted``.
+        images: the number of images compared.
+        dropped: the number of images with a NaN on either side.
     """
 
     method: str

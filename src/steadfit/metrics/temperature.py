@@ -20,9 +20,15 @@ __all__ = ["Temperature", "fit_temperature"]
 class Temperature:
     """Factors on the predicted standard deviations, and what they gain; made by :func:`fit_temperature`.
 
-    ``tau`` above 1: the predictions were overconfident. ``point_tau`` has one factor for each point, the common one
-    where ``fitted`` is False. The negative log-likelihoods ``nll_…`` are weighted means in nats per label, on the
-    labels of the fit: as predicted, with ``tau``, and with ``point_tau``; NaN without any label.
+    The negative log-likelihoods are weighted means in nats per label, on the labels of the fit; NaN without any label.
+
+    Attributes:
+        tau: the common factor; above 1 the predictions were overconfident.
+        point_tau: one factor for each point, the common one where ``fitted`` is False.
+        fitted: whether each point has its own factor.
+        nll_before: the negative log-likelihood as predicted.
+        nll_after: the same with ``tau``.
+        nll_point: the same with ``point_tau``.
     """
 
     tau: float
