@@ -36,7 +36,7 @@ def anchor_loss(
         target: class indices (B,) in 0 ... C - 1, or soft labels (B, C).
         gamma: the modulator's exponent.
         margin: delta.
-        anchor: as of :class:`steadfit.losses.AnchorLoss`.
+        anchor: as in :class:`steadfit.losses.AnchorLoss`.
         clamp: whether q_neg and q_pos are kept in [0, 1].
         term_weight: broadcasts to (B, C); None: 1.
     """

@@ -124,7 +124,7 @@ def _log_bessel_k1(twice_order: int) -> float:
 
 
 def charbonnier_mass(r: Tensor, dim: int) -> Tensor:
-    """P(||y|| <= r) by 32-node Gauss-Legendre on 24 equal panels of [0, r], r capped where the integrand ends."""
+    """P(||y|| <= r) by 32-node Gauss-Legendre on 24 equal panels of [0, r], r capped where the rest is negligible."""
     far = 60.0 + 8.0 * dim  # exp(-sqrt(1 + r^2)) r^(d-1) is below 1e-20 of its integral there
     nodes, weights = (torch.from_numpy(a).to(r.device) for a in np.polynomial.legendre.leggauss(32))
     width = (r.clamp(max=far) / 24)[..., None]

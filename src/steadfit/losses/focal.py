@@ -29,15 +29,15 @@ class FocalLoss(nn.Module):
         logits: (B, C), or (B, K, H, W) for heatmaps.
         target: class indices (B,) or soft labels (B, C), as in :class:`steadfit.losses.AnchorLoss`, or heatmaps
             (B, K, H, W), as in :class:`steadfit.losses.HeatmapAnchorLoss`.
-        weight: as in the same.
+        weight: >= 0, as in these classes; None: 1.
         visible: (B, K), bool, for heatmaps only.
 
     Returns:
-        As the same, in nats: by sample, summed over the classes, or by pixel.
+        A scalar in nats; for ``"none"`` a loss per sample, summed over the classes, or per pixel.
 
     Raises:
-        TypeError: as the same.
-        ValueError: as the same; ``visible`` with logits (B, C).
+        TypeError: as these classes.
+        ValueError: as these classes; ``visible`` with logits (B, C).
 
     Numerics:
         As :class:`steadfit.losses.AnchorLoss`.
