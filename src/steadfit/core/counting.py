@@ -3,7 +3,7 @@
 The bit pattern of a floating-point number, read as an integer, has the order of the number. So the value of a rank is
 found digit by digit: count how many values begin with each digit, keep the digit in which the rank falls, go on with
 the next one. Counts add over chunks and processes, so the result is the same to the bit however the values are spread.
-Eleven bits a digit make six rounds for float64.
+Eleven bits per digit make six rounds for float64.
 
 >>> value = torch.tensor([[3.0], [1.0], [torch.nan], [8.0], [2.0]])
 >>> search = Search.start(2, columns=1)
@@ -45,7 +45,7 @@ def value_of(key: Tensor) -> Tensor:
 
 
 def middle_ranks(count: Tensor) -> Tensor:
-    """The ranks (2, C) of the two middle ones of ``count`` (C,) values: one rank twice, where the count is odd."""
+    """The ranks (2, C) of the two middle ones of ``count`` (C,) values; equal where the count is odd."""
     return torch.stack([(count - 1) // 2, count // 2])
 
 
@@ -60,11 +60,11 @@ class Search:
 
     @classmethod
     def start(cls, ranks: int, *, columns: int, device: torch.device | None = None) -> Search:
-        """Nothing is known yet.
+        """The search before its first round.
 
         Args:
-            ranks: Q.
-            columns: C.
+            ranks: Q, the number of ranks.
+            columns: C, the number of columns.
             device: where the values are.
         """
         lowest = torch.iinfo(torch.int64).min
@@ -77,7 +77,7 @@ class Search:
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor], prefix: str = "") -> Search:
-        """From the fields by name, as :meth:`named` gives them; others are ignored."""
+        """The search with the fields that :meth:`named` gave; other names are ignored."""
         return cls(**{field.name: tensors[prefix + field.name] for field in fields(cls)})
 
     def named(self, prefix: str = "") -> dict[str, Tensor]:
@@ -90,13 +90,13 @@ class Search:
         return int(self.shift) < 0
 
     def counts(self, key: Tensor) -> Tensor:
-        """How many of some values have each next digit, to be added up over all of them.
+        """The number of values with each next digit, to be added up over chunks and processes.
 
         Args:
             key: :func:`order_key` of the values, (n, C); NaN is left out, n may be 0.
 
         Returns:
-            (Q, C, BINS), int64, of the values that share the digits found so far.
+            (Q, C, BINS), int64, over the values that share the digits found so far.
         """
         shift = int(self.shift)
         begins = key >> min(shift + DIGIT, 63)
@@ -113,8 +113,9 @@ class Search:
         """The search after a round.
 
         Args:
-            counts: of all values, (Q, C, BINS).
-            ranks: the wanted ranks (Q, C), from 0, of so many values, (C,); asked in the first round.
+            counts: the sum of :meth:`counts` over all values, (Q, C, BINS).
+            ranks: the wanted ranks (Q, C), from 0, as a function of the number of values (C,); called in the first
+                round.
         """
         rank, count = self.rank, self.count
         if int(self.shift) == FIRST_SHIFT:

@@ -23,14 +23,18 @@ Tensors = Mapping[str, Tensor]
 
 
 class Rows:
-    """Some residuals (n, G, D), float64 with NaN where missing; n may be 0. What EM makes of them is made once."""
+    """Some residuals, with what EM computes from them once only.
+
+    Args:
+        residual: (n, G, D), float64 with NaN where missing; n may be 0.
+    """
 
     def __init__(self, residual: Tensor) -> None:
         self.reach = widths.Rows.of(residual)
         self._made: tuple[Tensor, Residuals] | None = None
 
     def in_units(self, mixture: GaussianUniform, state: Tensors) -> Residuals:
-        """In the units that follow from the widths of all residuals."""
+        """The residuals in the units that follow from the widths of all residuals."""
         if self._made is None or self._made[0] is not state["width_trimmed"]:
             self._made = state["width_trimmed"], _data(mixture, self.reach.value, state)
         return self._made[1]
@@ -102,7 +106,7 @@ class Clean:
 
 
 class Compare:
-    """Whether they are."""
+    """Whether all but gross residuals are right."""
 
     def statistics(self, mixture: GaussianUniform, rows: Rows, state: Tensors) -> Sums:
         return clean_sums(rows.in_units(mixture, state), _parameters(state), _parameters(state, "clean_"))
@@ -116,19 +120,22 @@ AFTER_EM = 3
 
 
 def begin(state: Tensors) -> dict[str, Tensor]:
-    """The state at which a fit begins, from one with a ``box`` (G, D)."""
+    """The state at which a fit begins, given one with a ``box`` (G, D)."""
     groups, dims = state["box"].shape
     return dict(state) | {"stage": torch.tensor(0)} | widths.begin(groups, dims, state["box"].device)
 
 
 def statistics(mixture: GaussianUniform, rows: Rows, state: Tensors) -> Sums:
-    """What some residuals say in this round."""
+    """The sums of some residuals in this round."""
     return STAGES[int(state["stage"])].statistics(mixture, rows, state)
 
 
 def update(mixture: GaussianUniform, sums: Sums, state: Tensors) -> dict[str, Tensor]:
-    """The state after a round; when :func:`settled` with ``inlier_share``, ``covariance``, ``box``, ``unit`` and
-    ``informative``, as the fields of :class:`~steadfit.core.mixture.GaussianUniformResult`."""
+    """The state after a round.
+
+    When it is :func:`settled` it has ``inlier_share``, ``covariance``, ``box``, ``unit`` and ``informative``, with the
+    meaning of the fields of :class:`~steadfit.core.mixture.GaussianUniformResult`.
+    """
     after = STAGES[int(state["stage"])].update(mixture, sums, state)
     return _in_own_units(after) if settled(mixture, after) else after
 
@@ -147,7 +154,7 @@ def _data(mixture: GaussianUniform, residual: Tensor, state: Tensors) -> Residua
 
 
 def _units(mixture: GaussianUniform, state: Tensors) -> Residuals:
-    """The units and the box that all residuals have in common, without any."""
+    """The units and the box that all residuals share, without any residual."""
     box = state["box"]
     return _data(mixture, box.new_empty(0, *box.shape), state)
 

@@ -1,4 +1,4 @@
-"""How far values reach, by a sort or by counting: what units, boxes and the start of EM follow from."""
+"""Widths, how far values reach, by a sort or by counting: units, boxes and the start of EM follow from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from steadfit.core.sums import Sums, largest
 
 @dataclass(frozen=True)
 class Widths:
-    """Of values (N, G, D), NaN left out; everything is NaN or infinite for a coordinate that has none."""
+    """Widths of values (N, G, D), NaN left out; all are NaN or infinite for a coordinate without a value."""
 
     count: Tensor  # (G, D) how many
     range: Tensor  # (G, D) max - min
@@ -28,7 +28,7 @@ class Widths:
 
     @classmethod
     def of(cls, value: Tensor) -> Widths:
-        """By sorting all values."""
+        """The widths, by sorting all values."""
         low, high = fences(value)
         sizes = _sizes_at(value)
         top, bottom = largest(value), largest(-value)
@@ -47,7 +47,7 @@ class Widths:
 
     @classmethod
     def named(cls, state: Mapping[str, Tensor]) -> Widths:
-        """From a finished :func:`update`."""
+        """The widths in the state of a finished :func:`update`."""
         return cls(**{field.name: state[f"width_{field.name}"] for field in fields(cls)})
 
 
@@ -73,7 +73,7 @@ def begin(groups: int, dims: int, device: torch.device | None = None) -> dict[st
 
 
 def statistics(rows: Rows, state: Mapping[str, Tensor]) -> Sums:
-    """Of some values: counts for the order statistics, then the ends inside the fences."""
+    """Sums over some values: counts for the order statistics, then the ends inside the fences."""
     if "width_low" in state:
         inside = _within(rows.value, state["width_low"], state["width_high"])
         return Sums(largest={"top": largest(inside), "bottom": largest(-inside)})
@@ -101,7 +101,7 @@ def update(sums: Sums, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def finished(state: Mapping[str, Tensor]) -> bool:
-    """Whether :class:`Widths` can be made of it."""
+    """Whether :class:`Widths` can be made of the state."""
     return "width_trimmed" in state
 
 
