@@ -160,7 +160,7 @@ def test_the_runs_of_a_comparison() -> None:
     }  # fmt: skip
     assert all(name == run.method for name, run in both.items())
     given = variants(["l2", "gum"], [], dataclasses.replace(POSE, output=Heatmaps(loss="ohkm")))
-    assert [run.loss for run in given.values()] == ["ohkm", "ohkm"]
+    assert [run.output.loss for run in given.values()] == ["ohkm", "ohkm"]
 
 
 @pytest.mark.parametrize(
