@@ -10,7 +10,7 @@ from steadfit.data.images.cache import to_tensor
 from steadfit.data.images.crops import PadCrop, ScaleCrop, fitted
 from steadfit.data.images.files import frame_size, is_image, letterbox, open_image, read_image, scan
 from steadfit.data.images.frame import Frame, frame_map
-from steadfit.data.images.maps import inverse, jacobian, map_covariance, map_points, map_precision, mirror_frame
+from steadfit.data.images.maps import inverse, jacobian, map_points, mirror_frame
 from steadfit.data.images.mirror import mirror, permute_labels
 from steadfit.data.images.misplacing import Augmentation, Misplacing, crop_errors
 from steadfit.data.images.sampling import sample, warp_frames
@@ -52,9 +52,7 @@ __all__ = [
     "letterbox",
     "load_annotations",
     "load_classes",
-    "map_covariance",
     "map_points",
-    "map_precision",
     "mirror",
     "mirror_frame",
     "observer_centric",

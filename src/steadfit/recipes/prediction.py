@@ -15,7 +15,7 @@ from rich.progress import track
 from steadfit._console import say
 from steadfit._files import shortened, write_csv, write_json
 from steadfit.data import Annotations, Schema, load_annotations, scan
-from steadfit.data.images.files import read_image
+from steadfit.data.images.files import SUFFIXES, read_image
 from steadfit.errors import ConfigError, DataError, DataWarning, SchemaError
 from steadfit.recipes.fitting import row_of
 from steadfit.recipes.poses import sticks
@@ -23,7 +23,7 @@ from steadfit.reports.overlays import draw_points, write_image
 from steadfit.reports.parts import body_table
 from steadfit.reports.values import behind, percent, short
 from steadfit.training import Prediction
-from steadfit.training.images import SUFFIXES, as_images
+from steadfit.training.images import as_images
 from steadfit.training.known import as_in_run, warn_trained
 from steadfit.training.opening import Predictor, load_predictor
 from steadfit.training.outcome import FAILURE, PCK_ALPHA, PCP_ALPHA, errors, keypoints, poses

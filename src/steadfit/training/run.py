@@ -24,16 +24,25 @@ from torch import Tensor, nn
 
 import steadfit
 from steadfit._files import write_bytes, write_json, write_text
-from steadfit.data import Annotations, Frame, LabelledDataset, Schema, Standardizer, frame_map, sample
-from steadfit.data.images.cache import to_tensor
-from steadfit.data.images.files import letterbox, read_image
-from steadfit.data.tables.boxes import whole_image
+from steadfit.data import (
+    Annotations,
+    Frame,
+    LabelledDataset,
+    Schema,
+    Standardizer,
+    frame_map,
+    letterbox,
+    open_image,
+    sample,
+    to_tensor,
+    whole_image,
+)
 from steadfit.errors import ConfigError, DataError, RunError
 from steadfit.metrics import negative_log_likelihood
 from steadfit.networks import HEATMAP_NETWORKS, NETWORKS, HeatmapReader
 from steadfit.noise import LabelNoise, NoiseModel, State
 from steadfit.training.calibrated import Calibrated
-from steadfit.training.images import Image, as_images, checked_boxes, with_channels
+from steadfit.training.images import Image, as_images, checked_boxes
 from steadfit.training.inference import Located, in_frame, locate, read_heatmaps, to_user, views_of
 from steadfit.training.module import InputScaling, RegressionModule, Regressor, named_network
 from steadfit.training.outcome import Judgement, summarize, trust_of
@@ -158,8 +167,7 @@ class Run:
         return Frame(torch.ones(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64))
 
     def _pixels(self, image: str | Path | Image) -> Image:
-        pixels = image if isinstance(image, np.ndarray) else read_image(Path(image), self.settings.channels)
-        return with_channels(pixels, self.settings.channels)
+        return open_image(image, self.settings.channels, who="predict")
 
     def _framed(self, images: Sequence[Image], boxes: npt.NDArray[np.float64] | None) -> tuple[Tensor, Frame]:
         """Frames (B, C, H, W), sampled as in training, and the maps into them; without boxes (B, 4) an image is taken

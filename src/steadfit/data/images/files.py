@@ -26,7 +26,6 @@ SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff",
 """Of the files that are taken for images in a folder."""
 
 _FLAGS = {1: cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION, 3: cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION}
-_GREY = (0.299, 0.587, 0.114)
 _PNG_END = b"IEND\xaeB`\x82"
 _THREADS = 4
 
@@ -96,8 +95,7 @@ def with_channels(pixels: npt.NDArray[np.uint8], channels: int) -> Image:
     """
     deep = pixels if pixels.ndim == 3 else pixels[:, :, None]
     if channels == 1 and deep.shape[2] == 3:
-        grey: Image = (deep @ np.array(_GREY)).round().astype(np.uint8)
-        return grey[:, :, None]
+        return np.asarray(cv2.cvtColor(deep, cv2.COLOR_RGB2GRAY), dtype=np.uint8)[:, :, None]
     return np.repeat(deep, 3, axis=2) if channels > deep.shape[2] else deep
 
 
@@ -158,7 +156,7 @@ def letterbox(image: Image, size: int | tuple[int, int]) -> tuple[Image, Floats,
     around = (top, height - new_height - top, left, width - new_width - left)
     frame = cv2.copyMakeBorder(inside, *around, cv2.BORDER_REPLICATE) if any(around) else inside
     scale, shift = letterbox_map(old, (height, width))
-    return _with_channels(frame), scale[0], shift[0]
+    return _deep(frame), scale[0], shift[0]
 
 
 def letterbox_map(sizes: Floats, size: int | tuple[int, int]) -> tuple[Floats, Floats]:
@@ -201,7 +199,8 @@ def resize(image: Image, width: int, height: int) -> Image:
     return np.asarray(cv2.resize(image, (width, height), interpolation=method), dtype=np.uint8)
 
 
-def _with_channels(pixels: npt.NDArray[np.generic]) -> Image:
+def _deep(pixels: npt.NDArray[np.generic]) -> Image:
+    """(H, W, C), in one piece of memory."""
     pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
     return np.ascontiguousarray(pixels, dtype=np.uint8)
 
@@ -215,7 +214,7 @@ def _decode(data: bytes | npt.NDArray[np.uint8], channels: int) -> Image | None:
         return None
     if pixels is None:
         return None
-    return _with_channels(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if channels == 3 else pixels)
+    return _deep(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if channels == 3 else pixels)
 
 
 def _inspect(root: str, name: str) -> tuple[tuple[float, float], str, str | None]:
