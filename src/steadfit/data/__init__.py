@@ -14,6 +14,7 @@ from steadfit.data.images.maps import inverse, jacobian, map_points, mirror_fram
 from steadfit.data.images.mirror import mirror, permute_labels
 from steadfit.data.images.misplacing import Augmentation, Misplacing, crop_errors
 from steadfit.data.images.sampling import sample, warp_frames
+from steadfit.data.images.store import Framing, ImageStore
 from steadfit.data.loading import load_annotations, load_classes
 from steadfit.data.regions import Region, read_regions, regions_of
 from steadfit.data.standardize import Standardizer
@@ -31,6 +32,8 @@ __all__ = [
     "Augmentation",
     "Batch",
     "Frame",
+    "Framing",
+    "ImageStore",
     "LabelledDataset",
     "Misplacing",
     "PadCrop",

@@ -31,7 +31,12 @@ _THREADS = 4
 
 
 def scan(
-    root: str | Path, images: Sequence[str], progress: Progress | None = None
+    root: str | Path,
+    images: Sequence[str],
+    progress: Progress | None = None,
+    *,
+    channels: int = 1,
+    see: Callable[[int, Image], None] | None = None,
 ) -> tuple[Floats, list[str], list[str | None]]:
     """Read every image once: its size, the digest of its bytes, and what is wrong with it.
 
@@ -41,6 +46,8 @@ def scan(
         root: the folder that the paths are relative to and must not leave, by ``..`` or by a symbolic link.
         images: N paths.
         progress: called with the number of files done and N.
+        channels: in which the files are decoded, 1 or 3.
+        see: called with the place and the pixels (H, W, channels) of each good image, from several threads.
 
     Returns:
         Sizes (N, 2) as width and height in px (NaN for a bad file), N digests (empty for a file that cannot be
@@ -48,7 +55,8 @@ def scan(
     """
     base = os.path.realpath(root)
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
-        found = list(_counted(pool.map(lambda name: _inspect(base, name), images), len(images), progress))
+        inspected = pool.map(lambda place: _inspect(base, images[place], place, channels, see), range(len(images)))
+        found = list(_counted(inspected, len(images), progress))
     sizes = np.array([size for size, _, _ in found], dtype=np.float64).reshape(-1, 2)
     return sizes, [digest for _, digest, _ in found], [reason for _, _, reason in found]
 
@@ -217,7 +225,9 @@ def _decode(data: bytes | npt.NDArray[np.uint8], channels: int) -> Image | None:
     return _deep(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if channels == 3 else pixels)
 
 
-def _inspect(root: str, name: str) -> tuple[tuple[float, float], str, str | None]:
+def _inspect(
+    root: str, name: str, place: int, channels: int, see: Callable[[int, Image], None] | None
+) -> tuple[tuple[float, float], str, str | None]:
     """Size, digest and reason of one file."""
     nothing = (np.nan, np.nan)
     reason = _outside(root, name)
@@ -229,8 +239,15 @@ def _inspect(root: str, name: str) -> tuple[tuple[float, float], str, str | None
         return nothing, "", f"expected an image file, got no file at {name!r} in {root}."
     except (OSError, ValueError) as error:
         return nothing, "", f"expected a readable image file, got {error}."
-    size, reason = _check_bytes(name, data)
-    return size, hashlib.blake2b(data, digest_size=16).hexdigest(), reason
+    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+    if _truncated(data):
+        return nothing, digest, f"expected a whole image, got {name!r}, truncated after {len(data)} bytes."
+    pixels = _decode(data, channels)
+    if pixels is None:
+        return nothing, digest, f"expected an image, got {name!r}, {len(data)} bytes that OpenCV cannot decode."
+    if see is not None:
+        see(place, pixels)
+    return (float(pixels.shape[1]), float(pixels.shape[0])), digest, None
 
 
 def _outside(root: str, name: str) -> str | None:
@@ -242,15 +259,6 @@ def _outside(root: str, name: str) -> str | None:
     if os.path.commonpath([root, real]) != root:
         return f"expected an image inside {root}, got {name!r}, which is {real}."
     return None
-
-
-def _check_bytes(name: str, data: bytes) -> tuple[tuple[float, float], str | None]:
-    if _truncated(data):
-        return (np.nan, np.nan), f"expected a whole image, got {name!r}, truncated after {len(data)} bytes."
-    pixels = _decode(data, channels=1)
-    if pixels is None:
-        return (np.nan, np.nan), f"expected an image, got {name!r}, {len(data)} bytes that OpenCV cannot decode."
-    return (float(pixels.shape[1]), float(pixels.shape[0])), None
 
 
 def _truncated(data: bytes) -> bool:
