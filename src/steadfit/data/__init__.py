@@ -9,7 +9,7 @@ from steadfit.data.images.augment import Warp
 from steadfit.data.images.cache import to_tensor
 from steadfit.data.images.crops import PadCrop, ScaleCrop, fitted
 from steadfit.data.images.files import frame_size, is_image, letterbox, open_image, read_image, scan
-from steadfit.data.images.frame import Frame, frame_map
+from steadfit.data.images.frame import Frame, frame_map, whole_image
 from steadfit.data.images.maps import inverse, jacobian, map_points, mirror_frame
 from steadfit.data.images.mirror import mirror, permute_labels
 from steadfit.data.images.misplacing import Augmentation, Misplacing, crop_errors
@@ -19,7 +19,7 @@ from steadfit.data.loading import load_annotations, load_classes
 from steadfit.data.regions import Region, read_regions, regions_of
 from steadfit.data.standardize import Standardizer
 from steadfit.data.tables.annotations import Annotations
-from steadfit.data.tables.boxes import box_of_points, whole_image
+from steadfit.data.tables.boxes import box_of_points
 from steadfit.data.tables.problems import Problem
 from steadfit.data.tables.schema import Schema, parse_pairs
 from steadfit.data.tables.sides import observer_centric

@@ -17,7 +17,7 @@ from steadfit import _checks
 from steadfit.data.images.cache import FileCache, FrameCache, fits_in_memory, to_tensor, total_size
 from steadfit.data.images.crops import PadCrop, ScaleCrop
 from steadfit.data.images.files import Image, decode_image, frame_size, read_image, with_channels
-from steadfit.data.images.frame import Frame, frames_of
+from steadfit.data.images.frame import Frame, frame_map
 from steadfit.data.images.maps import map_points
 from steadfit.data.images.mirror import permute_labels
 from steadfit.data.images.misplacing import Augmentation
@@ -89,7 +89,7 @@ class LabelledDataset(Dataset[Batch]):
         self.augment = augment
         self.seed = seed
         self.sampling = _sampling(annotations, augment, sampling)
-        self.frame, self._pixels = frames_of(annotations, self.rows, self.size)
+        self.frame, self._pixels = _frames_of(annotations, self.rows, self.size)
         self._made = self._frames_made()
         self.target = self.frame.to_frame(torch.from_numpy(annotations.target[self.rows]))
         self._features = _features(annotations, self.rows)
@@ -249,6 +249,22 @@ class LabelledDataset(Dataset[Batch]):
                 f"checked, got {width} x {height} px. Load the annotations again."
             )
         return image
+
+
+def _frames_of(annotations: Annotations, rows: npt.NDArray[np.int64], size: tuple[int, int]) -> tuple[Frame, Frame]:
+    """The maps of the targets and of the pixels: the same for points in images.
+
+    Scalar targets and tables of features keep their units, that is the identity; features have no pixels, and the
+    second map is the first one then.
+    """
+    identity = (len(rows), annotations.target.shape[2])
+    units = Frame(torch.ones(identity, dtype=torch.float64), torch.zeros(identity, dtype=torch.float64))
+    if annotations.size is None:
+        return units, units
+    boxes = None if annotations.box is None else annotations.box[rows]
+    scale, shift = frame_map(annotations.size[rows], boxes, size, fit=annotations.schema.box_fit)
+    pixels = Frame(torch.from_numpy(scale), torch.from_numpy(shift))
+    return (pixels if annotations.schema.has_points else units), pixels
 
 
 def native_size(annotations: Annotations) -> tuple[int, int]:

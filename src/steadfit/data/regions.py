@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from steadfit.data.images.frame import whole_image
 from steadfit.data.tables.annotations import Annotations
-from steadfit.data.tables.boxes import whole_image
 from steadfit.data.tables.schema import Schema, read_yaml
 from steadfit.errors import DataError
 

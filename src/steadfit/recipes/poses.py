@@ -73,7 +73,7 @@ def _point_figures(
 ) -> dict[str, Figure]:
     """PCK and confusions of points with a normalising length."""
     schema = annotations.schema
-    if annotations.length is None or schema.dims != 2:
+    if annotations.length is None or not schema.has_points:
         return {}
     alphas = torch.linspace(0, 2.5 * PCK_ALPHA, 101)
     target, length = (torch.from_numpy(array[rows]) for array in (annotations.target, annotations.length))
@@ -122,7 +122,7 @@ def _judged_rows(annotations: Annotations) -> Rows:
 def shown_rows(annotations: Annotations) -> Rows | None:
     """A few of the judged rows, spread over them, of points in images."""
     rows = _judged_rows(annotations)
-    if annotations.images is None or annotations.schema.dims != 2 or not len(rows):
+    if annotations.images is None or not annotations.schema.has_points or not len(rows):
         return None
     picked: Rows = rows[:: max(len(rows) // SHOWN, 1)][:SHOWN]
     return picked

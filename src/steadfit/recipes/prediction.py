@@ -69,7 +69,7 @@ def predict_to(
     for place, (name, column) in enumerate(columns.items()):
         frame.insert(place, name, column)
     write_csv(frame, out / "predictions.csv")
-    if paths and run.schema.dims == 2:
+    if paths and run.schema.has_points:
         _draw(run, paths if overlays < 0 else paths[:overlays], prediction, out / "overlays", console)
     return out / "predictions.csv"
 

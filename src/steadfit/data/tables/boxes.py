@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from steadfit.data.images.frame import whole_image
 from steadfit.data.tables.cells import RawTable
 from steadfit.data.tables.problems import Problem
 from steadfit.data.tables.schema import Schema
@@ -77,11 +78,6 @@ def box_of_points(target: Floats, size: Floats, *, margin: float | tuple[float, 
     extent = np.maximum(span + 2 * added, 1.0)
     around = np.concatenate([low + span / 2 - (extent - 1) / 2, extent], axis=1)
     return np.where(whole, whole_image(size), around)
-
-
-def whole_image(size: Floats) -> Floats:
-    """The boxes (N, 4) of whole images of width and height (N, 2)."""
-    return np.concatenate([np.zeros_like(size), size], axis=1)
 
 
 def _numbers(raw: RawTable, columns: tuple[str, ...]) -> tuple[Floats, list[Problem]]:

@@ -17,7 +17,9 @@ from steadfit.errors import DataError
 
 __all__ = ["Schema", "parse_pairs"]
 
-_POINT_COLUMN = re.compile(r"[xy](0|[1-9]\d*)")
+AXES = "xy"
+"""Of points: point k is in the columns ``x{k}``, ``y{k}``."""
+_POINT_COLUMN = re.compile(rf"[{AXES}](0|[1-9]\d*)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,9 +102,14 @@ class Schema:
         return len(self.points) or len(self.targets)
 
     @property
+    def axes(self) -> str:
+        """The letters of a point's coordinates, as in its columns; none for numbers and classes."""
+        return AXES if self.has_points else ""
+
+    @property
     def dims(self) -> int:
         """D, 2 for points and 1 for scalars."""
-        return 1 if self.targets else 2
+        return len(self.axes) or 1
 
     @property
     def has_points(self) -> bool:
@@ -117,7 +124,7 @@ class Schema:
     @property
     def columns(self) -> tuple[str, ...]:
         """The K * D target columns in order: ``x0, y0, x1, ...`` or the scalar columns."""
-        return self.targets or tuple(f"{axis}{k}" for k in range(len(self.points)) for axis in "xy")
+        return self.targets or tuple(f"{axis}{k}" for k in range(len(self.points)) for axis in self.axes)
 
     @property
     def box_columns(self) -> tuple[str, ...]:
@@ -193,7 +200,7 @@ class Schema:
         if self.n_targets:
             return self
         numbers = {int(match[1]) for name in columns if (match := _POINT_COLUMN.fullmatch(name))}
-        if not any(f"x{k}" in columns and f"y{k}" in columns for k in numbers):
+        if not any(all(f"{axis}{k}" in columns for axis in AXES) for k in numbers):
             return self
         return dataclasses.replace(self, points=tuple(str(k) for k in range(max(numbers) + 1)))
 
