@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from steadfit.data import is_image, letterbox, load_classes, open_image, read_image, scan
-from steadfit.data.images.files import SUFFIXES, letterbox_map
+from steadfit.data import IMAGE_SUFFIXES, is_image, letterbox, load_classes, open_image, read_image, scan
+from steadfit.data.images.files import letterbox_map
 from steadfit.errors import DataError
 
 
@@ -238,7 +238,7 @@ def test_every_kind_of_file_trains_and_predicts(picture: np.ndarray, tmp_path: P
     """One list of suffixes: what a folder of classes takes is what a folder to predict takes."""
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        for suffix in sorted(SUFFIXES):
+        for suffix in sorted(IMAGE_SUFFIXES):
             image = np.flip(picture, axis=0) if name == "b" else picture
             image = np.roll(image, len(suffix) * 7 + ord(suffix[1]), axis=1)
             image = image[:, :, 0] if suffix == ".pgm" else image
@@ -247,4 +247,4 @@ def test_every_kind_of_file_trains_and_predicts(picture: np.ndarray, tmp_path: P
     classes = load_classes(tmp_path)
     found = [path for name in ("a", "b") for path in sorted((tmp_path / name).iterdir()) if is_image(path)]
     assert sorted(classes.images) == sorted(path.relative_to(tmp_path).as_posix() for path in found)
-    assert len(classes) == 2 * len(SUFFIXES)
+    assert len(classes) == 2 * len(IMAGE_SUFFIXES)

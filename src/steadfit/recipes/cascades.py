@@ -12,9 +12,7 @@ from rich.console import Console
 
 from steadfit._console import say
 from steadfit._files import atomic_path, write_json
-from steadfit.data import Annotations
-from steadfit.data.images.files import read_image
-from steadfit.data.regions import Region, read_regions
+from steadfit.data import Annotations, Region, read_image, read_regions
 from steadfit.recipes.fitting import Flags, check_rows, check_start, tell, trained, write_labels, write_report
 from steadfit.recipes.poses import pose_figures, shown_rows
 from steadfit.reports.cascade import crop_figure

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from steadfit._console import say
 from steadfit._files import atomic_path, shown_path, write_csv, write_json
-from steadfit.data import Annotations, read_image
-from steadfit.data.tables.splits import SPLITS
+from steadfit.data import SPLITS, Annotations, read_image
 from steadfit.errors import ConfigError, DataError, DivergedError
 from steadfit.metrics.accuracy import compare_accuracy
 from steadfit.recipes.comparison import check_some_finished, when_diverged

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from steadfit._console import say
 from steadfit._files import write_csv, write_json
-from steadfit.data import Annotations, load_classes
+from steadfit.data import Annotations, Framing, load_classes
 from steadfit.errors import ConfigError, DataError
 from steadfit.recipes.fitting import checking
 from steadfit.recipes.prediction import image_paths
@@ -27,6 +27,7 @@ def open_classes(
     label: str | None = None,
     seed: int = 0,
     skip_bad: bool = False,
+    framing: Framing | None = None,
     console: Console | None = None,
 ) -> Annotations:
     """:func:`steadfit.data.load_classes`, with a bar while images are checked.
@@ -35,7 +36,7 @@ def open_classes(
     """
     with checking(console) as progress:
         try:
-            return load_classes(path, label=label, seed=seed, skip_bad=skip_bad, progress=progress)
+            return load_classes(path, label=label, seed=seed, skip_bad=skip_bad, framing=framing, progress=progress)
         except DataError:
             raise
         except ValueError as error:

@@ -19,8 +19,7 @@ from rich.progress import Progress
 from steadfit._console import say
 from steadfit._files import atomic_path, shown_path
 from steadfit.audit import label_table, write_suspects
-from steadfit.data import Annotations, Schema, load_annotations
-from steadfit.data.images.files import read_image
+from steadfit.data import Annotations, Framing, Schema, load_annotations, read_image
 from steadfit.errors import ConfigError, DataError, SchemaError
 from steadfit.recipes.poses import run_figures
 from steadfit.reports.pages import report_run
@@ -43,17 +42,19 @@ def open_table(
     skip_bad: bool = False,
     seed: int = 0,
     need_splits: Collection[str] = ("train", "val"),
+    framing: Framing | None = None,
 ) -> Annotations:
     """Read and check a table, its ``dataset.yaml`` overridden by options, with a bar while images are checked.
 
-    A table without test rows is accepted unless ``need_splits`` asks for them.
+    A table without test rows is accepted unless ``need_splits`` asks for them. With ``framing`` the images' frames are
+    made while they are checked; see :func:`steadfit.data.load_annotations`.
 
     Raises: DataError for the table, its images or its ``dataset.yaml``; ConfigError for options that have no meaning.
     """
     given = {name: value for name, value in (options or {}).items() if value is not None}
     schema = Schema.discover(path)
     try:
-        return _load(path, schema.with_options(**given), console, skip_bad, seed, need_splits)
+        return _load(path, schema.with_options(**given), console, skip_bad, seed, need_splits, framing)
     except SchemaError as error:
         if given:
             raise ConfigError(f"{', '.join('--' + name.replace('_', '-') for name in given)}: {error.rule}") from None
@@ -67,9 +68,18 @@ def _load(
     skip_bad: bool,
     seed: int,
     need_splits: Collection[str],
+    framing: Framing | None,
 ) -> Annotations:
     with checking(console) as progress:
-        return load_annotations(path, schema, skip_bad=skip_bad, seed=seed, need_splits=need_splits, progress=progress)
+        return load_annotations(
+            path,
+            schema,
+            skip_bad=skip_bad,
+            seed=seed,
+            need_splits=need_splits,
+            framing=framing,
+            progress=progress,
+        )
 
 
 @contextmanager

@@ -10,8 +10,7 @@ import numpy.typing as npt
 import torch
 from matplotlib.figure import Figure
 
-from steadfit.data import Annotations, Schema
-from steadfit.data.images.files import read_image
+from steadfit.data import Annotations, Schema, read_image
 from steadfit.metrics import body_limbs, body_pairs, body_parts, normalised_error, pck_curve, pcp_curve
 from steadfit.reports.hard import excess_maps, validation_curves
 from steadfit.reports.joints import joint_groups

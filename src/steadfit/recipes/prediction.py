@@ -14,8 +14,7 @@ from rich.progress import track
 
 from steadfit._console import say
 from steadfit._files import shortened, write_csv, write_json
-from steadfit.data import Annotations, Schema, load_annotations, scan
-from steadfit.data.images.files import SUFFIXES, read_image
+from steadfit.data import IMAGE_SUFFIXES, Annotations, Schema, load_annotations, read_image, scan
 from steadfit.errors import ConfigError, DataError, DataWarning, SchemaError
 from steadfit.recipes.fitting import row_of
 from steadfit.recipes.poses import sticks
@@ -114,7 +113,7 @@ def image_paths(inputs: str | Path, *, skip_bad: bool = False, other: str = "") 
     if skip_bad:
         paths = _readable(paths)
     if not paths:
-        kinds = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
+        kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
         raise DataError(f"{inputs}: expected images ({kinds}){other} in this folder, got none.")
     return paths
 

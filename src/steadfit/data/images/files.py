@@ -22,7 +22,7 @@ Progress = Callable[[int, int], None]  # called with (files done, files in all)
 Floats = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 """Of the files that are taken for images in a folder."""
 
 _FLAGS = {1: cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION, 3: cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION}
@@ -67,7 +67,7 @@ def is_image(path: str | os.PathLike[str]) -> bool:
     >>> is_image("photo.JPG"), is_image("notes.txt")
     (True, False)
     """
-    return os.path.splitext(path)[1].lower() in SUFFIXES
+    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
 
 
 def open_image(

@@ -15,9 +15,7 @@ from torch import nn
 
 from steadfit import _checks
 from steadfit._console import say
-from steadfit.data import Annotations, Warp
-from steadfit.data.images.misplacing import Misplacing
-from steadfit.data.regions import Region
+from steadfit.data import Annotations, Misplacing, Region, Warp
 from steadfit.errors import ConfigError
 from steadfit.noise import NoiseModel
 from steadfit.training.cascade.placing import PLACINGS, estimates, fold_rows, observed_errors

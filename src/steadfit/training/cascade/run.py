@@ -12,9 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from steadfit.data import Annotations, Schema
-from steadfit.data.images.files import read_image
-from steadfit.data.regions import Region, regions_of
+from steadfit.data import Annotations, Region, Schema, read_image, regions_of
 from steadfit.errors import ConfigError, RunError
 from steadfit.noise import NoiseModel
 from steadfit.training.cascade.combining import combined
