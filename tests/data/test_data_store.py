@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,14 @@ def test_workers_see_the_frames_of_the_check(folder: Path) -> None:
     data = LabelledDataset(load_annotations(folder, framing=Framing(16, 1)), size=16)
     here, there = (list(data.loader(4, workers=workers)) for workers in (0, 1))
     assert all(torch.equal(a["input"], b["input"]) for a, b in zip(here, there, strict=True))
+
+
+def test_a_data_set_goes_to_other_processes_with_its_frames(folder: Path) -> None:
+    """Where workers are not forked, the data set is pickled."""
+    table = load_annotations(folder, framing=Framing(16, 1), store=ImageStore(1))
+    data = LabelledDataset(table, size=16)
+    there = pickle.loads(pickle.dumps(data))
+    assert torch.equal(there.__getitems__(range(COUNT))["input"], data.__getitems__(range(COUNT))["input"])
 
 
 def test_several_looks_at_an_image_open_it_once(folder: Path, decoded: Decoded) -> None:

@@ -268,13 +268,15 @@ def _frames_of(annotations: Annotations, rows: npt.NDArray[np.int64], size: tupl
 
 
 def native_size(annotations: Annotations) -> tuple[int, int]:
-    """(height, width) that all images share.
+    """(height, width) that all images share; (1, 1) for a table of features.
 
     Raises:
         DataError: they do not.
     """
+    if annotations.size is None:
+        return 1, 1
     if annotations.one_size is None:
-        sizes = np.empty((0, 2)) if annotations.size is None else annotations.size
+        sizes = annotations.size
         small, large = sizes.min(axis=0, initial=np.inf), sizes.max(axis=0, initial=0)
         raise DataError(
             f"{annotations.path}: expected images of one size, got widths from {small[0]:g} to {large[0]:g} px and "

@@ -15,7 +15,7 @@ from steadfit import _checks
 from steadfit.data.formats.finding import read_class_source, read_source
 from steadfit.data.images.files import Progress, scan
 from steadfit.data.images.store import Framing, ImageStore
-from steadfit.data.looking import Looking
+from steadfit.data.keeping import Keeper
 from steadfit.data.tables import columns
 from steadfit.data.tables.annotations import Annotations, Floats, Rows
 from steadfit.data.tables.boxes import read_box
@@ -213,8 +213,8 @@ def _read(
     features, found_features = columns.read_features(raw, schema)
     length, found_length = columns.read_length(raw, schema, target)
     split, found_split = read_split(raw, schema.split) if schema.split in raw.cells else (_all_train(raw), [])
-    looking = Looking(source, target, framing, store)
-    images, size, digests, found_images = _read_images(source, looking, progress)
+    keeper = Keeper(source, target, framing, store)
+    images, size, digests, found_images = _read_images(source, keeper, progress)
     box, found_box = read_box(raw, schema, target, size)
     problems += [*raw.problems, *found_visible, *found_features, *found_length, *found_split, *found_images, *found_box]
     annotations = Annotations(
@@ -232,7 +232,7 @@ def _read(
         length=length,
         box=box,
         pixels=source.pixels,
-        frames=looking.frames,
+        frames=keeper.frames,
         store=store,
     )
     return annotations, digests if features is None else feature_keys(features), problems
@@ -249,7 +249,7 @@ def _all_train(raw: RawTable) -> npt.NDArray[np.str_]:
 
 
 def _read_images(
-    source: Source, looking: Looking, progress: Progress | None
+    source: Source, keeper: Keeper, progress: Progress | None
 ) -> tuple[tuple[str, ...] | None, Floats | None, Sequence[str], list[Problem]]:
     """Names, sizes and keys of the images, and what is wrong with them; no names for a table of features."""
     raw, column = source.cells, source.schema.image
@@ -259,7 +259,7 @@ def _read_images(
     if source.pixels is not None:
         size = np.array(source.pixels.shape[:1:-1], dtype=np.float64)  # width, height
         return images, np.tile(size, (len(images), 1)), _digests(source.pixels), []
-    sizes, digests, reasons = scan(source.root, images, progress, channels=looking.channels, see=looking.see)
+    sizes, digests, reasons = scan(source.root, images, progress, channels=keeper.channels, see=keeper.keep)
     problems = [raw.problem(row, column, reason) for row, reason in enumerate(reasons) if reason]
     return images, sizes, digests, problems + same_paths(raw, column, images)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,10 +90,25 @@ class Frames:
         self.maps = np.full((rows, 4), np.nan)  # scale and shift of each row that is there
         self._pixels: Tensor | None = None
         self._fits = True
-        self._lock = threading.Lock()
+
+    def reserve(self, image: Image) -> bool:
+        """Take the memory of all frames before the first one is made; from one thread at a time.
+
+        Args:
+            image: (H, W, C) uint8, as stored, of which a frame is to be made.
+
+        Returns:
+            Whether there is a place for its frame: not where the frames are too large, or it has a size of its own.
+        """
+        size = image.shape[:2] if self.framing.size is None else frame_size(self.framing.size)
+        if self._pixels is None and self._fits:
+            shape = (len(self.maps), self.framing.channels, *size)
+            self._fits = fits_in_memory(int(np.prod(shape)))
+            self._pixels = torch.empty(shape, dtype=torch.uint8) if self._fits else None
+        return self._pixels is not None and self._pixels.shape[2:] == size
 
     def keep(self, row: int, image: Image, scale: Floats, shift: Floats) -> None:
-        """Make the frame of a row; from any thread.
+        """Make the frame of a row for whose image there is a place; from any thread.
 
         Args:
             row: its number.
@@ -102,12 +116,10 @@ class Frames:
             scale: (2,) of the map into the frame.
             shift: (2,) of the map into the frame.
         """
-        size = image.shape[:2] if self.framing.size is None else frame_size(self.framing.size)
-        pixels = self._allocated(size)
-        if pixels is None or pixels.shape[2:] != size:
-            return
+        assert self._pixels is not None  # reserved
+        height, width = self._pixels.shape[2:]
         matrix = frame_matrix(torch.from_numpy(scale), torch.from_numpy(shift))
-        pixels[row] = make_frame(image, (size[0], size[1]), self.framing.sampling, matrix)
+        self._pixels[row] = make_frame(image, (height, width), self.framing.sampling, matrix)
         self.maps[row] = *scale, *shift
 
     def of(
@@ -132,15 +144,6 @@ class Frames:
             return None
         return self._pixels, torch.from_numpy(rows)
 
-    def _allocated(self, size: tuple[int, ...]) -> Tensor | None:
-        """The memory of all frames, taken at the first one; None where it is too much."""
-        with self._lock:
-            if self._pixels is None and self._fits:
-                shape = (len(self.maps), self.framing.channels, *size)
-                self._fits = fits_in_memory(int(np.prod(shape)))
-                self._pixels = torch.empty(shape, dtype=torch.uint8) if self._fits else None
-            return self._pixels
-
 
 class ImageStore:
     """Stored images opened once, for several looks at them; as many as fit are kept.
@@ -162,7 +165,6 @@ class ImageStore:
         self.channels = channels
         self._room = room_in_memory() if limit is None else limit
         self._images: dict[Path, Image] = {}
-        self._lock = threading.Lock()
 
     def open(self, path: Path) -> Image:
         """The image (H, W, C) of a file, not to be written to.
@@ -177,8 +179,7 @@ class ImageStore:
         return found
 
     def keep(self, path: Path, image: Image) -> None:
-        """Keep an image that has been decoded, if there is room; from any thread."""
-        with self._lock:
-            if path not in self._images and image.nbytes <= self._room:
-                self._images[path] = image
-                self._room -= image.nbytes
+        """Keep an image that has been decoded, if there is room."""
+        if path not in self._images and image.nbytes <= self._room:
+            self._images[path] = image
+            self._room -= image.nbytes

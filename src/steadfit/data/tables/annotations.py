@@ -70,8 +70,8 @@ class Annotations:
     drawn: npt.NDArray[np.bool_] | None = None
     key: npt.NDArray[np.str_] | None = None
     pixels: Tensor | None = None
-    frames: Frames | None = None
-    store: ImageStore | None = None
+    frames: Frames | None = dataclasses.field(default=None, repr=False)
+    store: ImageStore | None = dataclasses.field(default=None, repr=False)
     skipped: tuple[Problem, ...] = ()
     duplicates: tuple[tuple[str, ...], ...] = ()
 

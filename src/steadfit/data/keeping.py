@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ from steadfit.data.tables.source import Source
 Floats = npt.NDArray[np.float64]
 
 
-class Looking:
-    """Gives every image of a source to those who want to keep something of it, while it is decoded for the check.
+class Keeper:
+    """Keeps frames, or whole images, of a source while they are decoded for the check.
 
     Args:
         source: with its schema filled in.
@@ -29,7 +30,9 @@ class Looking:
 
     def __init__(self, source: Source, target: Floats, framing: Framing | None, store: ImageStore | None) -> None:
         self._raw, self._schema, self._root, self._target = source.cells, source.schema, source.root, target
-        self.store, self.frames = store, None
+        self.store = store
+        self.frames: Frames | None = None
+        self._lock = threading.Lock()
         self.channels = framing.channels if framing is not None else store.channels if store is not None else 1
         if framing is not None and source.pixels is None and self._schema.image in self._raw.cells:
             warps = self._schema.box is not None or self._schema.box_fit == "stretch"
@@ -39,12 +42,13 @@ class Looking:
         self._columns = columns_of_box(self._raw, self._schema)
         self._names = self._raw.text(self._schema.image) if self._schema.image in self._raw.cells else []
 
-    def see(self, place: int, image: Image) -> None:
-        """Take what is wanted of the image of a row."""
-        if self.store is not None and self.store.channels == self.channels:
-            self.store.keep(Path(self._root, self._names[place]), image)
-        if self.frames is None:
-            return
+    def keep(self, place: int, image: Image) -> None:
+        """Keep what is wanted of the image of a row; from any thread."""
+        with self._lock:
+            if self.store is not None and self.store.channels == self.channels:
+                self.store.keep(Path(self._root, self._names[place]), image)
+            if self.frames is None or not self.frames.reserve(image):
+                return
         size = np.array([[image.shape[1], image.shape[0]]], dtype=np.float64)
         box = self._box(place, size)
         if box is not None and not (np.isfinite(box).all() and (box[:, 2:] > 0).all()):
