@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from steadfit.data.dataset import Batch, LabelledDataset
-from steadfit.data.formats.finding import read_class_source, read_source
-from steadfit.data.formats.tables import read_table
+from steadfit.data.formats.finding import read_class_source, read_source, read_table
 from steadfit.data.images.augment import Warp
 from steadfit.data.images.cache import to_tensor
 from steadfit.data.images.crops import PadCrop, ScaleCrop, fitted
