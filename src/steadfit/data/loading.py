@@ -53,12 +53,12 @@ def load_annotations(
 ) -> Annotations:
     """Read a table of annotations and check all of it, every image file included.
 
-    Everything that is wrong is gathered in one pass and told in one error, before any training starts. Labels that
+    Everything that is wrong is gathered in one pass and reported in one error, before any training starts. Labels that
     are merely implausible (a point outside its image) pass: finding them is what the training is for.
 
     Args:
         path: a CSV or Parquet table, or a folder with ``annotations.csv``.
-        schema: what the columns mean; None for the ``dataset.yaml`` beside the table, or without one for the
+        schema: what the columns mean; None for the ``dataset.yaml`` next to the table, or without one for the
             columns ``x0, y0, x1, y1, ...`` as points.
         skip_bad: leave bad rows out instead of raising; they are listed in ``skipped`` and a warning.
         seed: of the splits that the table does not give.

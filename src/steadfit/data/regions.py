@@ -160,7 +160,12 @@ def read_regions(path: str | Path, names: Sequence[str]) -> tuple[Region, ...]:
         eyes: [left_eye, right_eye]
         mouth: {points: [3, 4], margin: 0.5}
 
-    Raises: DataError for anything else, with the file and the region.
+    Args:
+        path: the file.
+        names: the K points' names.
+
+    Raises:
+        DataError: anything else; names the file and the region.
     """
     found = read_yaml(Path(path))
     if not isinstance(found, dict) or not found:

@@ -61,7 +61,11 @@ class Standardizer:
         labels move neither. For Gaussian labels these are the mean and the covariance. Correlations are kept below
         .99, so that points on a line have an answer.
 
-        Args: target: (n, K, D), NaN = not annotated. Raises: as :meth:`fit`.
+        Args:
+            target: (n, K, D), NaN = not annotated.
+
+        Raises:
+            ValueError: as :meth:`fit`.
         """
         _check(target)
         value = target.detach().double()

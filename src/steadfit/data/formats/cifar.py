@@ -25,8 +25,11 @@ class Layout:
     """How one of the two sets is stored.
 
     Args:
-        title: the set's name. files: file name to (split, records). labels: what each label byte in front of the pixels
-            is and the file with its names, in order; the last one is the set's own label. counts: classes of each.
+        title: the set's name.
+        files: file name to (split, records).
+        labels: what each label byte in front of the pixels is and the file with its names, in order; the last one is
+            the set's own label.
+        counts: classes of each label.
     """
 
     title: str
@@ -57,7 +60,8 @@ CIFAR100 = Layout(
 def layout_of(folder: Path) -> Layout | None:
     """Which of the two sets a folder holds: the one that it has a data file of.
 
-    Raises: DataError for the sets' Python version, whose files are pickles.
+    Raises:
+        DataError: it is the sets' Python version, whose files are pickles.
     """
     for layout in (CIFAR10, CIFAR100):
         if any((folder / name).is_file() for name in layout.files):

@@ -24,7 +24,7 @@ def read(root: Path, schema: Schema | None = None) -> Source:
 
     Args:
         root: the folder.
-        schema: has no say, as there are no columns to choose from.
+        schema: may not name a column of classes, as there are none.
 
     Raises:
         DataError: no class folders, a class that only another split than ``train`` has, or a schema that names a column

@@ -35,7 +35,7 @@ def read(path: Path, schema: Schema | None = None) -> Source:
 
     Args:
         path: a file of any name, or a folder with ``annotations.csv``.
-        schema: what the columns mean; None for the ``dataset.yaml`` beside the table, if there is one.
+        schema: what the columns mean; None for the ``dataset.yaml`` next to the table, if there is one.
 
     Raises:
         DataError: no header or rows, a column twice, bytes that are not UTF-8, an open quote.

@@ -38,7 +38,7 @@ def read_source(path: str | Path, schema: Schema | None = None) -> Source:
     """Labels that are points or numbers, in whichever format they are.
 
     Args:
-        path: a table, or a folder that holds one. A file that is no table by its name is read as CSV.
+        path: a table, or a folder that holds one. A file of another name is read as CSV.
         schema: what the columns mean, where the user says it; None for what the format says.
 
     Raises:

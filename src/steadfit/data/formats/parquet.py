@@ -29,7 +29,7 @@ def read(path: Path, schema: Schema | None = None) -> Source:
 
     Args:
         path: the file, or a folder with ``annotations.parquet``.
-        schema: what the columns mean; None for the ``dataset.yaml`` beside the table, if there is one.
+        schema: what the columns mean; None for the ``dataset.yaml`` next to the table, if there is one.
 
     Raises:
         DataError: the file is not Parquet, or has no rows.

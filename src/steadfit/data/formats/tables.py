@@ -1,4 +1,4 @@
-"""What tables in files have in common: their names in a folder, and the ``dataset.yaml`` beside them."""
+"""What tables in files have in common: their names in a folder, and the ``dataset.yaml`` next to them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def table_source(cells: RawTable, schema: Schema | None) -> Source:
 
     Args:
         cells: the table.
-        schema: what its columns mean; None for the ``dataset.yaml`` beside it, if there is one.
+        schema: what its columns mean; None for the ``dataset.yaml`` next to it, if there is one.
 
     Raises:
         DataError: a table without rows, a ``dataset.yaml`` with something else in it.

@@ -31,7 +31,7 @@ def mirror(
         Images and points of the same shapes and dtypes.
 
     Raises:
-        ValueError: the targets are no points in the plane, or the permutation is not one of K points.
+        ValueError: the targets are not points in the plane, or the permutation is not one of K points.
 
     >>> image, point = torch.zeros(1, 1, 4, 4), torch.tensor([[[0.0, 2.0], [1.0, 2.0]]])
     >>> mirror(image, point, torch.tensor([True]), (1, 0), 4)[1].tolist()

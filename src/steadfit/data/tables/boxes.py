@@ -45,7 +45,7 @@ def read_box(raw: RawTable, schema: Schema, target: Floats, size: Floats | None)
 
 
 def columns_of_box(raw: RawTable, schema: Schema) -> Floats | None:
-    """The boxes (N, 4) as they are in their columns, NaN where a cell is no number; None for other boxes."""
+    """The boxes (N, 4) as they are in their columns, NaN where a cell is not a number; None for other boxes."""
     return _numbers(raw, schema.box_columns)[0] if schema.box_columns and schema.image in raw.cells else None
 
 

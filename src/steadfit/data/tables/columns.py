@@ -142,7 +142,7 @@ def check_held(raw: RawTable, columns: Sequence[str], values: Floats, train: Fla
     """
     known = values[train]
     if not len(known) or np.isnan(known).all(axis=0).any():
-        return []  # a column without labels is told elsewhere
+        return []  # a column without labels is reported elsewhere
     units = Standardizer.fit(torch.from_numpy(known))
     far = np.abs(units.apply(torch.from_numpy(values)).numpy()).reshape(len(values), -1) > FAR
     flat = values.reshape(len(values), -1)

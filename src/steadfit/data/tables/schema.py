@@ -29,7 +29,7 @@ class Schema:
     A table has points (K points in D = 2) or scalar targets (K targets in D = 1), never both.
 
     Args:
-        points: names of the K points; point k stands in columns ``x{k}``, ``y{k}`` and, if there, ``v{k}``.
+        points: names of the K points; point k is in columns ``x{k}``, ``y{k}`` and, if there, ``v{k}``.
         targets: scalar target columns.
         classes: names of the classes where the one target is a class, in the order of their numbers; empty for numbers.
         features: feature columns of a table without images; empty for every other numeric column.
@@ -153,7 +153,7 @@ class Schema:
         """Read a ``dataset.yaml``.
 
         Raises:
-            DataError: the file is no mapping, has an unknown key (the nearest known one is named) or a wrong value.
+            DataError: the file is not a mapping, has an unknown key (the nearest known one is named) or a wrong value.
         """
         values = _read_keys(Path(path))
         try:
@@ -163,7 +163,7 @@ class Schema:
 
     @classmethod
     def discover(cls, table: str | Path) -> Schema:
-        """The ``dataset.yaml`` beside a table (or in a folder), or an empty schema where there is none."""
+        """The ``dataset.yaml`` next to a table (or in a folder), or an empty schema without one."""
         table = Path(table)
         path = (table if table.is_dir() else table.parent) / "dataset.yaml"
         return cls.from_yaml(path) if path.is_file() else cls()
@@ -249,7 +249,8 @@ def _check_box(schema: Schema) -> None:
 def read_yaml(path: Path) -> Any:
     """What a YAML file holds.
 
-    Raises: DataError in one line, with file and line, for one that cannot be read or is no YAML.
+    Raises:
+        DataError: the file cannot be read or is not YAML; names file and line.
     """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
