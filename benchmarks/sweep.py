@@ -50,10 +50,8 @@ def unclaimed(cells: Iterable[Cell], cache: Path, suffix: str) -> Iterator[tuple
 def relabelled(dataset: LabelledDataset, annotations: Annotations) -> LabelledDataset:
     """The same rows, images, frames and caches under other labels of the same table."""
     other = copy.copy(dataset)
-    other.annotations, other.target = (
-        annotations,
-        dataset.frame.to_frame(torch.from_numpy(annotations.target)[other.rows]),
-    )
+    other.annotations = annotations
+    other.target = dataset.frame.to_frame(torch.from_numpy(annotations.target[dataset.rows]))
     return other
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from torch import Tensor
 
-from steadfit.data import Warp, map_covariance, map_points, sample
+from steadfit.data import Warp, jacobian, map_points, sample
 from steadfit.data.drawn.synthetic import PAIRS, draw_faces
 from steadfit.data.images.frame import frame_map
 from steadfit.data.images.maps import frame_matrix
@@ -55,7 +55,8 @@ def warps() -> Figure:
 def _panel(axes: Axes, title: str, image: np.ndarray, points: Tensor, matrix: Tensor, flipped: bool) -> None:
     frame = sample([image], matrix[None], FRAME, 3)[0].permute(1, 2, 0).numpy()
     covariance = torch.tensor([[90.0, 40.0], [40.0, 40.0]], dtype=torch.float64).expand(len(points), 2, 2)
-    where, spread = map_points(matrix, points), map_covariance(matrix, points, covariance)
+    slope = jacobian(matrix, points)
+    where, spread = map_points(matrix, points), slope @ covariance @ slope.mT
     axes.imshow(frame)
     left = {first for first, _ in PAIRS}
     for k, (point, sigma) in enumerate(zip(where.numpy(), spread.numpy(), strict=True)):

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from steadfit.training.classification import ClassifierRun
 from typer.testing import Result
 
 import steadfit as library
-from steadfit.training.classification import ClassifierRun
 
 Steadfit = Callable[..., Result]
 Fails = Callable[..., str]

@@ -129,6 +129,8 @@ def test_what_has_no_image_is_missing() -> None:
     image, mapped = map_view(mean, root, horizon)
     assert image.isnan().all(-1).tolist() == [False, True, True, False]
     assert mapped.flatten(1).isnan().all(-1).tolist() == [False, True, True, False]
+    mean[3] = torch.tensor([0.5, 3.0])  # behind the horizon, w = x - 1 < 0
+    assert bool(map_view(mean, root, horizon)[0][3].isnan().all())
     flat = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     assert bool(map_view(mean, root, flat)[1].isnan().all())
 

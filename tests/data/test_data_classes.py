@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from class_data import class_annotations
-from steadfit.data import Source, load_annotations, load_classes, read_class_source, read_source
+from steadfit.data import Schema, Source, load_annotations, load_classes, read_class_source, read_source
 from steadfit.data.formats import cifar
 from steadfit.data.formats.cifar import CIFAR10, CIFAR100, Layout
 from steadfit.data.tables.splits import draw_stratified
@@ -58,7 +58,7 @@ def write_images(root: Path, paths: list[str], size: tuple[int, int] = (8, 10)) 
 def test_cifar_is_read_as_its_authors_wrote_it(tmp_path: Path, layout: Layout, label: str | None, place: int) -> None:
     """Byte by byte: label bytes, then 1,024 red, green and blue values, row by row."""
     records = write_cifar(tmp_path, layout)
-    source = cifar.read(tmp_path, label=label)
+    source = cifar.read(tmp_path, Schema(targets=(label,) if label else ()))
     assert source.pixels is not None
     together = np.concatenate(list(records.values()))
     kind = list(layout.labels)[place]
@@ -148,7 +148,7 @@ def test_the_pickled_version_is_refused_unopened(tmp_path: Path, names: list[str
 def test_a_label_that_cifar_does_not_have(tmp_path: Path) -> None:
     write_cifar(tmp_path, CIFAR10)
     with pytest.raises(ValueError, match="expected label to be one of 'label', got 'fine'"):
-        cifar.read(tmp_path, label="fine")
+        load_classes(tmp_path, label="fine")
 
 
 def test_folders_with_splits(tmp_path: Path) -> None:

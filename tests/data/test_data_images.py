@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from steadfit.data import letterbox, read_image, scan
+from steadfit.data import IMAGE_SUFFIXES, is_image, letterbox, load_classes, open_image, read_image, scan
 from steadfit.data.images.files import letterbox_map
 from steadfit.errors import DataError
 
@@ -206,3 +206,45 @@ def test_a_root_that_is_a_link_itself_is_fine(tmp_path: Path, picture: np.ndarra
     cv2.imwrite(str(tmp_path / "real" / "a.png"), picture)
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert scan(tmp_path / "link", ["a.png"])[2] == [None]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_is_the_same_however_it_is_given(picture: np.ndarray, tmp_path: Path, channels: int) -> None:
+    path, grey = tmp_path / "a.webp", cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    assert cv2.imwrite(str(path), picture[:, :, ::-1], [cv2.IMWRITE_WEBP_QUALITY, 101])  # without loss
+    for given in (path, str(path), path.read_bytes(), picture):
+        got = open_image(given, channels)
+        assert got.dtype == np.uint8
+        assert np.array_equal(got, picture if channels == 3 else grey[:, :, None])
+    for flat in (grey, grey[:, :, None]):
+        assert np.array_equal(open_image(flat, channels), np.repeat(grey[:, :, None], channels, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("given", "channels", "error", "message"),
+    [
+        (np.zeros((4, 4)), 3, DataError, r"predict: expected uint8 images .* got float64 \(4, 4\)"),
+        (np.zeros((4, 4, 2), np.uint8), 3, DataError, r"got uint8 \(4, 4, 2\)"),
+        (b"no image", 3, DataError, "expected an image, got 8 bytes that OpenCV cannot decode"),
+        (np.zeros((4, 4), np.uint8), 2, ValueError, "predict: expected channels to be 1 or 3, got 2"),
+    ],
+)
+def test_what_cannot_be_opened(given: object, channels: int, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        open_image(given, channels, who="predict")  # type: ignore[arg-type]
+
+
+def test_every_kind_of_file_trains_and_predicts(picture: np.ndarray, tmp_path: Path) -> None:
+    """One list of suffixes: what a folder of classes takes is what a folder to predict takes."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for suffix in sorted(IMAGE_SUFFIXES):
+            image = np.flip(picture, axis=0) if name == "b" else picture
+            image = np.roll(image, len(suffix) * 7 + ord(suffix[1]), axis=1)
+            image = image[:, :, 0] if suffix == ".pgm" else image
+            assert cv2.imwrite(str(tmp_path / name / f"1{suffix}"), image)
+    (tmp_path / "a/notes.txt").write_text("no image")
+    classes = load_classes(tmp_path)
+    found = [path for name in ("a", "b") for path in sorted((tmp_path / name).iterdir()) if is_image(path)]
+    assert sorted(classes.images) == sorted(path.relative_to(tmp_path).as_posix() for path in found)
+    assert len(classes) == 2 * len(IMAGE_SUFFIXES)

@@ -4,9 +4,11 @@ import math
 
 import pytest
 import torch
+from steadfit.core.linalg.spd import spd_sqrt
 from torch import Tensor
 
-from steadfit.data import inverse, jacobian, map_covariance, map_points, map_precision, mirror_frame
+from steadfit.core.views import map_view
+from steadfit.data import inverse, jacobian, map_points, mirror_frame
 from steadfit.data.images.maps import about, compose, frame_matrix, perspective, rotation, scaling, translation
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -130,10 +132,15 @@ def test_gradients_reach_points_and_matrix() -> None:
     assert torch.autograd.gradcheck(jacobian, (matrix, points))
 
 
+def carried(matrix: Tensor, points: Tensor, covariance: Tensor) -> Tensor:
+    slope = jacobian(matrix, points)
+    return slope @ covariance @ slope.mT
+
+
 def test_covariances_go_as_samples_do() -> None:
     affine = compose(rotation(torch.tensor(40.0)), scaling(torch.tensor([-1.5, 0.4])), translation(torch.ones(2)))
     cloud = torch.randn(50, 2) @ torch.tensor([[2.0, 0.3], [0.0, 0.5]])
-    got = map_covariance(affine, cloud.mean(0)[None], cloud.T.cov()[None])[0]
+    got = carried(affine, cloud.mean(0)[None], cloud.T.cov()[None])[0]
     torch.testing.assert_close(got, map_points(affine, cloud).T.cov(), rtol=1e-12, atol=1e-13)
 
 
@@ -144,25 +151,27 @@ def test_a_small_cloud_goes_as_its_covariance_under_perspective(warps: Tensor) -
     for matrix in warps:
         step = 1e-4 * (cloud - cloud.mean(0))
         moved = map_points(matrix, centre + step).T.cov() / 1e-8
-        got = map_covariance(matrix, centre[None], (step.T.cov() / 1e-8)[None])[0]
+        got = carried(matrix, centre[None], (step.T.cov() / 1e-8)[None])[0]
         torch.testing.assert_close(moved, got, rtol=1e-4, atol=1e-5)  # first order: the rest is step / 224
-    assert map_covariance(warps, centre.expand(5, 1, 2), covariance.expand(5, 1, 2, 2)).shape == (5, 1, 2, 2)
+    assert carried(warps, centre.expand(5, 1, 2), covariance.expand(5, 1, 2, 2)).shape == (5, 1, 2, 2)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_precisions_are_inverse_covariances(warps: Tensor, dtype: torch.dtype) -> None:
+def test_roots_go_as_covariances_do(warps: Tensor, dtype: torch.dtype) -> None:
+    """The precision of ``map_view`` is the inverse of the covariance through the Jacobian."""
     points, covariance = 224 * torch.rand(5, 6, 2), spread((5, 6))
-    precision = map_precision(warps, points, covariance.inverse().to(dtype))
-    moved = map_covariance(warps, points, covariance.to(dtype))
-    assert precision.dtype == moved.dtype == dtype
+    _, root = map_view(points.to(dtype), spd_sqrt(covariance.inverse()).to(dtype), warps[:, None].to(dtype))
+    moved = carried(warps, points, covariance)
+    assert root.dtype == dtype
     tolerance = 1e-10 if dtype == torch.float64 else 1e-3  # float32: 2^-23 times a condition number of some hundreds
-    torch.testing.assert_close(precision.double(), moved.double().inverse(), rtol=tolerance, atol=tolerance)
+    precision = (root @ root).double()
+    torch.testing.assert_close(precision, moved.inverse(), rtol=tolerance, atol=tolerance)
     torch.testing.assert_close(moved, moved.mT, rtol=1e-6, atol=1e-6)
 
 
 def test_a_mirror_turns_the_sign_of_the_correlation() -> None:
     covariance = torch.tensor([[[4.0, 1.0], [1.0, 2.0]]])
-    got = map_covariance(mirror_frame(8), torch.tensor([[1.0, 2.0]]), covariance)
+    got = carried(mirror_frame(8), torch.tensor([[1.0, 2.0]]), covariance)
     assert got.tolist() == [[[4.0, -1.0], [-1.0, 2.0]]]
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from steadfit.data import Schema, mirror, permute_labels
+from steadfit.data import Schema, map_points, mirror, mirror_frame, permute_labels, warp_frames
 
 PERMUTATION = Schema(points=("le", "re", "nose", "lm", "rm"), pairs=((0, 1), (3, 4))).permutation
 
@@ -72,3 +72,12 @@ def test_wrong_arguments() -> None:
         mirror(images, points, which, (0, 1), 4)
     with pytest.raises(ValueError, match=r"got \(0, 0, 2\)"):
         permute_labels(points, which, (0, 0, 2))
+
+
+def test_every_mirror_is_one_map(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """Pixels as views see them, points as warps map them."""
+    images, points = batch
+    got_images, got_points = mirror(images, points, torch.ones(6, dtype=torch.bool), range(5), 10)
+    assert torch.equal(got_images, warp_frames(images, mirror_frame(10)))
+    whole = ~points.isnan().any(dim=-1)
+    assert torch.equal(got_points[whole], map_points(mirror_frame(10), points)[whole])

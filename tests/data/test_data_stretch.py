@@ -23,7 +23,7 @@ from steadfit.data import (
     sample,
 )
 from steadfit.data.drawn.synthetic import write_dataset
-from steadfit.data.tables.boxes import whole_image
+from steadfit.data.images.frame import whole_image
 from steadfit.errors import DataError
 
 

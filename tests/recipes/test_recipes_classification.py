@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from steadfit.training.classification import ClassifierSettings, fit, load_classifier
 
 from steadfit.data import Annotations, load_classes
 from steadfit.errors import ConfigError, DataError, DivergedError, RunError
 from steadfit.metrics.accuracy import sign_flip
 from steadfit.recipes.compare_classes import class_image_loader, compare_losses, fit_classifier
-from steadfit.training.classification import ClassifierSettings, fit, load_classifier
 
 SETTINGS = ClassifierSettings(loss="anchor", network="resnet8", epochs=2, batch_size=16, lr=0.05)
 NAMES = ("blue", "green", "red")

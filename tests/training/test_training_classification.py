@@ -15,14 +15,6 @@ import torch
 import yaml
 from rich.console import Console
 from safetensors.torch import load_file
-from torch import nn
-
-from class_data import class_annotations
-from steadfit.data import Annotations
-from steadfit.errors import ConfigError, DataError, RunError
-from steadfit.evaluation.classes import confusion, hardest_images, prediction_table, scores
-from steadfit.losses import CrossEntropyLoss
-from steadfit.training import classification
 from steadfit.training.classification import (
     LOSSES,
     PROTOCOLS,
@@ -37,6 +29,14 @@ from steadfit.training.classification import (
 from steadfit.training.classification.fit import build_module
 from steadfit.training.classification.module import start_rare
 from steadfit.training.classification.run import log_probability, probability_of
+from torch import nn
+
+from class_data import class_annotations
+from steadfit.data import Annotations
+from steadfit.errors import ConfigError, DataError, RunError
+from steadfit.evaluation.classes import confusion, hardest_images, prediction_table, scores
+from steadfit.losses import CrossEntropyLoss
+from steadfit.training import classification
 from steadfit.training.regressor import InputScaling
 
 COLOURS = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200]])

@@ -15,8 +15,8 @@ from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.data.tables.identity import feature_keys
 from steadfit.errors import DataWarning, RunError
 from steadfit.evaluation.measures import write_metrics
-from steadfit.recipes.calibrate import calibrate_run
 from steadfit.recipes import evaluate_run
+from steadfit.recipes.calibrate import calibrate_run
 from steadfit.training import Settings, fit
 from steadfit.training.known import FILE, KnownRows, as_in_run, write_rows
 

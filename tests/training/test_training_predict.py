@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from steadfit import load
-from steadfit.data import Annotations
+from steadfit.data import IMAGE_SUFFIXES, Annotations
 from steadfit.errors import DataError, RunError
 from steadfit.evaluation.measures import write_metrics
 from steadfit.training import Prediction, Run, Settings, fit
+from steadfit.training.images import as_images
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +173,11 @@ def test_metrics(table: Annotations, tabular: Run) -> None:
     assert (tabular.folder / "metrics.json").is_file()
     assert judgement.suspect.shape == (90, 2)
     assert judgement.trust.shape == (90, 2)
+
+
+def test_a_folder_of_any_kind_of_image(tmp_path: Path) -> None:
+    """The kinds that a folder of classes has as well."""
+    for suffix in IMAGE_SUFFIXES:
+        (tmp_path / f"1{suffix.upper()}").touch()
+    (tmp_path / "notes.txt").touch()
+    assert [Path(str(path)).suffix.lower() for path in as_images(tmp_path)] == sorted(IMAGE_SUFFIXES)

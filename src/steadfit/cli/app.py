@@ -140,13 +140,17 @@ def fit(
         refuse(ctx, "cascade", where="with --task classification")
         given = class_settings(ctx, settings, seed=seed)
         recipes.check_start([out], resume=resume, device=device.value)
-        classes = recipes.open_classes(table, label=label, console=console, skip_bad=skip_bad, seed=seed)
+        classes = recipes.open_classes(
+            table, label=label, console=console, skip_bad=skip_bad, seed=seed, framing=given.framing
+        )
         recipes.fit_run(classes, given, out, resume=resume, device=device.value, console=console)
         return
     chosen = network_settings(ctx, settings, noise=noise, seed=seed, fine=stages["fine"])
     fine = fine_settings(chosen, stages["fine"])
     recipes.check_start([out], resume=resume, device=device.value)
-    annotations = recipes.open_table(table, schema, console=console, skip_bad=skip_bad, seed=seed)
+    annotations = recipes.open_table(
+        table, schema, console=console, skip_bad=skip_bad, seed=seed, framing=chosen.framing
+    )
     wrong = None if truth is None else recipes.read_truth(truth, annotations)
     if stages["cascade"]:
         recipes.fit_cascade_run(
@@ -191,7 +195,9 @@ def compare(
         names = names or list(COMPARED_LOSSES)
         recipes.check_losses(names, seeds)
         given = class_settings(ctx, settings, seed=seed, losses=names)
-        classes = recipes.open_classes(table, label=label, console=console, skip_bad=skip_bad, seed=seed)
+        classes = recipes.open_classes(
+            table, label=label, console=console, skip_bad=skip_bad, seed=seed, framing=given.framing
+        )
         recipes.compare_losses(
             classes, names, given, out, seeds=seeds, resume=resume, device=device.value, console=console
         )
@@ -201,8 +207,9 @@ def compare(
     runs = recipes.variants(noises, names, chosen)
     recipes.check_start([out / "runs" / name for name in runs], resume=resume, device=device.value)
     annotations = recipes.open_table(
-        table, schema, console=console, skip_bad=skip_bad, seed=seed, need_splits=("train", "val", "test")
-    )
+        table, schema, console=console, skip_bad=skip_bad, seed=seed, need_splits=("train", "val", "test"),
+        framing=chosen.framing,
+    )  # fmt: skip
     wrong = None if truth is None else recipes.read_truth(truth, annotations)
     recipes.compare(
         annotations, noises, chosen, out, losses=names, truth=wrong, resume=resume, device=device.value, console=console
@@ -237,7 +244,9 @@ def convergence(
     recipes.check_study(names, runs, measure.value, within)
     folders = [out / "runs" / f"{name}-{seed + k}" for k in range(runs) for name in names]
     recipes.check_start(folders, resume=resume, device=device.value)
-    annotations = recipes.open_table(table, schema, console=console, skip_bad=skip_bad, seed=seed)
+    annotations = recipes.open_table(
+        table, schema, console=console, skip_bad=skip_bad, seed=seed, framing=chosen.framing
+    )
     recipes.convergence(
         annotations, names, chosen, out, seeds=runs, measure=measure.value, within=within, resume=resume,
         device=device.value, console=console,

@@ -1,4 +1,4 @@
-"""A prediction seen through a map of the plane: its mean, and its root through the map's Jacobian."""
+"""Plane projective maps at work: on points, and on a prediction's mean and root."""
 
 from __future__ import annotations
 
@@ -6,20 +6,42 @@ import torch
 from torch import Tensor
 
 from steadfit import _checks
-from steadfit.core.linalg.small import multiply
 
 
-def project(point: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """h(x) = (M_11 x + m_12) / (m_21 x + m_22) of a 3x3 matrix in blocks, and its Jacobian (M_11 - h m_21) / (...).
+def apply_map(matrix: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Where a 3x3 matrix takes points of the plane: x' = (u, v) / w with (u, v, w) = M (x, y, 1), and w.
 
-    point (..., 2), matrix (..., 3, 3), broadcast over the leading axes; (..., 2) and (..., 2, 2). Infinite or NaN for
-    a point that the map sends to infinity.
+    Args:
+        matrix: (..., 3, 3); computed in its dtype.
+        points: (..., K, 2); NaN = missing. Leading axes broadcast: one matrix maps a whole batch.
+
+    Returns:
+        The images (..., K, 2) and w (..., K, 1). A missing point stays missing; one on the map's horizon or behind it
+        (w <= 0) has no image: NaN in both.
     """
-    linear, shift, tilt = matrix[..., :2, :2], matrix[..., :2, 2], matrix[..., 2, :2]
-    depth = (tilt * point).sum(dim=-1, keepdim=True) + matrix[..., 2, 2:]  # (..., 1)
-    image = (multiply(linear, point) + shift) / depth
-    jacobian = (linear - image.unsqueeze(-1) * tilt.unsqueeze(-2)) / depth.unsqueeze(-1)
-    return image, jacobian
+    a = matrix.to(points.device)
+    h = torch.nn.functional.pad(points.to(a.dtype), (0, 1), value=1.0) @ a.mT  # (..., K, 3)
+    w = torch.where(h[..., 2:] > 0, h[..., 2:], torch.nan)
+    return h[..., :2] / w, w
+
+
+def project(points: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """The images of points and the derivative there, J = (M[:2, :2] - x' M[2, :2]^T) / w.
+
+    Args:
+        points: (..., K, 2), before the map.
+        matrix: (..., 3, 3); computed in its dtype.
+
+    Returns:
+        (..., K, 2) of :func:`apply_map`, and (..., K, 2, 2): row i is the gradient of the new coordinate i. For an
+        affine map it does not depend on the point, and is given for missing points as well; else NaN there and behind
+        the horizon.
+    """
+    image, w = apply_map(matrix, points)
+    a = matrix[..., None, :, :].to(points.device)
+    affine = (a[..., 2, :2] == 0).all(dim=-1)[..., None, None]  # (..., 1, 1, 1)
+    moved = torch.where(affine, 0.0, image[..., :, None] * a[..., 2:, :2])  # (..., K, 2, 2)
+    return image, (a[..., :2, :2] - moved) / torch.where(affine, a[..., 2:, 2:], w[..., None])
 
 
 def positive_factor(matrix: Tensor) -> Tensor:
@@ -58,7 +80,8 @@ def map_view(mean: Tensor, root: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor
 
     Returns:
         The mean (..., 2) and root (..., 2, 2) in the map's units, A' symmetric positive definite. NaN, which
-        :func:`~steadfit.fuse` leaves out, where the mean is missing, is sent to infinity, or J is singular.
+        :func:`~steadfit.fuse` leaves out, where the mean is missing, on the map's horizon or behind it, or J is
+        singular.
 
     Raises:
         TypeError: tensors that are not floating point.
@@ -85,7 +108,8 @@ def map_view(mean: Tensor, root: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor
         )
     if matrix.shape[-2:] != (3, 3):
         raise ValueError(f"{who}: expected matrix of shape (..., 3, 3), got {tuple(matrix.shape)}.")
-    image, jacobian = project(mean.double(), matrix.double())
+    images, jacobians = project(mean.double().unsqueeze(-2), matrix.double())  # each mean with a matrix of its own
+    image, jacobian = images.squeeze(-2), jacobians.squeeze(-3)
     a, b, c, d = jacobian.flatten(-2).unbind(dim=-1)
     adjugate = torch.stack([torch.stack([d, -b], dim=-1), torch.stack([-c, a], dim=-1)], dim=-2)
     mapped = positive_factor(root.double() @ adjugate) / (a * d - b * c).abs()[..., None, None]

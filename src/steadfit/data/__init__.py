@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from steadfit.data.dataset import Batch, LabelledDataset, native_size
-from steadfit.data.formats.finding import read_class_source, read_source
-from steadfit.data.formats.tables import read_table
+from steadfit.data.formats.finding import read_class_source, read_source, read_table
 from steadfit.data.images.augment import Warp
 from steadfit.data.images.cache import to_tensor
 from steadfit.data.images.crops import PadCrop, ScaleCrop, fitted
-from steadfit.data.images.files import frame_size, is_image, letterbox, open_image, read_image, scan
-from steadfit.data.images.frame import Frame, frame_map
-from steadfit.data.images.maps import inverse, jacobian, map_covariance, map_points, map_precision, mirror_frame
+from steadfit.data.images.files import IMAGE_SUFFIXES, frame_size, is_image, letterbox, open_image, read_image, scan
+from steadfit.data.images.frame import Frame, frame_map, whole_image
+from steadfit.data.images.maps import inverse, jacobian, map_points, mirror_frame
 from steadfit.data.images.mirror import mirror, permute_labels
 from steadfit.data.images.misplacing import Augmentation, Misplacing, crop_errors
 from steadfit.data.images.sampling import sample, warp_frames
+from steadfit.data.images.store import Framing, ImageStore
 from steadfit.data.loading import load_annotations, load_classes
 from steadfit.data.regions import Region, read_regions, regions_of
-from steadfit.data.standardize import Standardizer
+from steadfit.data.standardize import Standardizer, destandardize, standardize
 from steadfit.data.tables.annotations import Annotations
-from steadfit.data.tables.boxes import box_of_points, whole_image
+from steadfit.data.tables.boxes import box_of_points
+from steadfit.data.tables.identity import place_keys
 from steadfit.data.tables.problems import Problem
 from steadfit.data.tables.schema import Schema, parse_pairs
 from steadfit.data.tables.sides import observer_centric
@@ -26,11 +27,14 @@ from steadfit.data.tables.source import Source
 from steadfit.data.tables.splits import SPLITS
 
 __all__ = [
+    "IMAGE_SUFFIXES",
     "SPLITS",
     "Annotations",
     "Augmentation",
     "Batch",
     "Frame",
+    "Framing",
+    "ImageStore",
     "LabelledDataset",
     "Misplacing",
     "PadCrop",
@@ -43,6 +47,7 @@ __all__ = [
     "Warp",
     "box_of_points",
     "crop_errors",
+    "destandardize",
     "fitted",
     "frame_map",
     "frame_size",
@@ -52,9 +57,7 @@ __all__ = [
     "letterbox",
     "load_annotations",
     "load_classes",
-    "map_covariance",
     "map_points",
-    "map_precision",
     "mirror",
     "mirror_frame",
     "native_size",
@@ -62,6 +65,7 @@ __all__ = [
     "open_image",
     "parse_pairs",
     "permute_labels",
+    "place_keys",
     "read_class_source",
     "read_image",
     "read_regions",
@@ -70,6 +74,7 @@ __all__ = [
     "regions_of",
     "sample",
     "scan",
+    "standardize",
     "to_tensor",
     "warp_frames",
     "whole_image",

@@ -15,13 +15,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from steadfit import _checks
 from steadfit.data.images.cache import FileCache, FrameCache, fits_in_memory, to_tensor, total_size
-from steadfit.data.images.crops import PadCrop, ScaleCrop, fitted
-from steadfit.data.images.files import Image, decode_image, frame_size, letterbox, read_image, with_channels
-from steadfit.data.images.frame import Frame, frames_of
+from steadfit.data.images.crops import PadCrop, ScaleCrop
+from steadfit.data.images.files import Image, decode_image, frame_size, read_image, with_channels
+from steadfit.data.images.frame import Frame, frame_map
 from steadfit.data.images.maps import map_points
 from steadfit.data.images.mirror import permute_labels
 from steadfit.data.images.misplacing import Augmentation
 from steadfit.data.images.sampling import sample
+from steadfit.data.images.store import Framing, make_frame, settled
 from steadfit.data.shuffling import Shuffle, as_made
 from steadfit.data.tables.annotations import Annotations, row_numbers
 from steadfit.errors import DataError
@@ -88,7 +89,8 @@ class LabelledDataset(Dataset[Batch]):
         self.augment = augment
         self.seed = seed
         self.sampling = _sampling(annotations, augment, sampling)
-        self.frame, self._pixels = frames_of(annotations, self.rows, self.size)
+        self.frame, self._pixels = _frames_of(annotations, self.rows, self.size)
+        self._made = self._frames_made()
         self.target = self.frame.to_frame(torch.from_numpy(annotations.target[self.rows]))
         self._features = _features(annotations, self.rows)
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
@@ -150,6 +152,8 @@ class LabelledDataset(Dataset[Batch]):
         """
         if workers and self._cache is not None:
             self._cache.share()
+        if workers and self._made is not None:
+            self._made[0].share_memory_()  # type: ignore[no-untyped-call]
         return DataLoader(
             self,
             batch_size=batch_size,
@@ -164,8 +168,9 @@ class LabelledDataset(Dataset[Batch]):
         """The inputs (B, C, H, W) or (B, F) of some samples, without random warps or crops."""
         if self._features is not None:
             return self._features[index]
-        if self._whole is not None:
-            return self._whole[torch.from_numpy(self.rows)[index]]
+        if self._made is not None:
+            made, places = self._made
+            return made[places[index]]
         if isinstance(self._cache, FrameCache):
             return self._cache[index]
         return torch.stack([self._frame(position) for position in index.tolist()])
@@ -182,34 +187,37 @@ class LabelledDataset(Dataset[Batch]):
             target = permute_labels(map_points(warp, target), mirrored, schema.permutation)
         return {"input": frames, "target": target, "mirrored": mirrored, "warp": warp}
 
-    @property
-    def _whole(self) -> Tensor | None:
-        """The pixels of all rows, where they came in one piece and are frames already."""
-        pixels = self.annotations.pixels
-        fits = pixels is not None and self.sampling == "crop" and pixels.shape[1:] == (self.channels, *self.size)
-        return pixels if fits else None
+    def _frames_made(self) -> tuple[Tensor, Tensor] | None:
+        """Frames that are there already and the samples' places among them: those of an archive, or of the check."""
+        annotations = self.annotations
+        if annotations.pixels is not None:
+            fits = self.sampling == "crop" and annotations.pixels.shape[1:] == (self.channels, *self.size)
+            return (annotations.pixels, torch.from_numpy(self.rows)) if fits else None
+        if annotations.frames is None or annotations.row is None:
+            return None
+        framing = Framing(self.size, self.channels, self.sampling)
+        maps = self._pixels
+        return annotations.frames.of(annotations.row[self.rows], framing, maps.scale, maps.shift)
 
     def _make_cache(self) -> FrameCache | FileCache | None:
-        if self._features is not None or self._whole is not None:
+        if self._features is not None:
             return None
         if self.augment is not None and not isinstance(self.augment, PadCrop):
-            if self.annotations.pixels is not None:
+            if self.annotations.pixels is not None or self.annotations.store is not None:
                 return None
             paths = [self._path(position) for position in range(len(self))]
             wanted = fits_in_memory(total_size(paths)) if self._wanted == "auto" else self._wanted
             return FileCache(paths, keep=wanted)
+        if self._made is not None:
+            return None
         shape = (self.channels, *self.size)
         wanted = fits_in_memory(len(self) * int(np.prod(shape))) if self._wanted == "auto" else self._wanted
         return FrameCache(len(self), shape, self._frame) if wanted else None
 
     def _frame(self, position: int) -> Tensor:
         """The frame (C, H, W) of one sample, from its stored image."""
-        image = self._image(position)
-        if self.sampling == "crop":
-            return to_tensor(fitted(image, self.size))
-        if self.sampling == "letterbox":
-            return to_tensor(letterbox(image, self.size)[0])
-        return sample([image], self._pixels.matrix(torch.tensor([position])), self.size, self.channels)[0]
+        matrix = self._pixels.matrix(torch.tensor([position]))[0] if self.sampling == "warp" else torch.empty(0)
+        return make_frame(self._image(position), self.size, self.sampling, matrix)
 
     def _image(self, position: int) -> Image:
         """The stored image (H, W, C) of one sample: from the archive, from the bytes in memory, or from its file."""
@@ -219,6 +227,9 @@ class LabelledDataset(Dataset[Batch]):
         path = self._path(position)
         if isinstance(self._cache, FileCache):
             return self._checked(decode_image(self._cache[position], self.channels, path), position)
+        store = self.annotations.store
+        if store is not None and store.channels == self.channels:
+            return self._checked(store.open(path), position)
         return self._checked(read_image(path, self.channels), position)
 
     def _path(self, position: int) -> Path:
@@ -240,14 +251,32 @@ class LabelledDataset(Dataset[Batch]):
         return image
 
 
+def _frames_of(annotations: Annotations, rows: npt.NDArray[np.int64], size: tuple[int, int]) -> tuple[Frame, Frame]:
+    """The maps of the targets and of the pixels: the same for points in images.
+
+    Scalar targets and tables of features keep their units, that is the identity; features have no pixels, and the
+    second map is the first one then.
+    """
+    identity = (len(rows), annotations.target.shape[2])
+    units = Frame(torch.ones(identity, dtype=torch.float64), torch.zeros(identity, dtype=torch.float64))
+    if annotations.size is None:
+        return units, units
+    boxes = None if annotations.box is None else annotations.box[rows]
+    scale, shift = frame_map(annotations.size[rows], boxes, size, fit=annotations.schema.box_fit)
+    pixels = Frame(torch.from_numpy(scale), torch.from_numpy(shift))
+    return (pixels if annotations.schema.has_points else units), pixels
+
+
 def native_size(annotations: Annotations) -> tuple[int, int]:
-    """(height, width) that all images share.
+    """(height, width) that all images share; (1, 1) for a table of features.
 
     Raises:
         DataError: they do not.
     """
+    if annotations.size is None:
+        return 1, 1
     if annotations.one_size is None:
-        sizes = np.empty((0, 2)) if annotations.size is None else annotations.size
+        sizes = annotations.size
         small, large = sizes.min(axis=0, initial=np.inf), sizes.max(axis=0, initial=0)
         raise DataError(
             f"{annotations.path}: expected images of one size, got widths from {small[0]:g} to {large[0]:g} px and "
@@ -273,9 +302,7 @@ def _sampling(annotations: Annotations, augment: Augmentation | PadCrop | ScaleC
         raise ValueError(
             "LabelledDataset: expected crops of whole images whose targets are not points, got points, boxes or warps."
         )
-    if sampling != "auto":
-        return sampling
-    return "warp" if warps else "crop" if crops or annotations.schema.classes else "letterbox"
+    return settled(sampling, warps=warps, crops=crops or bool(annotations.schema.classes))
 
 
 def _features(annotations: Annotations, rows: npt.NDArray[np.int64]) -> Tensor | None:

@@ -14,6 +14,8 @@ from torch import Tensor
 from steadfit import _checks
 from steadfit.data.formats.finding import read_class_source, read_source
 from steadfit.data.images.files import Progress, scan
+from steadfit.data.images.store import Framing, ImageStore
+from steadfit.data.keeping import Keeper
 from steadfit.data.tables import columns
 from steadfit.data.tables.annotations import Annotations, Floats, Rows
 from steadfit.data.tables.boxes import read_box
@@ -45,16 +47,18 @@ def load_annotations(
     val_share: float = 0.1,
     test_share: float = 0.2,
     need_splits: Collection[str] = SPLITS,
+    framing: Framing | None = None,
+    store: ImageStore | None = None,
     progress: Progress | None = None,
 ) -> Annotations:
     """Read a table of annotations and check all of it, every image file included.
 
-    Everything that is wrong is gathered in one pass and told in one error, before any training starts. Labels that
+    Everything that is wrong is gathered in one pass and reported in one error, before any training starts. Labels that
     are merely implausible (a point outside its image) pass: finding them is what the training is for.
 
     Args:
         path: a CSV or Parquet table, or a folder with ``annotations.csv``.
-        schema: what the columns mean; None for the ``dataset.yaml`` beside the table, or without one for the
+        schema: what the columns mean; None for the ``dataset.yaml`` next to the table, or without one for the
             columns ``x0, y0, x1, y1, ...`` as points.
         skip_bad: leave bad rows out instead of raising; they are listed in ``skipped`` and a warning.
         seed: of the splits that the table does not give.
@@ -62,6 +66,9 @@ def load_annotations(
         test_share: share of the rows drawn for testing where the table has no split column.
         need_splits: splits that must have rows. Without ``"train"`` labels are not asked to vary; if empty, the
             target columns themselves may be absent.
+        framing: how a network will see the images: their frames are made while they are checked and kept with the
+            annotations, so that each image is decoded once; None where that is not known yet.
+        store: where the images are kept as they are decoded, for predictions that look at each of them several times.
         progress: called with the number of images checked and their number in all.
 
     Raises:
@@ -81,6 +88,8 @@ def load_annotations(
         val_share=val_share,
         test_share=test_share,
         need_splits=need_splits,
+        framing=framing,
+        store=store,
         progress=progress,
     )
 
@@ -93,6 +102,7 @@ def load_classes(
     seed: int = 0,
     val_share: float = 0.1,
     test_share: float = 0.2,
+    framing: Framing | None = None,
     progress: Progress | None = None,
 ) -> Annotations:
     """Read and check images of classes, whichever way they are kept.
@@ -109,6 +119,8 @@ def load_classes(
         val_share: share of the training images that are drawn for validation where none are given, class by class
             (5,000 of CIFAR's 50,000); without any splits, of all images.
         test_share: share of all images that are drawn for testing where no splits are given at all.
+        framing: how a network will see the images: their frames are made while they are checked and kept with the
+            annotations, so that each image is decoded once; None where that is not known yet.
         progress: called with the number of images checked and their number in all.
 
     Returns:
@@ -131,6 +143,8 @@ def load_classes(
         val_share=val_share,
         test_share=test_share,
         need_splits=("train",),
+        framing=framing,
+        store=None,
         progress=progress,
     )
 
@@ -143,12 +157,14 @@ def _check(
     val_share: float,
     test_share: float,
     need_splits: Collection[str],
+    framing: Framing | None,
+    store: ImageStore | None,
     progress: Progress | None,
 ) -> Annotations:
     """All rows of a source that are good, or one error for all that are not; see :func:`load_annotations`."""
     raw = source.cells
     schema = columns.resolve(raw, source.schema, labels=bool(need_splits))
-    annotations, keys, problems = _read(dataclasses.replace(source, schema=schema), progress)
+    annotations, keys, problems = _read(dataclasses.replace(source, schema=schema), framing, store, progress)
     group = same_key(keys)
     before = annotations.split if schema.split in raw.cells else None
     split = _drawn(annotations, before, group, seed=seed, val_share=val_share, test_share=test_share)
@@ -185,7 +201,9 @@ def _drawn(
     return draw_split(before, together, seed=seed, val_share=val_share, test_share=test_share)
 
 
-def _read(source: Source, progress: Progress | None) -> tuple[Annotations, Sequence[str], list[Problem]]:
+def _read(
+    source: Source, framing: Framing | None, store: ImageStore | None, progress: Progress | None
+) -> tuple[Annotations, Sequence[str], list[Problem]]:
     """All rows, good and bad, with the keys of what the network sees of them."""
     raw, schema = source.cells, source.schema
     target, problems = columns.read_target(raw, schema)
@@ -195,7 +213,8 @@ def _read(source: Source, progress: Progress | None) -> tuple[Annotations, Seque
     features, found_features = columns.read_features(raw, schema)
     length, found_length = columns.read_length(raw, schema, target)
     split, found_split = read_split(raw, schema.split) if schema.split in raw.cells else (_all_train(raw), [])
-    images, size, digests, found_images = _read_images(source, progress)
+    keeper = Keeper(source, target, framing, store)
+    images, size, digests, found_images = _read_images(source, keeper, progress)
     box, found_box = read_box(raw, schema, target, size)
     problems += [*raw.problems, *found_visible, *found_features, *found_length, *found_split, *found_images, *found_box]
     annotations = Annotations(
@@ -213,6 +232,8 @@ def _read(source: Source, progress: Progress | None) -> tuple[Annotations, Seque
         length=length,
         box=box,
         pixels=source.pixels,
+        frames=keeper.frames,
+        store=store,
     )
     return annotations, digests if features is None else feature_keys(features), problems
 
@@ -228,7 +249,7 @@ def _all_train(raw: RawTable) -> npt.NDArray[np.str_]:
 
 
 def _read_images(
-    source: Source, progress: Progress | None
+    source: Source, keeper: Keeper, progress: Progress | None
 ) -> tuple[tuple[str, ...] | None, Floats | None, Sequence[str], list[Problem]]:
     """Names, sizes and keys of the images, and what is wrong with them; no names for a table of features."""
     raw, column = source.cells, source.schema.image
@@ -238,7 +259,7 @@ def _read_images(
     if source.pixels is not None:
         size = np.array(source.pixels.shape[:1:-1], dtype=np.float64)  # width, height
         return images, np.tile(size, (len(images), 1)), _digests(source.pixels), []
-    sizes, digests, reasons = scan(source.root, images, progress)
+    sizes, digests, reasons = scan(source.root, images, progress, channels=keeper.channels, see=keeper.keep)
     problems = [raw.problem(row, column, reason) for row, reason in enumerate(reasons) if reason]
     return images, sizes, digests, problems + same_paths(raw, column, images)
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from steadfit.data.images.frame import whole_image
 from steadfit.data.tables.annotations import Annotations
-from steadfit.data.tables.boxes import whole_image
 from steadfit.data.tables.schema import Schema, read_yaml
 from steadfit.errors import DataError
 
@@ -160,7 +160,12 @@ def read_regions(path: str | Path, names: Sequence[str]) -> tuple[Region, ...]:
         eyes: [left_eye, right_eye]
         mouth: {points: [3, 4], margin: 0.5}
 
-    Raises: DataError for anything else, with the file and the region.
+    Args:
+        path: the file.
+        names: the K points' names.
+
+    Raises:
+        DataError: anything else; names the file and the region.
     """
     found = read_yaml(Path(path))
     if not isinstance(found, dict) or not found:

@@ -1,4 +1,4 @@
-"""The order of training samples: a function of seed and epoch, which the data set is told as well."""
+"""The order of training samples: a function of seed and epoch, which the data set follows as well."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Epochal(Protocol):
 
 
 class Shuffle(DistributedSampler[Any]):
-    """Shuffles by seed and epoch, and tells the data set the epoch; in a process group each rank draws its share."""
+    """Shuffles by seed and epoch, and sets the data set's epoch; in a process group each rank draws its share."""
 
     def __init__(self, dataset: Epochal, seed: int) -> None:
         group = torch.distributed.is_available() and torch.distributed.is_initialized()

@@ -35,7 +35,7 @@ class Standardizer:
     def fit(cls, target: Tensor) -> Standardizer:
         """Median and 1.4826 MAD of every coordinate, which wrong labels do not move much.
 
-        Points (D = 2) share one scale, the root mean square over points and coordinates: it leaves angles and the
+        Points (D > 1) share one scale, the root mean square over points and coordinates: it leaves angles and the
         ratio of errors in x and y as they are. A MAD of zero (more than half of the labels equal) is replaced by
         the standard deviation, and that by 1 if it is zero too.
 
@@ -48,7 +48,7 @@ class Standardizer:
         _check(target)
         value = target.detach().double()
         scale = _spread(value)
-        if target.shape[2] == 2:
+        if target.shape[2] > 1:
             scale = scale.square().mean().sqrt().expand_as(scale).clone()
         return cls(center=nanmedian(value, 0), scale=scale)
 
@@ -61,7 +61,11 @@ class Standardizer:
         labels move neither. For Gaussian labels these are the mean and the covariance. Correlations are kept below
         .99, so that points on a line have an answer.
 
-        Args: target: (n, K, D), NaN = not annotated. Raises: as :meth:`fit`.
+        Args:
+            target: (n, K, D), NaN = not annotated.
+
+        Raises:
+            ValueError: as :meth:`fit`.
         """
         _check(target)
         value = target.detach().double()

@@ -11,9 +11,7 @@ from rich.console import Console
 
 from steadfit._console import say
 from steadfit._files import atomic_path, write_json
-from steadfit.data import Annotations
-from steadfit.data.images.files import read_image
-from steadfit.data.regions import Region, read_regions
+from steadfit.data import Annotations, Region, read_image, read_regions
 from steadfit.evaluation.measures import by_split, summarize
 from steadfit.recipes.fit import tell, trained, write_labels, write_report
 from steadfit.recipes.opening import Flags, check_rows, check_start

@@ -15,8 +15,7 @@ import yaml
 
 from steadfit import corrupt
 from steadfit._files import atomic_path, write_text
-from steadfit.data import Annotations, Schema
-from steadfit.data.tables.splits import SPLITS
+from steadfit.data import SPLITS, Annotations, Schema
 from steadfit.errors import ConfigError, RunError
 
 KINDS = ("ngo", "l_ugo", "g_ugo", "swap", "gaussian", "symmetric")

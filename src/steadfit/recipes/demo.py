@@ -37,8 +37,8 @@ def demo(
     check_start([], resume=True, device=device)
     if not wrong.exists():
         _draw(out, wrong, n_train, seed, console)
-    annotations = open_table(wrong, console=console, need_splits=("train", "val", "test"))
     settings = Settings(epochs=epochs, seed=seed)
+    annotations = open_table(wrong, console=console, need_splits=("train", "val", "test"), framing=settings.framing)
     return compare(
         annotations,
         METHODS,

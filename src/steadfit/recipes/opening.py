@@ -15,8 +15,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from steadfit.data import Annotations, Schema, load_annotations, load_classes, scan
-from steadfit.data.images.files import SUFFIXES
+from steadfit.data import IMAGE_SUFFIXES, Annotations, Framing, Schema, load_annotations, load_classes, scan
 from steadfit.errors import ConfigError, DataError, DataWarning, SchemaError
 from steadfit.training.folder import open_config
 from steadfit.training.images import as_images
@@ -34,17 +33,19 @@ def open_table(
     skip_bad: bool = False,
     seed: int = 0,
     need_splits: Collection[str] = ("train", "val"),
+    framing: Framing | None = None,
 ) -> Annotations:
     """Read and check a table, its ``dataset.yaml`` overridden by options, with a bar while images are checked.
 
-    A table without test rows is accepted unless ``need_splits`` asks for them.
+    A table without test rows is accepted unless ``need_splits`` asks for them. With ``framing`` the images' frames are
+    made while they are checked; see :func:`steadfit.data.load_annotations`.
 
     Raises: DataError for the table, its images or its ``dataset.yaml``; ConfigError for options that have no meaning.
     """
     given = {name: value for name, value in (options or {}).items() if value is not None}
     schema = Schema.discover(path)
     try:
-        return _load(path, schema.with_options(**given), console, skip_bad, seed, need_splits)
+        return _load(path, schema.with_options(**given), console, skip_bad, seed, need_splits, framing)
     except SchemaError as error:
         if given:
             raise ConfigError(f"{', '.join('--' + name.replace('_', '-') for name in given)}: {error.rule}") from None
@@ -58,9 +59,18 @@ def _load(
     skip_bad: bool,
     seed: int,
     need_splits: Collection[str],
+    framing: Framing | None,
 ) -> Annotations:
     with checking(console) as progress:
-        return load_annotations(path, schema, skip_bad=skip_bad, seed=seed, need_splits=need_splits, progress=progress)
+        return load_annotations(
+            path,
+            schema,
+            skip_bad=skip_bad,
+            seed=seed,
+            need_splits=need_splits,
+            framing=framing,
+            progress=progress,
+        )
 
 
 def open_classes(
@@ -69,6 +79,7 @@ def open_classes(
     label: str | None = None,
     seed: int = 0,
     skip_bad: bool = False,
+    framing: Framing | None = None,
     console: Console | None = None,
 ) -> Annotations:
     """:func:`steadfit.data.load_classes`, with a bar while images are checked.
@@ -77,7 +88,7 @@ def open_classes(
     """
     with checking(console) as progress:
         try:
-            return load_classes(path, label=label, seed=seed, skip_bad=skip_bad, progress=progress)
+            return load_classes(path, label=label, seed=seed, skip_bad=skip_bad, framing=framing, progress=progress)
         except DataError:
             raise
         except ValueError as error:
@@ -152,7 +163,7 @@ def image_paths(inputs: str | Path, *, skip_bad: bool = False, other: str = "") 
     if skip_bad:
         paths = _readable(paths)
     if not paths:
-        kinds = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
+        kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
         raise DataError(f"{inputs}: expected images ({kinds}){other} in this folder, got none.")
     return paths
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from steadfit.errors import DataError
+from steadfit.data import is_image
 
 Image = npt.NDArray[np.uint8]
 
@@ -19,7 +19,7 @@ def as_images(inputs: Any) -> Sequence[str | Path | Image]:
     """Paths or arrays of images from whatever names them."""
     if isinstance(inputs, str | os.PathLike):
         path = Path(inputs)
-        return sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        return sorted(p for p in path.iterdir() if is_image(p)) if path.is_dir() else [path]
     if isinstance(inputs, np.ndarray) and (inputs.ndim == 2 or (inputs.ndim == 3 and inputs.shape[2] == 3)):
         return [inputs]
     if isinstance(inputs, np.ndarray | Sequence):
@@ -37,16 +37,3 @@ def checked_boxes(boxes: npt.ArrayLike | None, count: int) -> npt.NDArray[np.flo
             f"predict: expected finite boxes ({count}, 4) with width and height > 0, got shape {found.shape} or others."
         )
     return found
-
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
-
-
-def with_channels(image: Image, channels: int) -> Image:
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
-        raise DataError(f"predict: expected uint8 images (H, W) or (H, W, 3), got {image.dtype} {image.shape}.")
-    if channels == 1 and image.ndim == 3 and image.shape[2] == 3:
-        grey: Image = (image @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
-        return grey[:, :, None]
-    deep = image if image.ndim == 3 else image[:, :, None]
-    return np.repeat(deep, 3, axis=2) if channels > deep.shape[2] else deep

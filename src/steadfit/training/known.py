@@ -13,8 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from steadfit._files import atomic_path
-from steadfit.data import Annotations
-from steadfit.data.tables.identity import place_keys
+from steadfit.data import Annotations, place_keys
 from steadfit.errors import DataWarning, RunError
 
 FILE = "rows.parquet"

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from steadfit.data import mirror
-from steadfit.data.dataset import Batch
+from steadfit.data import Batch, mirror
 from steadfit.losses import WarmUpLoss
 from steadfit.networks import head_parameters
 from steadfit.noise import LabelNoise, NoiseModel

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from steadfit import _checks
 from steadfit._options import check_options, chosen, option, options_of
+from steadfit.data import Framing
 from steadfit.errors import ConfigError
 from steadfit.networks import HEADS, HEATMAP_NETWORKS, first_step
 from steadfit.noise import NOISE_MODELS, NoiseModel, PredictedNoise
@@ -127,6 +128,11 @@ class Settings:
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     @property
+    def framing(self) -> Framing | None:
+        """How the network sees the images, to make its frames while they are checked; None to keep nothing."""
+        return None if self.cache == "off" else Framing(self.frame, self.channels, self.sampling)
+
+    @property
     def sampling(self) -> Literal["auto", "warp"]:
         """How images come into the frame, in training and in prediction alike (see ``LabelledDataset``)."""
         return "warp" if self.warp else "auto"
@@ -224,8 +230,8 @@ def check_pair(output: Output, noise: NoiseModel, plan: Plan) -> None:
     """
     if output.weighs_by_trust and noise.predicts_covariance:
         raise ConfigError(
-            f"Settings: expected a noise model of positions with {output.name}, got {_listed_name(noise)!r}: {output.name} "
-            "predict no covariance. Use gum, tukey, huber, l1 or l2."
+            f"Settings: expected a noise model of positions with {output.name}, got {_listed_name(noise)!r}: "
+            f"{output.name} predict no covariance. Use gum, tukey, huber, l1 or l2."
         )
     if output.for_classes and noise.needs_refit:
         raise ConfigError(

@@ -25,8 +25,11 @@ class Layout:
     """How one of the two sets is stored.
 
     Args:
-        title: the set's name. files: file name to (split, records). labels: what each label byte in front of the pixels
-            is and the file with its names, in order; the last one is the set's own label. counts: classes of each.
+        title: the set's name.
+        files: file name to (split, records).
+        labels: what each label byte in front of the pixels is and the file with its names, in order; the last one is
+            the set's own label.
+        counts: classes of each label.
     """
 
     title: str
@@ -57,7 +60,8 @@ CIFAR100 = Layout(
 def layout_of(folder: Path) -> Layout | None:
     """Which of the two sets a folder holds: the one that it has a data file of.
 
-    Raises: DataError for the sets' Python version, whose files are pickles.
+    Raises:
+        DataError: it is the sets' Python version, whose files are pickles.
     """
     for layout in (CIFAR10, CIFAR100):
         if any((folder / name).is_file() for name in layout.files):
@@ -70,12 +74,22 @@ def layout_of(folder: Path) -> Layout | None:
     return None
 
 
-def read(folder: str | Path, *, label: str | None = None) -> Source:
+def is_one(folder: Path) -> bool:
+    """Whether a path is the folder of one of the two sets.
+
+    Raises:
+        DataError: it is the sets' Python version, whose files are pickles.
+    """
+    return folder.is_dir() and layout_of(folder) is not None
+
+
+def read(folder: Path, schema: Schema | None = None) -> Source:
     """CIFAR-10 or CIFAR-100 from the folder of its binary version, with the authors' training and test images.
 
     Args:
         folder: ``cifar-10-batches-bin`` or ``cifar-100-binary``, unpacked.
-        label: for CIFAR-100 ``"fine"`` (100 classes, the default) or ``"coarse"`` (20).
+        schema: whose target chooses among CIFAR-100's labels: ``"fine"`` (100 classes, the default) or ``"coarse"``
+            (20).
 
     Returns:
         The images in the files' order, with their pixels; ``line`` is the record's number in its file, from 1.
@@ -87,11 +101,10 @@ def read(folder: str | Path, *, label: str | None = None) -> Source:
     References: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009; the sets' page describes the
         format.
     """
-    folder = Path(folder)
     layout = layout_of(folder)
     if layout is None:
         raise DataError(f"{folder}: expected {' or '.join((*CIFAR10.files, *CIFAR100.files))}, got none of them.")
-    chosen = [*layout.labels][-1] if label is None else label
+    chosen = schema.targets[0] if schema is not None and schema.targets else [*layout.labels][-1]
     _checks.one_of("cifar.read", "label", chosen, tuple(layout.labels))
     parts = [_records(folder / name, layout, count) for name, (_, count) in layout.files.items()]
     place = [*layout.labels].index(chosen)

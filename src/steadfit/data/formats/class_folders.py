@@ -16,7 +16,7 @@ from steadfit.data.tables.splits import SPLIT_WORDS
 from steadfit.errors import DataError
 
 
-def read(root: Path) -> Source:
+def read(root: Path, schema: Schema | None = None) -> Source:
     """The images under a folder, classes and files in the order of their names; files of other kinds are passed over.
 
     With a folder ``train`` (and ``val``, ``test``) the classes are its subfolders, else those of ``root``. Folders in a
@@ -24,10 +24,16 @@ def read(root: Path) -> Source:
 
     Args:
         root: the folder.
+        schema: may not name a column of classes, as there are none.
 
     Raises:
-        DataError: no class folders, or a class that only another split than ``train`` has.
+        DataError: no class folders, a class that only another split than ``train`` has, or a schema that names a column
+            of classes.
     """
+    if schema is not None and schema.targets:
+        raise DataError(
+            f"{root}: expected no label column for folders of classes, got {schema.targets[0]!r}. Leave it out."
+        )
     splits = _splits(root)
     names = _subfolders(root / splits["train"] if splits else root)
     found = [entry for split, folder in (splits or {"train": ""}).items() for entry in _entries(root, folder, split)]

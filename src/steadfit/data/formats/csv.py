@@ -9,27 +9,41 @@ from pathlib import Path
 
 import numpy as np
 
+from steadfit.data.formats.tables import table_at, table_source
 from steadfit.data.tables.cells import RawTable, shorten
 from steadfit.data.tables.problems import Problem
+from steadfit.data.tables.schema import Schema
 from steadfit.data.tables.separators import decimal_comma, long_cells, separator
+from steadfit.data.tables.source import Source
 from steadfit.errors import DataError
 
-SUFFIXES = (".csv",)
+NAME = "annotations.csv"
+"""The table of a folder."""
 
 
-def read(path: Path) -> RawTable:
-    """The cells of a CSV table in UTF-8.
+def is_one(path: Path) -> bool:
+    """Whether a path is a CSV table by its name, or a folder that holds one."""
+    return table_at(path, NAME, (".csv",)) is not None
+
+
+def read(path: Path, schema: Schema | None = None) -> Source:
+    """A CSV table in UTF-8.
 
     Cells are separated by commas, or by semicolons or tabs where the header has no commas; then numbers may have
     decimal commas, if all of them have. Lines are counted as in the file, also where a quoted cell holds line breaks.
     Empty lines are passed over.
 
     Args:
-        path: the file.
+        path: a file of any name, or a folder with ``annotations.csv``.
+        schema: what the columns mean; None for the ``dataset.yaml`` next to the table, if there is one.
 
     Raises:
-        DataError: no header, a column twice, bytes that are not UTF-8, an open quote.
+        DataError: no header or rows, a column twice, bytes that are not UTF-8, an open quote.
     """
+    return table_source(_cells(path / NAME if path.is_dir() else path), schema)
+
+
+def _cells(path: Path) -> RawTable:
     text = _decode(path)
     mark = separator(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)

@@ -2,27 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Protocol
 
-from steadfit.data.formats import cifar, class_folders, tables
+from steadfit.data.formats import cifar, class_folders, csv, parquet
+from steadfit.data.tables.cells import RawTable
 from steadfit.data.tables.classes import as_classes
 from steadfit.data.tables.schema import Schema
 from steadfit.data.tables.source import Source
 from steadfit.errors import DataError
 
 
+class Format(Protocol):
+    """What a module of a format offers."""
+
+    def is_one(self, path: Path, /) -> bool:
+        """Whether a file or folder is of this format, by its name and what is in it."""
+
+    def read(self, path: Path, schema: Schema | None = None, /) -> Source:
+        """What is there; the schema is what the user says about it, None for nothing."""
+
+
+TABLES: Mapping[str, Format] = {"csv": csv, "parquet": parquet}
+FORMATS: Mapping[str, Format] = {"cifar": cifar, **TABLES, "class-folders": class_folders}
+"""By name; the first one that fits is taken."""
+
+
+def find(path: Path, formats: Iterable[Format]) -> Format | None:
+    """The first of the formats that a path is of."""
+    return next((one for one in formats if one.is_one(path)), None)
+
+
 def read_source(path: str | Path, schema: Schema | None = None) -> Source:
     """Labels that are points or numbers, in whichever format they are.
 
     Args:
-        path: a table, or a folder that holds one.
+        path: a table, or a folder that holds one. A file of another name is read as CSV.
         schema: what the columns mean, where the user says it; None for what the format says.
 
     Raises:
         DataError: what cannot be read.
     """
-    source = tables.read(path, schema)
-    return as_classes(source, None) if source.schema.classes else source
+    path = Path(path)
+    found = find(path, TABLES.values())
+    if found is None and path.is_dir():
+        raise DataError(f"{path}: expected {_names()} in this folder, got neither.")
+    if found is None and not path.is_file():
+        raise DataError(f"{path}: expected a CSV or Parquet table, got no such file.")
+    source = (found or csv).read(path, schema)
+    return as_classes(source) if source.schema.classes else source
 
 
 def read_class_source(path: str | Path, label: str | None = None) -> Source:
@@ -38,18 +67,28 @@ def read_class_source(path: str | Path, label: str | None = None) -> Source:
         ValueError: a label that CIFAR does not have.
     """
     path = Path(path)
-    if path.is_dir() and cifar.layout_of(path):
-        return cifar.read(path, label=label)
-    if tables.is_table(path):
-        cells = tables.read_table(path)
-        return as_classes(Source(cells, Schema(), cells.path.parent), label)
-    if class_folders.is_one(path):
-        if label is not None:
-            raise DataError(f"{path}: expected no label column for folders of classes, got {label!r}. Leave it out.")
-        return class_folders.read(path)
-    packed = " Unpack it first." if path.is_file() else ""
-    raise DataError(
-        f"{path}: expected CIFAR's binary files ({cifar.describe_files()}), {' or '.join(tables.NAMES)}, or folders of "
-        f"images named after their classes, got {'a file of another kind' if path.is_file() else 'none of them'}."
-        f"{packed}"
-    )
+    found = find(path, FORMATS.values())
+    if found is None:
+        packed = " Unpack it first." if path.is_file() else ""
+        raise DataError(
+            f"{path}: expected CIFAR's binary files ({cifar.describe_files()}), {_names()}, or folders of images named "
+            f"after their classes, got {'a file of another kind' if path.is_file() else 'none of them'}.{packed}"
+        )
+    source = found.read(path, Schema(targets=() if label is None else (label,)))
+    return source if source.schema.classes else as_classes(source)
+
+
+def read_table(path: str | Path) -> RawTable:
+    """The cells of a CSV or Parquet table, without what they mean.
+
+    Args:
+        path: as for :func:`read_source`.
+
+    Raises:
+        DataError: no such file, no header or rows, a column twice, not UTF-8, not Parquet, an open quote.
+    """
+    return read_source(path, Schema()).cells
+
+
+def _names() -> str:
+    return f"{csv.NAME} or {parquet.NAME}"

@@ -9,21 +9,35 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow
 
+from steadfit.data.formats.tables import table_at, table_source
 from steadfit.data.tables.cells import RawTable
+from steadfit.data.tables.schema import Schema
+from steadfit.data.tables.source import Source
 from steadfit.errors import DataError
 
-SUFFIXES = (".parquet", ".pq")
+NAME = "annotations.parquet"
+"""The table of a folder."""
 
 
-def read(path: Path) -> RawTable:
-    """The cells of a Parquet table; a row has its number as line, from 1.
+def is_one(path: Path) -> bool:
+    """Whether a path is a Parquet table by its name, or a folder that holds one."""
+    return table_at(path, NAME, (".parquet", ".pq")) is not None
+
+
+def read(path: Path, schema: Schema | None = None) -> Source:
+    """A Parquet table; a row has its number as line, from 1.
 
     Args:
-        path: the file.
+        path: the file, or a folder with ``annotations.parquet``.
+        schema: what the columns mean; None for the ``dataset.yaml`` next to the table, if there is one.
 
     Raises:
-        DataError: the file is not Parquet.
+        DataError: the file is not Parquet, or has no rows.
     """
+    return table_source(_cells(path / NAME if path.is_dir() else path), schema)
+
+
+def _cells(path: Path) -> RawTable:
     try:
         frame = pd.read_parquet(path, engine="pyarrow")
     except (OSError, ValueError, pyarrow.ArrowException) as error:

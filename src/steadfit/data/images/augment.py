@@ -38,7 +38,7 @@ class Warp:
     The frame's length is the longer one of its sides.
 
     Raises:
-        TypeError: a strength is no number.
+        TypeError: a strength is not a number.
         ValueError: a strength out of range, or so strong together that the horizon could come into the frame.
 
     References: Mohlin, Bianchi and Sullivan, Probabilistic Regression with Huber Distributions (BMVC 2021), section 4.

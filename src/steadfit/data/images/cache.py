@@ -100,7 +100,12 @@ def total_size(paths: Sequence[Path]) -> int:
 
 def fits_in_memory(size: int) -> bool:
     """Whether so many bytes are at most a quarter of the free memory, and at most 4 GiB."""
-    return size <= min(LIMIT, _SHARE * free_memory())
+    return size <= room_in_memory()
+
+
+def room_in_memory() -> float:
+    """Bytes that may be kept: a quarter of the free memory, and at most 4 GiB."""
+    return min(LIMIT, _SHARE * free_memory())
 
 
 def free_memory() -> float:

@@ -30,7 +30,9 @@ class PadCrop:
         pad: pixels on each side, >= 0; every offset of the crop in [0, 2 pad] is as likely, along x and along y.
         mirror: probability of exchanging left and right, in [0, 1].
 
-    Raises: TypeError, ValueError for values out of range.
+    Raises:
+        TypeError: a value of another kind.
+        ValueError: a value out of range.
 
     References: He et al., CVPR 2016, section 4.2; Ryou et al., ICCV 2019, section 5.1.
 
@@ -53,9 +55,13 @@ class PadCrop:
         """The crops of some samples in one epoch.
 
         Args:
-            frames: (B, C, H, W). index: (B,) int64 >= 0, the samples' numbers. seed, epoch: >= 0.
+            frames: (B, C, H, W).
+            index: (B,) int64 >= 0, the samples' numbers.
+            seed: >= 0.
+            epoch: >= 0.
 
-        Returns: (B, C, H, W) of the same dtype.
+        Returns:
+            (B, C, H, W) of the same dtype.
         """
         return self.apply(frames, uniforms(index, seed=seed, epoch=epoch))
 
@@ -85,7 +91,9 @@ class ScaleCrop:
         margin: >= 1; 256/224 is the usual one for ImageNet.
         mirror: probability of exchanging left and right, in [0, 1].
 
-    Raises: TypeError, ValueError for values out of range.
+    Raises:
+        TypeError: a value of another kind.
+        ValueError: a value out of range.
 
     References: Ryou et al., ICCV 2019, section 5.1 (crops of 224 x 224 and flips).
 
@@ -114,7 +122,18 @@ class ScaleCrop:
     def sample(
         self, images: Iterable[Image], index: Tensor, size: tuple[int, int], *, seed: int, epoch: int
     ) -> list[Image]:
-        """The crops (height, width, C) of some samples in one epoch; images are taken one after the other."""
+        """The crops of some samples in one epoch.
+
+        Args:
+            images: B images (H, W, C), taken one after the other.
+            index: (B,) int64 >= 0, the samples' numbers.
+            size: (height, width) of the crops in px.
+            seed: >= 0.
+            epoch: >= 0.
+
+        Returns:
+            B crops (height, width, C).
+        """
         draws = uniforms(index, seed=seed, epoch=epoch)[:, :3].tolist()
         return [
             self.apply(image, size, (mirror, down, right))

@@ -22,17 +22,21 @@ Progress = Callable[[int, int], None]  # called with (files done, files in all)
 Floats = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 """Of the files that are taken for images in a folder."""
 
 _FLAGS = {1: cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION, 3: cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION}
-_GREY = (0.299, 0.587, 0.114)
 _PNG_END = b"IEND\xaeB`\x82"
 _THREADS = 4
 
 
 def scan(
-    root: str | Path, images: Sequence[str], progress: Progress | None = None
+    root: str | Path,
+    images: Sequence[str],
+    progress: Progress | None = None,
+    *,
+    channels: int = 1,
+    see: Callable[[int, Image], None] | None = None,
 ) -> tuple[Floats, list[str], list[str | None]]:
     """Read every image once: its size, the digest of its bytes, and what is wrong with it.
 
@@ -42,6 +46,8 @@ def scan(
         root: the folder that the paths are relative to and must not leave, by ``..`` or by a symbolic link.
         images: N paths.
         progress: called with the number of files done and N.
+        channels: in which the files are decoded, 1 or 3.
+        see: called with the place and the pixels (H, W, channels) of each good image, from several threads.
 
     Returns:
         Sizes (N, 2) as width and height in px (NaN for a bad file), N digests (empty for a file that cannot be
@@ -49,7 +55,8 @@ def scan(
     """
     base = os.path.realpath(root)
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
-        found = list(_counted(pool.map(lambda name: _inspect(base, name), images), len(images), progress))
+        inspected = pool.map(lambda place: _inspect(base, images[place], place, channels, see), range(len(images)))
+        found = list(_counted(inspected, len(images), progress))
     sizes = np.array([size for size, _, _ in found], dtype=np.float64).reshape(-1, 2)
     return sizes, [digest for _, digest, _ in found], [reason for _, _, reason in found]
 
@@ -60,7 +67,7 @@ def is_image(path: str | os.PathLike[str]) -> bool:
     >>> is_image("photo.JPG"), is_image("notes.txt")
     (True, False)
     """
-    return os.path.splitext(path)[1].lower() in SUFFIXES
+    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
 
 
 def open_image(
@@ -96,8 +103,7 @@ def with_channels(pixels: npt.NDArray[np.uint8], channels: int) -> Image:
     """
     deep = pixels if pixels.ndim == 3 else pixels[:, :, None]
     if channels == 1 and deep.shape[2] == 3:
-        grey: Image = (deep @ np.array(_GREY)).round().astype(np.uint8)
-        return grey[:, :, None]
+        return np.asarray(cv2.cvtColor(deep, cv2.COLOR_RGB2GRAY), dtype=np.uint8)[:, :, None]
     return np.repeat(deep, 3, axis=2) if channels > deep.shape[2] else deep
 
 
@@ -158,7 +164,7 @@ def letterbox(image: Image, size: int | tuple[int, int]) -> tuple[Image, Floats,
     around = (top, height - new_height - top, left, width - new_width - left)
     frame = cv2.copyMakeBorder(inside, *around, cv2.BORDER_REPLICATE) if any(around) else inside
     scale, shift = letterbox_map(old, (height, width))
-    return _with_channels(frame), scale[0], shift[0]
+    return _deep(frame), scale[0], shift[0]
 
 
 def letterbox_map(sizes: Floats, size: int | tuple[int, int]) -> tuple[Floats, Floats]:
@@ -201,7 +207,8 @@ def resize(image: Image, width: int, height: int) -> Image:
     return np.asarray(cv2.resize(image, (width, height), interpolation=method), dtype=np.uint8)
 
 
-def _with_channels(pixels: npt.NDArray[np.generic]) -> Image:
+def _deep(pixels: npt.NDArray[np.generic]) -> Image:
+    """(H, W, C), in one piece of memory."""
     pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
     return np.ascontiguousarray(pixels, dtype=np.uint8)
 
@@ -215,10 +222,12 @@ def _decode(data: bytes | npt.NDArray[np.uint8], channels: int) -> Image | None:
         return None
     if pixels is None:
         return None
-    return _with_channels(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if channels == 3 else pixels)
+    return _deep(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if channels == 3 else pixels)
 
 
-def _inspect(root: str, name: str) -> tuple[tuple[float, float], str, str | None]:
+def _inspect(
+    root: str, name: str, place: int, channels: int, see: Callable[[int, Image], None] | None
+) -> tuple[tuple[float, float], str, str | None]:
     """Size, digest and reason of one file."""
     nothing = (np.nan, np.nan)
     reason = _outside(root, name)
@@ -230,8 +239,15 @@ def _inspect(root: str, name: str) -> tuple[tuple[float, float], str, str | None
         return nothing, "", f"expected an image file, got no file at {name!r} in {root}."
     except (OSError, ValueError) as error:
         return nothing, "", f"expected a readable image file, got {error}."
-    size, reason = _check_bytes(name, data)
-    return size, hashlib.blake2b(data, digest_size=16).hexdigest(), reason
+    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+    if _truncated(data):
+        return nothing, digest, f"expected a whole image, got {name!r}, truncated after {len(data)} bytes."
+    pixels = _decode(data, channels)
+    if pixels is None:
+        return nothing, digest, f"expected an image, got {name!r}, {len(data)} bytes that OpenCV cannot decode."
+    if see is not None:
+        see(place, pixels)
+    return (float(pixels.shape[1]), float(pixels.shape[0])), digest, None
 
 
 def _outside(root: str, name: str) -> str | None:
@@ -243,15 +259,6 @@ def _outside(root: str, name: str) -> str | None:
     if os.path.commonpath([root, real]) != root:
         return f"expected an image inside {root}, got {name!r}, which is {real}."
     return None
-
-
-def _check_bytes(name: str, data: bytes) -> tuple[tuple[float, float], str | None]:
-    if _truncated(data):
-        return (np.nan, np.nan), f"expected a whole image, got {name!r}, truncated after {len(data)} bytes."
-    pixels = _decode(data, channels=1)
-    if pixels is None:
-        return (np.nan, np.nan), f"expected an image, got {name!r}, {len(data)} bytes that OpenCV cannot decode."
-    return (float(pixels.shape[1]), float(pixels.shape[0])), None
 
 
 def _truncated(data: bytes) -> bool:

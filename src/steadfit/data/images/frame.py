@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from steadfit.data.images.files import Floats, frame_size, letterbox_map
 from steadfit.data.images.maps import frame_matrix
-from steadfit.data.tables.annotations import Annotations
-from steadfit.data.tables.boxes import whole_image
 
 
 @dataclass(frozen=True)
@@ -90,17 +86,6 @@ def frame_map(
     return scale, (frame - 1) / 2 - centre * scale
 
 
-def frames_of(annotations: Annotations, rows: npt.NDArray[np.int64], size: tuple[int, int]) -> tuple[Frame, Frame]:
-    """The maps of the targets and of the pixels: the same for points in images.
-
-    Scalar targets and tables of features keep their units, that is the identity; features have no pixels, and the
-    second map is the first one then.
-    """
-    identity = (len(rows), annotations.target.shape[2])
-    units = Frame(torch.ones(identity, dtype=torch.float64), torch.zeros(identity, dtype=torch.float64))
-    if annotations.size is None:
-        return units, units
-    boxes = None if annotations.box is None else annotations.box[rows]
-    scale, shift = frame_map(annotations.size[rows], boxes, size, fit=annotations.schema.box_fit)
-    pixels = Frame(torch.from_numpy(scale), torch.from_numpy(shift))
-    return (pixels if annotations.schema.dims == 2 else units), pixels
+def whole_image(size: Floats) -> Floats:
+    """The boxes (N, 4) of whole images of width and height (N, 2)."""
+    return np.concatenate([np.zeros_like(size), size], axis=1)

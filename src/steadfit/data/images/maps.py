@@ -1,4 +1,4 @@
-"""Plane projective maps as 3x3 matrices: built, composed, and applied to points, covariances and precisions.
+"""Plane projective maps as 3x3 matrices: built, composed, and applied to points.
 
 A matrix M takes the point (x, y) to (u / w, v / w), where (u, v, w) = M (x, y, 1). Pixels: the centre of the first
 pixel is (0, 0). Matrices are (..., 3, 3) tensors; those built here are float64.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from steadfit.core.views import apply_map, project
 
 _DTYPE = torch.float64
 
@@ -120,14 +122,14 @@ def map_points(matrix: Tensor, points: Tensor) -> Tensor:
     >>> map_points(translation(torch.tensor([2.0, -1.0])), torch.tensor([[3.0, 4.0]])).tolist()
     [[5.0, 3.0]]
     """
-    mapped, _ = _project("map_points", matrix, points)
-    return mapped.to(points.dtype)
+    _check("map_points", matrix, points)
+    return apply_map(matrix, points)[0].to(points.dtype)
 
 
 def jacobian(matrix: Tensor, points: Tensor) -> Tensor:
     """The derivative of a map at points.
 
-    J = (M[:2, :2] - x' M[2, :2]ᵀ) / w
+    J = (M[:2, :2] - x' M[2, :2]ᵀ) / w. Covariances go along to first order, as J Sigma Jᵀ.
 
     Args:
         matrix: (..., 3, 3); computed in its dtype.
@@ -140,32 +142,8 @@ def jacobian(matrix: Tensor, points: Tensor) -> Tensor:
     >>> jacobian(mirror_frame(10), torch.tensor([[3.0, 4.0]]))[0].tolist()
     [[-1.0, 0.0], [0.0, 1.0]]
     """
-    return _jacobian("jacobian", matrix, points).to(points.dtype)
-
-
-def map_covariance(matrix: Tensor, points: Tensor, covariance: Tensor) -> Tensor:
-    """Carry covariances of points along with them, to first order.
-
-    Sigma' = J Sigma Jᵀ
-
-    Args:
-        matrix: (..., 3, 3); computed in its dtype.
-        points: (..., K, 2) in px, before the map.
-        covariance: (..., K, 2, 2) in px², before the map.
-
-    Returns:
-        (..., K, 2, 2) in px², in the covariances' dtype; symmetric where they are. Exact for affine maps; under
-        perspective correct to first order in the spread of the point.
-    """
-    slope = _jacobian("map_covariance", matrix, points)
-    return (slope @ covariance.to(slope.dtype) @ slope.mT).to(covariance.dtype)
-
-
-def map_precision(matrix: Tensor, points: Tensor, precision: Tensor) -> Tensor:
-    """Carry precisions (inverse covariances, px⁻²) of points along with them: J⁻ᵀ P J⁻¹; see ``map_covariance``."""
-    slope = _jacobian("map_precision", matrix, points)
-    back = _inverse_2x2(slope)
-    return (back.mT @ precision.to(slope.dtype) @ back).to(precision.dtype)
+    _check("jacobian", matrix, points)
+    return project(points, matrix)[1].to(points.dtype)
 
 
 def _identity(shape: tuple[int, ...]) -> Tensor:
@@ -174,33 +152,9 @@ def _identity(shape: tuple[int, ...]) -> Tensor:
     return matrix
 
 
-def _project(who: str, matrix: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Images (..., K, 2) and w (..., K, 1) of points in the matrix's dtype; NaN where w is not positive."""
+def _check(who: str, matrix: Tensor, points: Tensor) -> None:
     if matrix.shape[-2:] != (3, 3) or points.dim() < 2 or points.shape[-1] != 2:
         raise ValueError(
             f"{who}: expected matrices (..., 3, 3) and points (..., K, 2), got {tuple(matrix.shape)} and "
             f"{tuple(points.shape)}."
         )
-    a = matrix.to(points.device)
-    h = torch.nn.functional.pad(points.to(a.dtype), (0, 1), value=1.0) @ a.mT  # (..., K, 3)
-    w = torch.where(h[..., 2:] > 0, h[..., 2:], torch.nan)
-    return h[..., :2] / w, w
-
-
-def _jacobian(who: str, matrix: Tensor, points: Tensor) -> Tensor:
-    mapped, w = _project(who, matrix, points)
-    a = matrix[..., None, :, :].to(points.device)
-    affine = (a[..., 2, :2] == 0).all(dim=-1)[..., None, None]  # (..., 1, 1, 1)
-    moved = torch.where(affine, 0.0, mapped[..., :, None] * a[..., 2:, :2])  # (..., K, 2, 2)
-    return (a[..., :2, :2] - moved) / torch.where(affine, a[..., 2:, 2:], w[..., None])
-
-
-def _inverse_2x2(matrix: Tensor) -> Tensor:
-    """The adjugate over the determinant; inf or NaN where that is 0."""
-    a, b, c, d = (matrix[..., i, j] for i in (0, 1) for j in (0, 1))
-    return _rows((d, -b), (-c, a)) / (a * d - b * c)[..., None, None]
-
-
-def _rows(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
-    """Matrices (..., 2, 2) of their elements (...)."""
-    return torch.stack((torch.stack(first, dim=-1), torch.stack(second, dim=-1)), dim=-2)

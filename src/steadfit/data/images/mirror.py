@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from steadfit import _checks
+from steadfit.data.images.maps import mirror_frame
 
 
 def mirror(
@@ -15,7 +16,7 @@ def mirror(
 ) -> tuple[Tensor, Tensor]:
     """Mirror some samples of a batch: the image, the points, and the left and right among them.
 
-    x' = width - 1 - x, then point k is the former point permutation[k]
+    x' = width - 1 - x (:func:`mirror_frame`), then point k is the former point permutation[k]
 
     Twice is the identity. Missing points stay missing; the inputs are not changed.
 
@@ -30,7 +31,7 @@ def mirror(
         Images and points of the same shapes and dtypes.
 
     Raises:
-        ValueError: the targets are no points in the plane, or the permutation is not one of K points.
+        ValueError: the targets are not points in the plane, or the permutation is not one of K points.
 
     >>> image, point = torch.zeros(1, 1, 4, 4), torch.tensor([[[0.0, 2.0], [1.0, 2.0]]])
     >>> mirror(image, point, torch.tensor([True]), (1, 0), 4)[1].tolist()
@@ -40,7 +41,8 @@ def mirror(
         raise ValueError(f"mirror: expected points of shape (B, K, 2), got {tuple(target.shape)}.")
     if batch_input.shape[-1] != width:
         raise ValueError(f"mirror: expected images {width} px wide, got {batch_input.shape[-1]}.")
-    flipped = torch.stack((width - 1 - target[..., 0], target[..., 1]), dim=-1)  # (B, K, 2)
+    matrix = mirror_frame(width).to(target)
+    flipped = target * matrix.diagonal()[:2] + matrix[:2, 2]  # coordinate by coordinate: half a point stays half
     images = torch.where(which.view(-1, 1, 1, 1), batch_input.flip(-1), batch_input)
     return images, permute_labels(torch.where(which.view(-1, 1, 1), flipped, target), which, permutation)
 

@@ -14,6 +14,7 @@ import pandas as pd
 from torch import Tensor
 
 from steadfit import _checks
+from steadfit.data.images.store import Frames, ImageStore
 from steadfit.data.tables.problems import Problem
 from steadfit.data.tables.schema import Schema
 from steadfit.data.tables.splits import SPLITS
@@ -47,6 +48,8 @@ class Annotations:
         drawn: (N,) whether the split of a row was drawn, as the table does not give it.
         key: (N,) what the network sees of each row, as a hash: of the image's bytes or of the features.
         pixels: (N, 3, H, W) uint8 RGB of images that came in one piece, None for images in files.
+        frames: what the network sees of the rows, where it was made while the images were checked.
+        store: opens the stored images for several looks at them; None to open them whenever they are asked for.
         skipped: what was wrong in the rows that ``skip_bad`` left out.
         duplicates: groups of different paths with the same bytes.
     """
@@ -67,6 +70,8 @@ class Annotations:
     drawn: npt.NDArray[np.bool_] | None = None
     key: npt.NDArray[np.str_] | None = None
     pixels: Tensor | None = None
+    frames: Frames | None = dataclasses.field(default=None, repr=False)
+    store: ImageStore | None = dataclasses.field(default=None, repr=False)
     skipped: tuple[Problem, ...] = ()
     duplicates: tuple[tuple[str, ...], ...] = ()
 
@@ -120,6 +125,15 @@ class Annotations:
                 f"Annotations.with_target: expected target of shape {self.target.shape}, got {value.shape}."
             )
         return dataclasses.replace(self, target=value)
+
+    def with_store(self, channels: int) -> Annotations:
+        """The same rows whose stored images are opened once by all data sets of them.
+
+        Args:
+            channels: 3 for RGB, 1 for grey; a store with as many that is there already is kept.
+        """
+        kept = self.store is not None and self.store.channels == channels
+        return self if kept else dataclasses.replace(self, store=ImageStore(channels))
 
     def to_frame(self) -> pd.DataFrame:
         """A table that ``load_annotations`` reads back with the same values.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from steadfit.data.images.frame import whole_image
 from steadfit.data.tables.cells import RawTable
 from steadfit.data.tables.problems import Problem
 from steadfit.data.tables.schema import Schema
@@ -43,6 +44,11 @@ def read_box(raw: RawTable, schema: Schema, target: Floats, size: Floats | None)
     return box, problems
 
 
+def columns_of_box(raw: RawTable, schema: Schema) -> Floats | None:
+    """The boxes (N, 4) as they are in their columns, NaN where a cell is not a number; None for other boxes."""
+    return _numbers(raw, schema.box_columns)[0] if schema.box_columns and schema.image in raw.cells else None
+
+
 def box_of_points(target: Floats, size: Floats, *, margin: float | tuple[float, float]) -> Floats:
     """Boxes around the annotated points, widened on each side.
 
@@ -72,11 +78,6 @@ def box_of_points(target: Floats, size: Floats, *, margin: float | tuple[float, 
     extent = np.maximum(span + 2 * added, 1.0)
     around = np.concatenate([low + span / 2 - (extent - 1) / 2, extent], axis=1)
     return np.where(whole, whole_image(size), around)
-
-
-def whole_image(size: Floats) -> Floats:
-    """The boxes (N, 4) of whole images of width and height (N, 2)."""
-    return np.concatenate([np.zeros_like(size), size], axis=1)
 
 
 def _numbers(raw: RawTable, columns: tuple[str, ...]) -> tuple[Floats, list[Problem]]:

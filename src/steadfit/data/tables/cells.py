@@ -1,4 +1,4 @@
-"""Raw tables: cells with the line they stand in, before their meaning is known."""
+"""Raw tables: cells with their lines, before their meaning is known."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class RawTable:
         """The N cells of a column as numbers (NaN where missing or wrong), and what is wrong with them."""
         cells = self.cells[column]
         value = cells.copy() if isinstance(cells, np.ndarray) else _parse(self._pointed(cells))
-        bad = np.abs(value) > LARGEST  # infinite ones, too; _parse marks text that is no number by -inf
+        bad = np.abs(value) > LARGEST  # infinite ones, too; _parse marks text that is not a number by -inf
         problems = [self.problem(row, column, self._reason(cells[row])) for row in bad.nonzero()[0].tolist()]
         value[bad] = np.nan
         return value, problems
@@ -85,7 +85,7 @@ class RawTable:
 
 
 def _parse(cells: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Numbers, NaN for missing cells, -inf for cells that are no number; correctly rounded, as Python's float."""
+    """Numbers, NaN for missing cells, -inf for cells that are not numbers; correctly rounded, as Python's float."""
     try:
         if "_" not in "".join(cells):  # Python reads 1_000, a table must not
             return np.array([float(cell or "nan") for cell in cells], dtype=np.float64)

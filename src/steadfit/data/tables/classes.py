@@ -17,14 +17,14 @@ from steadfit.errors import DataError
 LABELS = ("label", "class")
 
 
-def as_classes(source: Source, label: str | None) -> Source:
+def as_classes(source: Source) -> Source:
     """A table whose target is a class: its column of classes becomes one of class numbers.
 
     Args:
-        source: a table with a column of images. Where its schema names the classes, these are the ones in this order.
-        label: the column of the classes, ids or names; None for the schema's target, or else ``label`` or ``class``.
-            Classes are ordered by number where all are whole numbers, else by name. Ids in ``label`` are named by the
-            column ``class`` where it gives each id one name of its own.
+        source: a table with a column of images. The target of its schema, or without one ``label`` or ``class``, is the
+            column of the classes, ids or names. Where the schema names the classes, these are the ones in this order.
+            Otherwise they are ordered by number where all are whole numbers, else by name, and ids in ``label`` are
+            named by the column ``class`` where it gives each id one name of its own.
 
     Returns:
         The source with one target and its classes in the schema; a cell that is empty is NaN.
@@ -33,7 +33,7 @@ def as_classes(source: Source, label: str | None) -> Source:
         DataError: a column that is absent, or fewer than two classes.
     """
     raw, schema = source.cells, source.schema
-    column = _label_column(raw, schema.targets if label is None and schema.targets else label)
+    column = _label_column(raw, schema.targets or LABELS)
     if schema.image not in raw.cells:
         raise DataError(f"{raw.path}: expected a column {schema.image!r}, got {', '.join(raw.cells)}.")
     cells = [cell.strip() for cell in raw.text(column)]
@@ -66,8 +66,7 @@ def unlabelled(
     ]
 
 
-def _label_column(raw: RawTable, label: str | Sequence[str] | None) -> str:
-    wanted = LABELS if label is None else ((label,) if isinstance(label, str) else tuple(label))
+def _label_column(raw: RawTable, wanted: Sequence[str]) -> str:
     for name in wanted:
         if name in raw.cells:
             return name

@@ -50,7 +50,7 @@ def resolve(raw: RawTable, schema: Schema, *, labels: bool = True) -> Schema:
                 f"{raw.path}, column {schema.image!r}: expected images or features, got both. "
                 "Set image: '' to read the table without its images."
             )
-        return dataclasses.replace(schema, units=schema.units or ("px" if schema.dims == 2 else ""))
+        return dataclasses.replace(schema, units=schema.units or ("px" if schema.has_points else ""))
     return dataclasses.replace(schema, features=schema.features or _other_numeric(raw, schema))
 
 
@@ -63,8 +63,8 @@ def read_target(raw: RawTable, schema: Schema) -> tuple[Floats, list[Problem]]:
             values[:, place], found = raw.numbers(column)
             problems += found
     target: Floats = values.reshape(len(raw.line), schema.n_targets, schema.dims)
-    if schema.dims == 2:
-        problems += _half_points(raw, target, {(p.line, p.column) for p in problems})
+    if schema.has_points:
+        problems += _half_points(raw, schema, target, {(p.line, p.column) for p in problems})
     return target, problems
 
 
@@ -75,7 +75,7 @@ def read_visible(raw: RawTable, schema: Schema, target: Floats) -> tuple[Flags |
     """
     visible: Flags = np.asarray(~np.isnan(target).any(axis=2), dtype=np.bool_)
     columns = [(k, f"v{k}") for k in range(schema.n_targets) if f"v{k}" in raw.cells]
-    if schema.dims != 2 or not columns:
+    if not schema.has_points or not columns:
         return None, []
     problems: list[Problem] = []
     for k, column in columns:
@@ -142,7 +142,7 @@ def check_held(raw: RawTable, columns: Sequence[str], values: Floats, train: Fla
     """
     known = values[train]
     if not len(known) or np.isnan(known).all(axis=0).any():
-        return []  # a column without labels is told elsewhere
+        return []  # a column without labels is reported elsewhere
     units = Standardizer.fit(torch.from_numpy(known))
     far = np.abs(units.apply(torch.from_numpy(values)).numpy()).reshape(len(values), -1) > FAR
     flat = values.reshape(len(values), -1)
@@ -171,7 +171,7 @@ def _check_columns(raw: RawTable, schema: Schema, labels: bool) -> None:
     named += [schema.normalizer] if isinstance(schema.normalizer, str) else []
     named += [schema.split] if schema.split != "split" else []
     named += schema.box_columns
-    needs_images = schema.dims == 2 and not schema.features
+    needs_images = schema.has_points and not schema.features
     named += [schema.image] if schema.image and (schema.image != "image" or needs_images) else []
     absent = [name for name in named if name not in raw.cells]
     if absent:
@@ -217,12 +217,15 @@ def _mostly_numbers(raw: RawTable, column: str) -> bool:
     return numbers > 0 and numbers >= len(problems)
 
 
-def _half_points(raw: RawTable, target: Floats, wrong: set[tuple[int | None, str | None]]) -> list[Problem]:
-    """Points with only one of their two coordinates; a cell that is wrong already is not named twice."""
+def _half_points(
+    raw: RawTable, schema: Schema, target: Floats, wrong: set[tuple[int | None, str | None]]
+) -> list[Problem]:
+    """Points with only some of their coordinates; a cell that is wrong already is not named twice."""
     half = np.isnan(target).any(axis=2) & ~np.isnan(target).all(axis=2)  # (N, K)
     problems = []
     for row, k in np.argwhere(half).tolist():
-        empty, given = (f"x{k}", f"y{k}") if np.isnan(target[row, k, 0]) else (f"y{k}", f"x{k}")
+        missing = np.isnan(target[row, k])
+        empty, given = (f"{schema.axes[int(flags.argmax())]}{k}" for flags in (missing, ~missing))
         if empty in raw.cells and (int(raw.line[row]), empty) not in wrong:
             reason = f"expected a number because {given!r} is given, got an empty cell."
             problems.append(raw.problem(row, empty, reason))

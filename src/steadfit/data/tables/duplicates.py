@@ -56,7 +56,7 @@ def _lines(line: Rows, split: npt.NDArray[np.str_]) -> list[str]:
 def warn_duplicates(
     path: Path, images: Sequence[str] | None, split: npt.NDArray[np.str_], group: Rows
 ) -> tuple[tuple[str, ...], ...]:
-    """Groups of paths with the same bytes, told in one warning that also says which groups cross the splits."""
+    """Groups of paths with the same bytes; one warning lists them, and which of them cross the splits."""
     names, counts = np.unique(group, return_counts=True)
     if images is None or not (counts > 1).any():
         return ()

@@ -139,5 +139,5 @@ def _number(key: str, value: Any) -> float:
 
 
 def wrong(fact: str, remedy: str = "") -> SchemaError:
-    """The error for a value that cannot stand in a schema."""
+    """The error for a value that a schema cannot have."""
     return SchemaError(f"expected {fact}.{remedy}")

@@ -17,7 +17,9 @@ from steadfit.errors import DataError
 
 __all__ = ["Schema", "parse_pairs"]
 
-_POINT_COLUMN = re.compile(r"[xy](0|[1-9]\d*)")
+AXES = "xy"
+"""Of points: point k is in the columns ``x{k}``, ``y{k}``."""
+_POINT_COLUMN = re.compile(rf"[{AXES}](0|[1-9]\d*)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class Schema:
     A table has points (K points in D = 2) or scalar targets (K targets in D = 1), never both.
 
     Args:
-        points: names of the K points; point k stands in columns ``x{k}``, ``y{k}`` and, if there, ``v{k}``.
+        points: names of the K points; point k is in columns ``x{k}``, ``y{k}`` and, if there, ``v{k}``.
         targets: scalar target columns.
         classes: names of the classes where the one target is a class, in the order of their numbers; empty for numbers.
         features: feature columns of a table without images; empty for every other numeric column.
@@ -100,9 +102,14 @@ class Schema:
         return len(self.points) or len(self.targets)
 
     @property
+    def axes(self) -> str:
+        """The letters of a point's coordinates, as in its columns; none for numbers and classes."""
+        return AXES if self.has_points else ""
+
+    @property
     def dims(self) -> int:
         """D, 2 for points and 1 for scalars."""
-        return 1 if self.targets else 2
+        return len(self.axes) or 1
 
     @property
     def has_points(self) -> bool:
@@ -117,7 +124,7 @@ class Schema:
     @property
     def columns(self) -> tuple[str, ...]:
         """The K * D target columns in order: ``x0, y0, x1, ...`` or the scalar columns."""
-        return self.targets or tuple(f"{axis}{k}" for k in range(len(self.points)) for axis in "xy")
+        return self.targets or tuple(f"{axis}{k}" for k in range(len(self.points)) for axis in self.axes)
 
     @property
     def box_columns(self) -> tuple[str, ...]:
@@ -146,7 +153,7 @@ class Schema:
         """Read a ``dataset.yaml``.
 
         Raises:
-            DataError: the file is no mapping, has an unknown key (the nearest known one is named) or a wrong value.
+            DataError: the file is not a mapping, has an unknown key (the nearest known one is named) or a wrong value.
         """
         values = _read_keys(Path(path))
         try:
@@ -156,7 +163,7 @@ class Schema:
 
     @classmethod
     def discover(cls, table: str | Path) -> Schema:
-        """The ``dataset.yaml`` beside a table (or in a folder), or an empty schema where there is none."""
+        """The ``dataset.yaml`` next to a table (or in a folder), or an empty schema without one."""
         table = Path(table)
         path = (table if table.is_dir() else table.parent) / "dataset.yaml"
         return cls.from_yaml(path) if path.is_file() else cls()
@@ -193,7 +200,7 @@ class Schema:
         if self.n_targets:
             return self
         numbers = {int(match[1]) for name in columns if (match := _POINT_COLUMN.fullmatch(name))}
-        if not any(f"x{k}" in columns and f"y{k}" in columns for k in numbers):
+        if not any(all(f"{axis}{k}" in columns for axis in AXES) for k in numbers):
             return self
         return dataclasses.replace(self, points=tuple(str(k) for k in range(max(numbers) + 1)))
 
@@ -242,7 +249,8 @@ def _check_box(schema: Schema) -> None:
 def read_yaml(path: Path) -> Any:
     """What a YAML file holds.
 
-    Raises: DataError in one line, with file and line, for one that cannot be read or is no YAML.
+    Raises:
+        DataError: the file cannot be read or is not YAML; names file and line.
     """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8-sig"))

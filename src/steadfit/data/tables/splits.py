@@ -18,7 +18,7 @@ Words = npt.NDArray[np.str_]
 
 
 def read_split(raw: RawTable, column: str) -> tuple[Words, list[Problem]]:
-    """The split of N rows, and the rows whose split is no known word."""
+    """The split of N rows, and the rows whose split is an unknown word."""
     cells = raw.text(column)
     words = [SPLIT_WORDS.get(cell.strip().lower()) for cell in cells]
     problems = [
@@ -120,7 +120,7 @@ def draw_stratified(label: Rows, group: Rows, share: float, *, seed: int) -> Row
 
 
 def drawn_rows(given: Words | None, count: int) -> npt.NDArray[np.bool_]:
-    """(count,) the rows whose split :func:`draw_split` decides: all, or the training ones where there is no val."""
+    """(count,) the rows whose split :func:`draw_split` decides: all, or the training ones without validation rows."""
     if given is None:
         return np.ones(count, dtype=bool)
     return np.asarray((given == "train") & ~(given == "val").any(), dtype=bool)

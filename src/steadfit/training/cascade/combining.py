@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from steadfit.data.regions import Region
+from steadfit.data import Region
 from steadfit.training.predictor import Located, fused
 
 

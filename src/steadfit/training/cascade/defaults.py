@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from steadfit.data.regions import Region
+from steadfit.data import Region
 from steadfit.errors import ConfigError
 from steadfit.metrics.parts import body_joints
 

@@ -15,9 +15,7 @@ from torch import nn
 
 from steadfit import _checks
 from steadfit._console import say
-from steadfit.data import Annotations, Warp
-from steadfit.data.images.misplacing import Misplacing
-from steadfit.data.regions import Region
+from steadfit.data import Annotations, Misplacing, Region, Warp
 from steadfit.errors import ConfigError
 from steadfit.noise import NoiseModel
 from steadfit.training.cascade.placing import PLACINGS, estimates, fold_rows, observed_errors
@@ -78,6 +76,7 @@ def fit_cascade(
         _check_folder(out, content, resume)
     write_config(out, content)
     write_rows(annotations, out)
+    annotations = annotations.with_store(coarse.channels)
     stages = _Stages(out, networks, noises, resume, device, console)
     first = stages.train(COARSE, annotations, coarse, COARSE)
     refit = partial(_out_of_fold, stages, annotations, coarse, folds) if placing == "folds" else None

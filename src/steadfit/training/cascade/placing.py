@@ -12,9 +12,7 @@ from safetensors.numpy import load_file, save
 
 from steadfit._files import write_bytes
 from steadfit.core.scale import mad
-from steadfit.data import Annotations
-from steadfit.data.images.misplacing import crop_errors
-from steadfit.data.regions import Region
+from steadfit.data import Annotations, Region, crop_errors
 from steadfit.training.folder import opened
 from steadfit.training.judgement import Judgement
 from steadfit.training.run import Run

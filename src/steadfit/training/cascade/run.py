@@ -12,9 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from steadfit.data import Annotations, Schema
-from steadfit.data.images.files import read_image
-from steadfit.data.regions import Region, regions_of
+from steadfit.data import Annotations, Region, Schema, read_image, regions_of
 from steadfit.errors import ConfigError, RunError
 from steadfit.noise import NoiseModel
 from steadfit.training.cascade.combining import combined
@@ -112,7 +110,9 @@ class CoarseToFine:
             raise ConfigError("predict: expected no coverage with a cascade, got one: cascades are not calibrated.")
         if any(not isinstance(view, str) for view in views):
             raise ConfigError("predict: expected named views with a cascade, whose stages have frames of their own.")
-        if not isinstance(inputs, Annotations):
+        if isinstance(inputs, Annotations):
+            inputs = inputs.with_store(self.coarse.settings.channels)
+        else:
             inputs = as_images(inputs)
         first = self.coarse.predict_positions(inputs, batch_size=batch_size, views=views, boxes=boxes)
         size, within = _seen(inputs, boxes)
@@ -143,6 +143,7 @@ class CoarseToFine:
 
     def judge_stages(self, annotations: Annotations, *, batch_size: int = 128) -> tuple[Judgement, Judgement]:
         """The first stage's word on every label, and :meth:`judge`."""
+        annotations = annotations.with_store(self.coarse.settings.channels)
         first, judged = self.coarse.look(self.coarse.dataset(annotations), batch_size=batch_size)
         size, within = _seen(annotations, None)
         looks = []

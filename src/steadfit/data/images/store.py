@@ -1,0 +1,185 @@
+"""What has been decoded once is not decoded again: frames of a whole table, and whole images for several looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from steadfit import _checks
+from steadfit.data.images.cache import fits_in_memory, room_in_memory, to_tensor
+from steadfit.data.images.crops import fitted
+from steadfit.data.images.files import Image, frame_size, letterbox, read_image
+from steadfit.data.images.maps import frame_matrix
+from steadfit.data.images.sampling import sample
+
+Floats = npt.NDArray[np.float64]
+SAMPLINGS = ("letterbox", "warp", "crop")
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How images come into a network's frame, apart from where their boxes are.
+
+    Args:
+        size: side, or (height, width), of the frame in px; None for the images' own, which must be the same for all.
+        channels: 3 for RGB, 1 for grey.
+        sampling: as that of :class:`~steadfit.data.LabelledDataset`; ``"auto"`` for that of data sets without random
+            warps or crops.
+
+    Raises:
+        ValueError: a size below 1 px, another number of channels, an unknown sampling.
+    """
+
+    size: int | tuple[int, int] | None
+    channels: int
+    sampling: str = "auto"
+
+    def __post_init__(self) -> None:
+        _checks.one_of("Framing", "channels", self.channels, (1, 3))
+        _checks.one_of("Framing", "sampling", self.sampling, ("auto", *SAMPLINGS))
+        if self.size is not None:
+            frame_size(self.size)
+
+
+def settled(sampling: str, *, warps: bool, crops: bool) -> str:
+    """The sampling that ``"auto"`` stands for.
+
+    Args:
+        sampling: a word of ``SAMPLINGS``, which stays, or ``"auto"``.
+        warps: whether there are random warps, boxes or images to stretch.
+        crops: whether there are random crops or classes.
+    """
+    if sampling != "auto":
+        return sampling
+    return "warp" if warps else "crop" if crops else "letterbox"
+
+
+def make_frame(image: Image, size: tuple[int, int], sampling: str, matrix: Tensor) -> Tensor:
+    """The frame (C, height, width) of a stored image.
+
+    Args:
+        image: (H, W, C) uint8.
+        size: (height, width) in px.
+        sampling: ``"letterbox"``, ``"warp"`` or ``"crop"``.
+        matrix: (3, 3) from the image to the frame, for ``"warp"``.
+    """
+    if sampling == "crop":
+        return to_tensor(fitted(image, size))
+    if sampling == "letterbox":
+        return to_tensor(letterbox(image, size)[0])
+    return sample([image], matrix[None], size, image.shape[2])[0]
+
+
+class Frames:
+    """The frames of a table's rows, made while the images are checked, and shared by all data sets of the table.
+
+    They are kept if all of them fit in a quarter of the free memory and 4 GiB.
+
+    Args:
+        framing: how they are made; its sampling is settled, not ``"auto"``.
+        rows: the number of rows; those of ``Annotations.row`` are below it.
+    """
+
+    def __init__(self, framing: Framing, rows: int) -> None:
+        self.framing = framing
+        self.maps = np.full((rows, 4), np.nan)  # scale and shift of each row that is there
+        self._pixels: Tensor | None = None
+        self._fits = True
+
+    def reserve(self, image: Image) -> bool:
+        """Take the memory of all frames before the first one is made; from one thread at a time.
+
+        Args:
+            image: (H, W, C) uint8, as stored, of which a frame is to be made.
+
+        Returns:
+            Whether there is a place for its frame: not where the frames are too large, or it has a size of its own.
+        """
+        size = image.shape[:2] if self.framing.size is None else frame_size(self.framing.size)
+        if self._pixels is None and self._fits:
+            shape = (len(self.maps), self.framing.channels, *size)
+            self._fits = fits_in_memory(int(np.prod(shape)))
+            self._pixels = torch.empty(shape, dtype=torch.uint8) if self._fits else None
+        return self._pixels is not None and self._pixels.shape[2:] == size
+
+    def keep(self, row: int, image: Image, scale: Floats, shift: Floats) -> None:
+        """Make the frame of a row for whose image there is a place; from any thread.
+
+        Args:
+            row: its number.
+            image: (H, W, C) uint8, as stored.
+            scale: (2,) of the map into the frame.
+            shift: (2,) of the map into the frame.
+        """
+        assert self._pixels is not None  # reserved
+        height, width = self._pixels.shape[2:]
+        matrix = frame_matrix(torch.from_numpy(scale), torch.from_numpy(shift))
+        self._pixels[row] = make_frame(image, (height, width), self.framing.sampling, matrix)
+        self.maps[row] = *scale, *shift
+
+    def of(
+        self, rows: npt.NDArray[np.int64], framing: Framing, scale: Tensor, shift: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        """The frames of some rows, if they are there and made in the same way.
+
+        Args:
+            rows: (n,) numbers.
+            framing: how they are wanted, with its size and sampling settled.
+            scale: (n, 2) of the maps into the frame.
+            shift: (n, 2) of the maps into the frame.
+
+        Returns:
+            Frames (R, C, H, W) of all rows and the places (n,) of these among them; None where one is missing.
+        """
+        mine = self.framing
+        if self._pixels is None or (mine.channels, mine.sampling) != (framing.channels, framing.sampling):
+            return None
+        wanted = torch.cat((scale, shift), dim=1).numpy()
+        if tuple(self._pixels.shape[2:]) != framing.size or not np.array_equal(self.maps[rows], wanted):
+            return None
+        return self._pixels, torch.from_numpy(rows)
+
+
+class ImageStore:
+    """Stored images opened once, for several looks at them; as many as fit are kept.
+
+    Args:
+        channels: 3 for RGB, 1 for grey.
+        limit: bytes that may be kept; None for a quarter of the free memory and at most 4 GiB.
+
+    >>> import tempfile, cv2
+    >>> path = Path(tempfile.mkdtemp()) / "black.png"
+    >>> _ = cv2.imwrite(str(path), np.zeros((2, 3), dtype=np.uint8))
+    >>> store = ImageStore(1)
+    >>> store.open(path) is store.open(path)
+    True
+    """
+
+    def __init__(self, channels: int, limit: float | None = None) -> None:
+        _checks.one_of("ImageStore", "channels", channels, (1, 3))
+        self.channels = channels
+        self._room = room_in_memory() if limit is None else limit
+        self._images: dict[Path, Image] = {}
+
+    def open(self, path: Path) -> Image:
+        """The image (H, W, C) of a file, not to be written to.
+
+        Raises:
+            DataError: the file is missing or cannot be decoded.
+        """
+        found = self._images.get(path)
+        if found is None:
+            found = read_image(path, self.channels)
+            self.keep(path, found)
+        return found
+
+    def keep(self, path: Path, image: Image) -> None:
+        """Keep an image that has been decoded, if there is room."""
+        if path not in self._images and image.nbytes <= self._room:
+            self._images[path] = image
+            self._room -= image.nbytes
