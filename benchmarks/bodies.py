@@ -51,8 +51,8 @@ from estimates import (
 )
 from paired import RULE, Pair, spread, verdict
 from steadfit import __version__
+from steadfit._files import atomic_path, write_text
 from steadfit.data import Annotations, Schema, load_annotations
-from steadfit.data.files import atomic_path, write_text
 from steadfit.metrics import torso_length
 from steadfit.metrics.convergence import middle, summarise
 from steadfit.metrics.thresholds import PCK_ALPHA, PCP_ALPHA

@@ -28,9 +28,8 @@ import torch
 from matplotlib.axes import Axes
 
 from steadfit import __version__
-from steadfit.data.class_images import ClassImages
-from steadfit.data.classes import load_classes
-from steadfit.data.files import write_json, write_text
+from steadfit._files import write_json, write_text
+from steadfit.data import Annotations, load_classes
 from steadfit.metrics.accuracy import compare_accuracy
 from steadfit.reports.axes import percent_axis
 from steadfit.reports.methods import Mark, marks
@@ -71,13 +70,13 @@ def settings_of(cell: Cell) -> ClassifierSettings:
     )
 
 
-def load() -> ClassImages:
+def load() -> Annotations:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # three pairs of images with the same bytes, one of them across splits
         return load_classes(DATA / SET, seed=0)
 
 
-def run_cell(cell: Cell, classes: ClassImages) -> dict[str, Any]:
+def run_cell(cell: Cell, classes: Annotations) -> dict[str, Any]:
     """Train, and judge validation and test images."""
     settings, start = settings_of(cell), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -155,7 +154,7 @@ def _spread(values: pd.Series) -> str:
     return f"{values.mean():.2f}" + (f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else "")
 
 
-def _right(runs: Runs, test: ClassImages) -> dict[str, np.ndarray]:
+def _right(runs: Runs, test: Annotations) -> dict[str, np.ndarray]:
     """(seeds, images) of every loss, over the seeds that all of them have."""
     common = set.intersection(*({run["seed"] for run in several} for several in runs.values()))
     predicted = {
@@ -164,7 +163,7 @@ def _right(runs: Runs, test: ClassImages) -> dict[str, np.ndarray]:
     return {loss: np.array(value) == test.label for loss, value in predicted.items()} if common else {}
 
 
-def _tests(runs: Runs, test: ClassImages) -> list[str]:
+def _tests(runs: Runs, test: Annotations) -> list[str]:
     right = _right(runs, test)
     lines = []
     for base in [name for name in ("ce", "bce") if name in right and len(right) > 1]:
@@ -188,7 +187,7 @@ def _tests(runs: Runs, test: ClassImages) -> list[str]:
     return lines
 
 
-def _groups(runs: Runs, test: ClassImages) -> list[str]:
+def _groups(runs: Runs, test: Annotations) -> list[str]:
     """Top-1 within each of the four groups, and how many errors stay in the group: the confusions."""
     raw = pd.read_csv(DATA / SET / "annotations.csv")
     group_of = raw.groupby("label")["superclass"].first().to_numpy()

@@ -30,13 +30,14 @@ from scipy import stats
 
 from contamination_figure import contamination_figure
 from steadfit import __version__, corrupt
+from steadfit._files import write_json, write_text
 from steadfit.data import Annotations, LabelledDataset, Schema, load_annotations
-from steadfit.data.files import write_json, write_text
 from steadfit.metrics import best_stars, compare_errors, outlier_scores
 from steadfit.noise import GaussianUniformNoise
 from steadfit.reports.style import save
 from steadfit.training import Settings
 from steadfit.training.fit import Splits, train
+from sweep import relabelled
 from tables import to_markdown
 
 DATA = Path(os.environ.get("STEADFIT_DATA", Path.home() / ".cache/steadfit-data")) / "lfw_net"
@@ -120,14 +121,14 @@ def run_cell(cell: Cell, clean: Annotations, decoded: Splits, everything: Labell
     known = given
     if cell.method == "oracle":
         known = given.with_target(np.where(wrong[..., None], np.nan, given.target))
-    splits = Splits(train=decoded.train.relabelled(known), val=decoded.val.relabelled(known))
+    splits = Splits(train=relabelled(decoded.train, known), val=relabelled(decoded.val, known))
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         noise = GaussianUniformNoise(**VARIANTS[cell.method]) if cell.method in VARIANTS else None
         run = train(splits, settings_of(cell), Path(folder), noise=noise, device="cpu")
         epochs = len(pd.read_csv(Path(folder) / "history.csv"))
     seconds = time.perf_counter() - start
-    judgement = run.judge_dataset(everything.relabelled(given))
+    judgement = run.judge_dataset(relabelled(everything, given))
     test, rows = clean.rows("test"), clean.rows("train")
     error = np.linalg.norm(judgement.predicted[test] - clean.target[test], axis=-1)  # (N, 5) px
     scores = outlier_scores(judgement.suspect[rows], wrong[rows], judgement.trust[rows], gross[rows])

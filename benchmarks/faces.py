@@ -33,8 +33,8 @@ from torch import nn
 
 from paired import RULE, Pair, compared, corrected, spread, verdict
 from steadfit import __version__
+from steadfit._files import atomic_path, write_text
 from steadfit.data import Annotations, Schema, Warp, load_annotations
-from steadfit.data.files import atomic_path, write_text
 from steadfit.metrics import outlier_scores, pck_curve, stars
 from steadfit.metrics.thresholds import FAILURE
 from steadfit.networks import CompactConvNet, build_network

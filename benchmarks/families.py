@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from steadfit import __version__, corrupt
+from steadfit._files import atomic_path, write_text
 from steadfit.data import Annotations, Schema, load_annotations
-from steadfit.data.files import atomic_path, write_text
 from steadfit.metrics import (
     calibration,
     compare_errors,
@@ -43,7 +43,7 @@ from steadfit.reports.style import save
 from steadfit.training import Settings
 from steadfit.training.calibrated import Calibrated
 from steadfit.training.fit import Splits, train
-from sweep import DATA, main, unclaimed
+from sweep import DATA, main, relabelled, unclaimed
 from tables import to_markdown
 
 RESULTS = Path(__file__).parent / "results"
@@ -166,12 +166,12 @@ def run_cell(cell: Cell, clean: Annotations, decoded: Splits) -> dict[str, np.nd
     known = given
     if cell.method == "oracle":
         known = given.with_target(np.where(wrong[..., None], np.nan, given.target))
-    splits = Splits(train=decoded.train.relabelled(known), val=decoded.val.relabelled(known))
+    splits = Splits(train=relabelled(decoded.train, known), val=relabelled(decoded.val, known))
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         run = train(splits, settings_of(cell), Path(folder), noise=MIXTURES.get(cell.method), device="cpu")
     found: dict[str, np.ndarray] = {"seconds": np.array(time.perf_counter() - start)}
-    judged = run.judge_dataset(decoded.train.relabelled(given))
+    judged = run.judge_dataset(relabelled(decoded.train, given))
     found |= {"trust": judged.trust, "suspect": judged.suspect, "wrong": wrong[given.rows("train")]}
     found["error_rate"] = np.array(judged.error_rate)
     found["val_trust"] = run.judge(given.take(given.rows("val"))).trust

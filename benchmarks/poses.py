@@ -25,8 +25,8 @@ import pandas as pd
 import torch
 
 from steadfit import __version__
+from steadfit._files import atomic_path, write_text
 from steadfit.data import Annotations, Schema, load_annotations
-from steadfit.data.files import atomic_path, write_text
 from steadfit.evaluation.measures import keypoints
 from steadfit.metrics import compare_errors, outlier_scores
 from steadfit.reports.hard_examples import excess_maps
@@ -37,7 +37,7 @@ from steadfit.reports.training_curves import validation_curves
 from steadfit.training import Settings
 from steadfit.training.callbacks.excess import FILE, Excess
 from steadfit.training.fit import Splits, train
-from sweep import DATA, main, unclaimed
+from sweep import DATA, main, relabelled, unclaimed
 from tables import to_markdown
 from wrong import contaminated
 
@@ -134,7 +134,7 @@ def extend(lsp: Annotations) -> Annotations:
 def run_cell(cell: Cell, clean: Annotations, decoded: Splits) -> dict[str, np.ndarray]:
     """Train, and predict the test rows, plain and with the mirrored image and five further scales."""
     given, wrong = contaminated(clean, cell.wrong, SHARE, pairs=PAIRS, seed=100 + cell.seed)
-    splits = Splits(train=decoded.train.relabelled(given), val=decoded.val.relabelled(given))
+    splits = Splits(train=relabelled(decoded.train, given), val=relabelled(decoded.val, given))
     splits.train.seed = cell.seed  # of the warps
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -29,8 +29,8 @@ from torch import Tensor
 from families import Cell as Face
 from families import contaminate, load
 from steadfit import __version__
+from steadfit._files import atomic_path, write_text
 from steadfit.data import Annotations
-from steadfit.data.files import atomic_path, write_text
 from steadfit.metrics import compare_errors, outlier_scores
 from steadfit.noise import State, TukeyNoise
 from steadfit.reports.axes import percent_axis
@@ -38,7 +38,7 @@ from steadfit.reports.palette import FAINT
 from steadfit.reports.style import house_style, new_figure, save
 from steadfit.training import Settings
 from steadfit.training.fit import Splits, train
-from sweep import main, unclaimed
+from sweep import main, relabelled, unclaimed
 from tables import to_markdown
 
 RESULTS = Path(__file__).parent / "results"
@@ -103,7 +103,7 @@ def settings_of(cell: Cell) -> Settings:
 def run_cell(cell: Cell, clean: Annotations, decoded: Splits) -> dict[str, np.ndarray]:
     """Train, judge the training labels, predict the test rows."""
     given, wrong = contaminate(clean, Face(SET, cell.share, cell.noise, "", cell.seed))
-    splits = Splits(train=decoded.train.relabelled(given), val=decoded.val.relabelled(given))
+    splits = Splits(train=relabelled(decoded.train, given), val=relabelled(decoded.val, given))
     settings = settings_of(cell)
     watched = Watched(scale=cell.scale, warmup=cell.warmup) if cell.noise == "tukey" else None
     start = time.perf_counter()

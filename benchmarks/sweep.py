@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
+
+import torch
+
+from steadfit.data import Annotations, LabelledDataset
 
 DATA = Path(os.environ.get("STEADFIT_DATA", Path.home() / ".cache/steadfit-data"))
 
@@ -40,6 +45,16 @@ def unclaimed(cells: Iterable[Cell], cache: Path, suffix: str) -> Iterator[tuple
         finally:
             claim.unlink()
         print(f"{time.strftime('%H:%M:%S')} {cell.name}", flush=True)
+
+
+def relabelled(dataset: LabelledDataset, annotations: Annotations) -> LabelledDataset:
+    """The same rows, images, frames and caches under other labels of the same table."""
+    other = copy.copy(dataset)
+    other.annotations, other.target = (
+        annotations,
+        dataset.frame.to_frame(torch.from_numpy(annotations.target)[other.rows]),
+    )
+    return other
 
 
 def main(

@@ -39,7 +39,7 @@ import torch
 
 from steadfit import __version__
 from steadfit.data import LabelledDataset, Schema, Warp, load_annotations
-from steadfit.data.synthetic import PAIRS, draw_faces
+from steadfit.data.drawn.synthetic import PAIRS, draw_faces
 
 RESULTS = Path(__file__).parent / "results"
 LFW = Path(os.environ.get("STEADFIT_DATA", Path.home() / ".cache" / "steadfit-data")) / "lfw_net"

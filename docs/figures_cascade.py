@@ -11,9 +11,9 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from steadfit.data import Region, crop_errors, load_annotations, read_image
+from steadfit.data.drawn.synthetic import POINTS, draw_faces
 from steadfit.data.regions import extremes
-from steadfit.data.synthetic import POINTS, draw_faces
-from steadfit.recipes.poses import shown_rows
+from steadfit.recipes.panels import shown_rows
 from steadfit.reports.axes import picture
 from steadfit.reports.cascade_crops import crop_figure
 from steadfit.reports.palette import INK, REGIONS

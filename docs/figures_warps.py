@@ -12,9 +12,9 @@ from matplotlib.patches import Ellipse
 from torch import Tensor
 
 from steadfit.data import Warp, map_covariance, map_points, sample
-from steadfit.data.frame import frame_map
-from steadfit.data.synthetic import PAIRS, draw_faces
-from steadfit.data.warp import frame_matrix
+from steadfit.data.drawn.synthetic import PAIRS, draw_faces
+from steadfit.data.images.frame import frame_map
+from steadfit.data.images.maps import frame_matrix
 from steadfit.reports.palette import RIGHT, WRONG
 from steadfit.reports.style import house_style, new_figure
 

@@ -23,7 +23,7 @@ from figures_warps import warps
 from matplotlib.figure import Figure
 
 from steadfit import GaussianUniform
-from steadfit.data.images import read_image
+from steadfit.data.images.files import read_image
 from steadfit.errors import ConvergenceWarning
 from steadfit.penalties import Absolute, Cauchy, Huber, Penalty, Squared, Tukey
 from steadfit.reports.axes import percent_axis

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from steadfit.data.drawing import SCALE, paint
-from steadfit.data.faces import Face, labels, project
-from steadfit.data.synthetic import FACE_WIDTH, LIMBS, PAIRS, POINTS, draw_faces, write_dataset
+from steadfit.data.drawn.drawing import SCALE, paint
+from steadfit.data.drawn.faces import Face, labels, project
+from steadfit.data.drawn.synthetic import FACE_WIDTH, LIMBS, PAIRS, POINTS, draw_faces, write_dataset
 
 SIZE = 96
 GREEN, OTHER = (0.0, 255.0, 0.0), (120.0, 120.0, 120.0)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from steadfit.data.files import atomic_path, shortened, write_bytes, write_csv, write_json, write_text
+from steadfit._files import atomic_path, shortened, write_bytes, write_csv, write_json, write_text
 
 
 def test_replaces_and_leaves_nothing_beside(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from steadfit.cli import app
-from steadfit.data.synthetic import write_dataset
+from steadfit.data.drawn.synthetic import write_dataset
 
 Steadfit = Callable[..., Result]
 TINY = ("--epochs", 2, "--size", 16, "--batch-size", 16, "--device", "cpu")

@@ -139,7 +139,7 @@ def test_a_table_with_a_column_of_classes(colours: Path, steadfit: Steadfit, fai
 def test_losses_are_compared_over_seeds(
     colours: Path, steadfit: Steadfit, fails: Fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("steadfit.recipes.classification._write_report", lambda *_: None)  # of the four runs; slow
+    monkeypatch.setattr("steadfit.recipes.compare_classes._write_report", lambda *_: None)  # of the four runs; slow
     out, short = tmp_path / "c", (*TINY, "--epochs", 1)
     result = steadfit("compare", colours, "--losses", "ce, anchor", "--seeds", 2, "--seed", 5, "-o", out, *short)
     assert result.exit_code == 0, result.output

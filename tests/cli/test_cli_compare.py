@@ -147,8 +147,8 @@ def test_a_comparison_is_continued_or_refused(
 @pytest.fixture
 def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take most of the time of a small comparison."""
-    monkeypatch.setattr("steadfit.recipes.fitting.write_report", lambda *_: None)
-    monkeypatch.setattr("steadfit.recipes.comparison._write_report", lambda *_: None)
+    monkeypatch.setattr("steadfit.recipes.fit.write_report", lambda *_: None)
+    monkeypatch.setattr("steadfit.recipes.compare._write_report", lambda *_: None)
     study = importlib.import_module("steadfit.recipes.convergence")  # the function of that name hides it
     monkeypatch.setattr(study, "write_convergence_page", lambda *_, **__: None)
 

@@ -38,7 +38,7 @@ def asks(name: str) -> Callable[..., Any]:
 
 
 def arm(patch: pytest.MonkeyPatch, place: str, ask: Callable[..., Any]) -> None:
-    fitting = importlib.import_module("steadfit.recipes.fitting")
+    fitting = importlib.import_module("steadfit.recipes.fit")
     match place:
         case "checking":
             patch.setattr(fitting, "load_annotations", ask)
@@ -182,7 +182,7 @@ def test_a_run_continues_when_there_is_room_again(
         replace(source, target)
 
     if file not in ("training_curves.png", "report.html"):  # figures take most of the time
-        fitting = importlib.import_module("steadfit.recipes.fitting")
+        fitting = importlib.import_module("steadfit.recipes.fit")
         monkeypatch.setattr(fitting, "write_report", lambda run, *_: (run.folder / "report.html").touch())
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
@@ -213,7 +213,7 @@ def diverging(patch: pytest.MonkeyPatch, *noises: str) -> None:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures of single runs take most of the time."""
-    monkeypatch.setattr("steadfit.recipes.fitting.write_report", lambda *_: None)
+    monkeypatch.setattr("steadfit.recipes.fit.write_report", lambda *_: None)
 
 
 @pytest.mark.usefixtures("no_figures")

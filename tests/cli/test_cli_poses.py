@@ -142,7 +142,7 @@ def test_pictures_of_bodies_have_sides(walkers: Path, walked: Path, steadfit: St
 def test_losses_are_compared_under_every_noise_model(
     faces: Path, steadfit: Steadfit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("steadfit.recipes.fitting.write_report", lambda *_: None)  # of the four runs; slow
+    monkeypatch.setattr("steadfit.recipes.fit.write_report", lambda *_: None)  # of the four runs; slow
     out = tmp_path / "compare"
     small = ("--network", "hourglass-light", "--epochs", 1, "--size", 16, "--batch-size", 20, "--device", "cpu")
     result = steadfit("compare", faces, "--losses", "mse,anchor", "--methods", "l2,gum", "-o", out, *small)

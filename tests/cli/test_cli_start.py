@@ -17,14 +17,14 @@ from steadfit import cli
 from steadfit._options import options_of
 from steadfit.cli import options, training
 from steadfit.cli.errors import Commands
-from steadfit.data.splits import SPLITS
+from steadfit.data.tables.splits import SPLITS
 from steadfit.errors import ConfigError, DataError, DataWarning, RunError, SteadfitError
 from steadfit.losses import FocalLoss, HeatmapAnchorLoss
 from steadfit.networks import HEATMAP_NETWORKS, NETWORKS
 from steadfit.noise import NOISE_MODELS
 from steadfit.outputs import CLASS_LOSSES, HEATMAP_LOSSES, Classes, Heatmaps
 from steadfit.recipes import KINDS
-from steadfit.recipes.calibration import WEIGHTS
+from steadfit.recipes.calibrate import WEIGHTS
 from steadfit.recipes.demo import METHODS
 from steadfit.training import Settings
 from steadfit.training.cascade.placing import PLACINGS

@@ -11,7 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from steadfit.core.heatmaps import DECODINGS, decode, from_frame, map_heat, peaks, render, to_frame
-from steadfit.data.warp import compose, frame_matrix, inverse, map_points, mirror_frame
+from steadfit.data.images.maps import compose, frame_matrix, inverse, map_points, mirror_frame
 
 pytestmark = pytest.mark.usefixtures("float64")
 

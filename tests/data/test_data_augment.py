@@ -11,8 +11,8 @@ from scipy import stats
 from torch import Tensor
 
 from steadfit.data import Warp, map_points, mirror_frame
-from steadfit.data.augment import split_mix, uniforms
-from steadfit.data.warp import about, compose, perspective, rotation, scaling, translation
+from steadfit.data.images.augment import split_mix, uniforms
+from steadfit.data.images.maps import about, compose, perspective, rotation, scaling, translation
 
 OFF = Warp(mirror=0, rotation=0, scale=1, anisotropy=1, perspective=0, shift=0)
 MANY = torch.arange(4000)

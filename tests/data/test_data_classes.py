@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from steadfit.data.cifar import CIFAR10, CIFAR100, Layout, read_cifar
-from steadfit.data.class_images import ClassImages
-from steadfit.data.classes import draw_stratified, load_classes
+from class_data import class_annotations
+from steadfit.data import Source, load_annotations, load_classes, read_class_source, read_source
+from steadfit.data.formats import cifar
+from steadfit.data.formats.cifar import CIFAR10, CIFAR100, Layout
+from steadfit.data.tables.splits import draw_stratified
 from steadfit.errors import DataError, DataWarning
 
 Record = np.ndarray
@@ -56,21 +58,21 @@ def write_images(root: Path, paths: list[str], size: tuple[int, int] = (8, 10)) 
 def test_cifar_is_read_as_its_authors_wrote_it(tmp_path: Path, layout: Layout, label: str | None, place: int) -> None:
     """Byte by byte: label bytes, then 1,024 red, green and blue values, row by row."""
     records = write_cifar(tmp_path, layout)
-    classes = read_cifar(tmp_path, label=label)
-    assert classes.pixels is not None
+    source = cifar.read(tmp_path, label=label)
+    assert source.pixels is not None
     together = np.concatenate(list(records.values()))
     kind = list(layout.labels)[place]
-    assert classes.names == tuple(f"{kind}_{k}" for k in range(layout.counts[kind]))
-    assert classes.label.tolist() == together[:, place].tolist()
+    assert source.schema.classes == tuple(f"{kind}_{k}" for k in range(layout.counts[kind]))
+    assert source.cells.numbers("label")[0].tolist() == together[:, place].tolist()
     offset = len(layout.labels)
     for row, channel, y, x in ((0, 0, 0, 0), (3, 1, 31, 0), (len(together) - 1, 2, 17, 30)):
-        assert classes.pixels[row, channel, y, x] == together[row, offset + 1024 * channel + 32 * y + x]
+        assert source.pixels[row, channel, y, x] == together[row, offset + 1024 * channel + 32 * y + x]
     counts = {split: sum(n for s, n in layout.files.values() if s == split) for split in ("train", "test")}
-    assert {split: len(classes.rows(split)) for split in counts} == counts
-    assert classes.one_size == (32, 32)
+    assert {split: source.cells.text("split").count(split) for split in counts} == counts
+    assert source.pixels.shape[2:] == (32, 32)
     last = list(layout.files)[-1]
-    assert classes.images[-1] == f"{last}:{layout.files[last][1]}"
-    assert classes.line[-1] == layout.files[last][1]
+    assert source.cells.text("image")[-1] == f"{last}:{layout.files[last][1]}"
+    assert source.cells.line[-1] == layout.files[last][1]
 
 
 def test_the_published_sizes() -> None:
@@ -88,8 +90,9 @@ def test_the_published_sizes() -> None:
 def test_validation_images_are_drawn_from_cifars_training_images(tmp_path: Path) -> None:
     write_cifar(tmp_path, CIFAR10)
     classes = load_classes(tmp_path, val_share=0.1)
-    whole = read_cifar(tmp_path)
-    assert (classes.split[whole.split == "test"] == "test").all()
+    given = np.array(cifar.read(tmp_path).cells.text("split"))
+    assert (classes.split[given == "test"] == "test").all()
+    assert classes.one_size == (32, 32)
     assert len(classes.rows("val")) == 30
     assert set(classes.counts("val").tolist()) == {3}
     again, other = load_classes(tmp_path, val_share=0.1), load_classes(tmp_path, val_share=0.1, seed=1)
@@ -145,7 +148,7 @@ def test_the_pickled_version_is_refused_unopened(tmp_path: Path, names: list[str
 def test_a_label_that_cifar_does_not_have(tmp_path: Path) -> None:
     write_cifar(tmp_path, CIFAR10)
     with pytest.raises(ValueError, match="expected label to be one of 'label', got 'fine'"):
-        read_cifar(tmp_path, label="fine")
+        cifar.read(tmp_path, label="fine")
 
 
 def test_folders_with_splits(tmp_path: Path) -> None:
@@ -156,11 +159,11 @@ def test_folders_with_splits(tmp_path: Path) -> None:
     (tmp_path / "train/cat/notes.txt").write_text("not an image")
     (tmp_path / ".hidden").mkdir()
     classes = load_classes(tmp_path)
-    assert classes.names == ("cat", "dog")
+    assert classes.schema.classes == ("cat", "dog")
     assert {split: classes.counts(split).tolist() for split in ("train", "val", "test")} == {
         "train": [4, 3], "val": [3, 3], "test": [3, 3],
     }  # fmt: skip
-    assert [classes.names[k] for k in classes.label] == [Path(name).parts[1] for name in classes.images]
+    assert [classes.schema.classes[k] for k in classes.label] == [Path(name).parts[1] for name in classes.images]
     assert classes.one_size == (8, 10)
 
 
@@ -233,14 +236,14 @@ def test_a_table_with_ids_and_names(tmp_path: Path) -> None:
         f"{i},{s},{k},{names[k]},{'odd' if k > 5 else 'even'}\n" for i, s, k in rows
     )
     classes = load_classes(table_of(tmp_path, text), val_share=0)
-    assert classes.names == ("two", "ten")  # by number, named by the other column
+    assert classes.schema.classes == ("two", "ten")  # by number, named by the other column
     assert classes.label.tolist() == [1, 0] * 3
     assert classes.split.tolist() == ["train"] * 4 + ["test"] * 2
     assert classes.line.tolist() == list(range(2, 8))
-    assert load_classes(tmp_path, label="kind", val_share=0).names == ("even", "odd")
-    assert load_classes(tmp_path, label="class", val_share=0).names == ("ten", "two")
+    assert load_classes(tmp_path, label="kind", val_share=0).schema.classes == ("even", "odd")
+    assert load_classes(tmp_path, label="class", val_share=0).schema.classes == ("ten", "two")
     clash = text.replace("0.png,train,10,ten", "0.png,train,10,two")
-    assert load_classes(table_of(tmp_path, clash), val_share=0).names == ("2", "10")  # the names don't fit
+    assert load_classes(table_of(tmp_path, clash), val_share=0).schema.classes == ("2", "10")  # the names don't fit
 
 
 @pytest.mark.parametrize(
@@ -310,8 +313,8 @@ def test_wrong_arguments(tmp_path: Path) -> None:
 
 def test_some_of_the_rows(tmp_path: Path) -> None:
     pixels = torch.arange(4 * 3 * 2 * 2, dtype=torch.uint8).view(4, 3, 2, 2)
-    classes = ClassImages(
-        path=tmp_path, root=tmp_path, names=("a", "b"), images=("w", "x", "y", "z"), label=np.array([0, 1, 0, 1]),
+    classes = class_annotations(
+        path=tmp_path, names=("a", "b"), images=("w", "x", "y", "z"), label=np.array([0, 1, 0, 1]),
         split=np.array(["train", "val", "test", "train"]), line=np.arange(4), size=np.full((4, 2), 2.0), pixels=pixels,
     )  # fmt: skip
     part = classes.take(classes.rows("train"))
@@ -321,3 +324,58 @@ def test_some_of_the_rows(tmp_path: Path) -> None:
     assert classes.take(np.array([False, True, False, False])).images == ("x",)
     with pytest.raises(ValueError, match="expected split to be one of 'train', 'val', 'test', got 'dev'"):
         classes.rows("dev")
+
+
+def write_pets(root: Path, yaml: str) -> Path:
+    """Six images of cats and dogs in a table, described by a dataset.yaml."""
+    write_images(root, [f"{k}.png" for k in range(6)])
+    (root / "dataset.yaml").write_text(yaml)
+    rows = [f"{k}.png,{split},{['dog', 'cat'][k % 2]}" for k, split in enumerate(["train"] * 4 + ["val", "test"])]
+    return table_of(root, "\n".join(["image,split,pet", *rows]) + "\n")
+
+
+def test_a_schema_that_names_classes(tmp_path: Path) -> None:
+    """The yaml's order is that of the numbers; a table that is written is read again to the same values."""
+    pets = load_annotations(write_pets(tmp_path, "targets: [pet]\nclasses: [dog, cat]\n"))
+    assert pets.schema.classes == ("dog", "cat")
+    assert pets.target.tolist() == [[[0.0]], [[1.0]]] * 3
+    assert (pets.schema.dims, pets.schema.n_targets, pets.schema.has_points) == (1, 1, False)
+    frame = pets.to_frame()
+    assert frame["pet"].tolist() == ["dog", "cat"] * 3
+    frame.to_csv(tmp_path / "annotations.csv", index=False)
+    again = load_annotations(tmp_path)
+    assert (again.label == pets.label).all()
+    assert (again.split == pets.split).all()
+
+
+@pytest.mark.parametrize(
+    ("yaml", "message"),
+    [
+        ("targets: [pet]\nclasses: [dog, bird]\n", "line 3, column 'pet': expected one of 2 classes, got 'cat'"),
+        ("targets: [pet]\nclasses: [dog]\n", "at least two names for classes, got 1 targets and 1 names"),
+        ("classes: [dog, cat]\n", "expected one target .* for classes, got 0 targets and 2 names"),
+        ("targets: [pet]\nclasses: [dog, dog]\n", "classes of different names, got 'dog' 2 times"),
+        ("targets: [kind]\nclasses: [dog, cat]\n", "expected a column 'kind' of classes, got image, split, pet"),
+    ],
+)
+def test_classes_that_do_not_fit_the_table(tmp_path: Path, yaml: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_annotations(write_pets(tmp_path, yaml))
+
+
+def test_images_without_labels_are_read_for_prediction(tmp_path: Path) -> None:
+    pets = write_pets(tmp_path, "targets: [pet]\nclasses: [dog, cat]\n")
+    table_of(tmp_path, (pets / "annotations.csv").read_text().replace("0.png,train,dog", "0.png,train,"))
+    with pytest.raises(DataError, match="line 2, column 'pet': expected a class, got none"):
+        load_annotations(pets)
+    assert load_annotations(pets, need_splits=()).label.tolist() == [-1, 1, 0, 1, 0, 1]
+
+
+def test_a_source_has_its_images_where_it_says(tmp_path: Path) -> None:
+    write_images(tmp_path, [f"{split}/{name}/0.png" for split in ("train", "test") for name in ("cat", "dog")])
+    source = read_class_source(tmp_path)
+    assert isinstance(source, Source)
+    assert source.root == tmp_path
+    assert source.schema.classes == ("cat", "dog")
+    assert source.cells.text("image")[-1] == "test/dog/0.png"
+    assert read_source(write_pets(tmp_path, "targets: [pet]\n")).schema.targets == ("pet",)

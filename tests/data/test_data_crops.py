@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -10,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from steadfit.data.augment import uniforms
-from steadfit.data.class_dataset import ClassDataset, fitted, with_channels
-from steadfit.data.class_images import ClassImages
-from steadfit.data.crops import PadCrop, ScaleCrop
-from steadfit.data.images import read_image
+from class_data import class_annotations
+from steadfit.data import Annotations, LabelledDataset, Schema
+from steadfit.data.images.augment import uniforms
+from steadfit.data.images.crops import PadCrop, ScaleCrop, fitted
+from steadfit.data.images.files import read_image, with_channels
 from steadfit.errors import DataError
 
 
@@ -22,24 +23,24 @@ def images_of(count: int, height: int = 9, width: int = 12) -> Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(1, 256, (count, 3, height, width), dtype=np.uint8))
 
 
-def in_memory(pixels: Tensor) -> ClassImages:
+def in_memory(pixels: Tensor) -> Annotations:
     count, _, height, width = pixels.shape
-    return ClassImages(
-        path=Path("set"), root=Path("set"), names=("a", "b"), images=tuple(f"x:{k}" for k in range(count)),
+    return class_annotations(
+        path=Path("set"), names=("a", "b"), images=tuple(f"x:{k}" for k in range(count)),
         label=np.arange(count) % 2, split=np.full(count, "train"), line=np.arange(count),
         size=np.tile([float(width), float(height)], (count, 1)), pixels=pixels,
     )  # fmt: skip
 
 
-def on_disk(root: Path, sizes: list[tuple[int, int]]) -> ClassImages:
+def on_disk(root: Path, sizes: list[tuple[int, int]]) -> Annotations:
     """PNG files of the sizes (height, width)."""
     rng = np.random.default_rng(0)
     for k, size in enumerate(sizes):
         assert cv2.imwrite(
             str(root / f"{k}.png"), cv2.resize(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8), size[::-1])
         )
-    return ClassImages(
-        path=root, root=root, names=("a", "b"), images=tuple(f"{k}.png" for k in range(len(sizes))),
+    return class_annotations(
+        path=root, names=("a", "b"), images=tuple(f"{k}.png" for k in range(len(sizes))),
         label=np.arange(len(sizes)) % 2, split=np.full(len(sizes), "train"), line=np.arange(len(sizes)),
         size=np.array([[w, h] for h, w in sizes], dtype=float),
     )  # fmt: skip
@@ -119,12 +120,13 @@ def test_wrong_values(make: object, error: type[Exception], message: str) -> Non
 
 def test_a_batch_out_of_memory() -> None:
     pixels = images_of(10)
-    data = ClassDataset(in_memory(pixels), [8, 1, 3])
+    data = LabelledDataset(in_memory(pixels), [8, 1, 3], size=None, channels=3)
     batch = data.__getitems__([2, 0, 2])
     assert batch["index"].tolist() == [2, 0, 2]
     assert torch.equal(batch["input"], pixels[[3, 8, 3]])
-    assert batch["target"].tolist() == [1, 0, 1]
-    assert batch["target"].dtype == torch.int64
+    assert batch["target"].flatten().tolist() == [1, 0, 1]
+    assert batch["target"].shape == (3, 1, 1)
+    assert batch["target"].dtype == torch.float64
     assert torch.equal(data[-1]["input"], pixels[3])
     with pytest.raises(IndexError, match="expected an index below 3, got 3"):
         data[3]
@@ -136,14 +138,14 @@ def test_a_batch_from_files(tmp_path: Path, cache: bool) -> None:
     with pytest.raises(
         DataError, match="expected images of one size, got widths from 16 to 16 px and heights from 16 to 24"
     ):
-        ClassDataset(classes)
-    data = ClassDataset(classes, size=16, cache=cache)
+        LabelledDataset(classes, size=None)
+    data = LabelledDataset(classes, size=16, channels=3, cache=cache)
     for _ in range(2):
         batch = data.__getitems__([0, 1])
         assert torch.equal(batch["input"][0].permute(1, 2, 0), torch.from_numpy(read_image(tmp_path / "0.png", 3)))
         expected = ScaleCrop().centre(read_image(tmp_path / "1.png", 3), (16, 16))
         assert torch.equal(batch["input"][1].permute(1, 2, 0), torch.from_numpy(expected))
-    grey = ClassDataset(classes, size=16, channels=1)[0]["input"]
+    grey = LabelledDataset(classes, size=16, channels=1)[0]["input"]
     assert torch.equal(grey[0], torch.from_numpy(read_image(tmp_path / "0.png", 1)[:, :, 0]))
 
 
@@ -153,7 +155,7 @@ def test_crops_are_a_function_of_seed_epoch_and_position(
     tmp_path: Path, crop: PadCrop | ScaleCrop, stored: str
 ) -> None:
     classes = in_memory(images_of(6, 16, 16)) if stored == "memory" else on_disk(tmp_path, [(16, 16)] * 6)
-    data = ClassDataset(classes, size=16, augment=crop, seed=3)
+    data = LabelledDataset(classes, size=16, channels=3, augment=crop, seed=3)
     first = data.__getitems__(range(6))["input"]
     assert first.shape == (6, 3, 16, 16)
     assert torch.equal(data.__getitems__([4, 2])["input"], first[[4, 2]])
@@ -161,13 +163,14 @@ def test_crops_are_a_function_of_seed_epoch_and_position(
     assert not torch.equal(data.__getitems__(range(6))["input"], first)
     data.set_epoch(0)
     assert torch.equal(data.__getitems__(range(6))["input"], first)
-    assert not torch.equal(ClassDataset(classes, size=16, augment=crop, seed=4).__getitems__(range(6))["input"], first)
-    plain = ClassDataset(classes, size=16)
+    other = LabelledDataset(classes, size=16, channels=3, augment=crop, seed=4)
+    assert not torch.equal(other.__getitems__(range(6))["input"], first)
+    plain = LabelledDataset(classes, size=16, channels=3)
     assert torch.equal(data.frames(torch.arange(6)), plain.__getitems__(range(6))["input"])
 
 
 def test_workers_see_what_one_process_sees(tmp_path: Path) -> None:
-    data = ClassDataset(on_disk(tmp_path, [(16, 16)] * 12), augment=PadCrop(), seed=1)
+    data = LabelledDataset(on_disk(tmp_path, [(16, 16)] * 12), size=None, augment=PadCrop(), seed=1)
     for epoch in (0, 1):
         batches = []
         for workers in (0, 1):
@@ -187,3 +190,10 @@ def test_grey_and_colour() -> None:
     expected = cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY).astype(int)
     assert np.abs(with_channels(colour, 1)[:, :, 0] - expected).max() <= 1  # OpenCV rounds in fixed point
     assert fitted(colour, (8, 8)) is colour
+
+
+def test_crops_are_for_targets_that_are_not_in_the_image() -> None:
+    faces = dataclasses.replace(in_memory(images_of(2)), schema=Schema(points=("nose",)), target=np.zeros((2, 1, 2)))
+    for options in ({"augment": PadCrop()}, {"augment": ScaleCrop()}, {"sampling": "crop"}):
+        with pytest.raises(ValueError, match="expected crops of whole images whose targets are not points"):
+            LabelledDataset(faces, channels=3, **options)

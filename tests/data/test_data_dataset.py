@@ -10,8 +10,8 @@ import torch
 from torch.utils.data import DistributedSampler
 
 from steadfit.data import Annotations, Frame, LabelledDataset, Schema, letterbox, load_annotations, read_image
-from steadfit.data import cache as cache_module
-from steadfit.data.cache import fits_in_memory, free_memory
+from steadfit.data.images.files import cache as cache_module
+from steadfit.data.images.cache import fits_in_memory, free_memory
 from steadfit.errors import DataError
 
 Write = Callable[..., Path]
@@ -138,28 +138,6 @@ def test_each_image_is_read_once_with_a_cache(table: Annotations, monkeypatch: p
     for _ in range(3):
         list(data.loader(4))
     assert sorted(reads) == [f"a{k}.png" for k in range(10)]
-
-
-def test_a_transform_sees_the_frame_and_does_not_reach_the_cache(table: Annotations) -> None:
-    def invert(image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        assert image.shape == (48, 48, 3)
-        image[:] = 255 - image
-        points += 1
-        return image, points
-
-    plain = LabelledDataset(table, channels=3)
-    data = LabelledDataset(table, channels=3, transform=invert)
-    for _ in range(2):
-        batch = data.__getitems__([0, 1])
-        assert torch.equal(batch["input"], 255 - plain.__getitems__([0, 1])["input"])
-        assert torch.equal(batch["target"], plain.target[:2] + 1)
-    assert torch.equal(data.target[:2], plain.target[:2])
-
-
-def test_a_transform_must_keep_the_shape(table: Annotations) -> None:
-    data = LabelledDataset(table, transform=lambda image, points: (image[:40], points))
-    with pytest.raises(ValueError, match=r"pixels \(48, 48, 1\) and points \(2, 2\) back, got uint8 \(40, 48, 1\)"):
-        data.__getitems__([0])
 
 
 def test_an_image_that_changed_since_is_told(table: Annotations, tmp_path: Path) -> None:

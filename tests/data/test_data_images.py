@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from steadfit.data import letterbox, read_image, scan
-from steadfit.data.images import letterbox_map
+from steadfit.data.images.files import letterbox_map
 from steadfit.errors import DataError
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from steadfit.data import LabelledDataset, Schema, Warp, load_annotations
-from steadfit.data.misplacing import LARGEST_OFFSET, Misplacing, crop_errors
+from steadfit.data.images.maps import map_points
+from steadfit.data.images.misplacing import LARGEST_OFFSET, Misplacing, crop_errors
 from steadfit.data.regions import SMALLEST, Region, read_regions, regions_of
-from steadfit.data.warp import map_points
 from steadfit.errors import DataError
 
 SIZE = np.array([[100.0, 60.0]])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from steadfit.data import Warp, map_points, mirror_frame, sample, warp_frames
-from steadfit.data.warp import compose, perspective, scaling, translation
+from steadfit.data.images.maps import compose, perspective, scaling, translation
 
 IDENTITY = torch.eye(3, dtype=torch.float64)
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steadfit.data import Schema, load_annotations
-from steadfit.data.reading import read_table
+from steadfit.data import Schema, load_annotations, read_table
 from steadfit.errors import DataError
 
 Write = Callable[..., Path]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from steadfit.data import Schema, load_annotations
-from steadfit.data.splits import SPLITS, draw_split
+from steadfit.data.tables.splits import SPLITS, draw_split
 from steadfit.errors import DataError, DataWarning
 
 Write = Callable[..., Path]

@@ -22,8 +22,8 @@ from steadfit.data import (
     read_image,
     sample,
 )
-from steadfit.data.boxes import whole_image
-from steadfit.data.synthetic import write_dataset
+from steadfit.data.drawn.synthetic import write_dataset
+from steadfit.data.tables.boxes import whole_image
 from steadfit.errors import DataError
 
 

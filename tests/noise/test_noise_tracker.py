@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from steadfit.data.mirror import mirror, permute_labels
+from steadfit.data.images.mirror import mirror, permute_labels
 from steadfit.noise import L1, L2, GaussianUniformNoise, LabelNoise, NoiseModel, TukeyNoise
 
 NAN = math.nan

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from steadfit.data import Schema, load_annotations
-from steadfit.data.synthetic import write_dataset
+from steadfit.data.drawn.synthetic import write_dataset
 from steadfit.errors import ConfigError, DataError
 from steadfit.recipes import compare, corrupt_dataset, evaluate_run, fit_run, open_table, predict_to, read_truth
 from steadfit.training import Settings, load

@@ -14,11 +14,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from steadfit.data.class_images import ClassImages
-from steadfit.data.classes import load_classes
+from steadfit.data import Annotations, load_classes
 from steadfit.errors import ConfigError, DataError, DivergedError, RunError
 from steadfit.metrics.accuracy import sign_flip
-from steadfit.recipes.classification import class_image_loader, compare_losses, fit_classifier
+from steadfit.recipes.compare_classes import class_image_loader, compare_losses, fit_classifier
 from steadfit.training.classification import ClassifierSettings, fit, load_classifier
 
 SETTINGS = ClassifierSettings(loss="anchor", network="resnet8", epochs=2, batch_size=16, lr=0.05)
@@ -26,7 +25,7 @@ NAMES = ("blue", "green", "red")
 
 
 @pytest.fixture(scope="module")
-def classes(tmp_path_factory: pytest.TempPathFactory) -> ClassImages:
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
     """Folders of three colours; six of the training images lie in a wrong one."""
     root, rng = tmp_path_factory.mktemp("colours"), np.random.default_rng(0)
     for split, count in (("train", 24), ("val", 6), ("test", 10)):
@@ -41,12 +40,12 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> ClassImages:
 
 
 @pytest.fixture(scope="module")
-def run_folder(classes: ClassImages, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_folder(classes: Annotations, tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = dataclasses.replace(SETTINGS, epochs=6)
     return fit_classifier(classes, settings, tmp_path_factory.mktemp("runs") / "run", device="cpu").folder
 
 
-def test_what_a_run_leaves_behind(classes: ClassImages, run_folder: Path) -> None:
+def test_what_a_run_leaves_behind(classes: Annotations, run_folder: Path) -> None:
     files = {path.name for path in run_folder.iterdir()}
     assert files == {
         "config.yaml", "model.safetensors", "metrics.json", "history.csv", "predictions.parquet", "hardest.csv",
@@ -82,7 +81,7 @@ def test_the_report_says_what_the_numbers_say(run_folder: Path) -> None:
     assert {path.suffix for path in (run_folder / "figures").iterdir()} == {".png"}
 
 
-def test_a_finished_run_is_judged_again(classes: ClassImages, run_folder: Path, tmp_path: Path) -> None:
+def test_a_finished_run_is_judged_again(classes: Annotations, run_folder: Path, tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, epochs=6)
     with pytest.raises(RunError, match="holds a run already"):
         fit_classifier(classes, settings, run_folder)
@@ -92,13 +91,13 @@ def test_a_finished_run_is_judged_again(classes: ClassImages, run_folder: Path, 
 
 
 @pytest.fixture(scope="module")
-def compared(classes: ClassImages, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict], str]:
+def compared(classes: Annotations, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict], str]:
     out, console = tmp_path_factory.mktemp("compare"), Console(width=110, record=True, file=io.StringIO())
     results = compare_losses(classes, ["ce", "anchor"], SETTINGS, out, seeds=2, device="cpu", console=console)
     return out, results, console.export_text()
 
 
-def test_losses_are_compared_over_seeds(classes: ClassImages, compared: tuple[Path, dict[str, dict], str]) -> None:
+def test_losses_are_compared_over_seeds(classes: Annotations, compared: tuple[Path, dict[str, dict], str]) -> None:
     out, results, _ = compared
     assert {path.name for path in (out / "runs").iterdir()} == {"ce-0", "ce-1", "anchor-0", "anchor-1"}
     assert {path.name for path in out.iterdir()} == {
@@ -136,7 +135,7 @@ def test_the_numbers_are_written_twice_alike(compared: tuple[Path, dict[str, dic
 
 
 def test_a_comparison_is_continued(
-    classes: ClassImages, compared: tuple[Path, dict[str, dict], str], tmp_path: Path
+    classes: Annotations, compared: tuple[Path, dict[str, dict], str], tmp_path: Path
 ) -> None:
     out, results, _ = compared
     with pytest.raises(RunError, match="holds a run already"):
@@ -148,7 +147,7 @@ def test_a_comparison_is_continued(
 
 
 def test_one_seed_has_no_spread(
-    classes: ClassImages, compared: tuple[Path, dict[str, dict], str], tmp_path: Path
+    classes: Annotations, compared: tuple[Path, dict[str, dict], str], tmp_path: Path
 ) -> None:
     out, _, _ = compared
     found = compare_losses(classes, ["ce", "anchor"], SETTINGS, out, resume=True, device="cpu")  # seed 0 is there
@@ -163,7 +162,7 @@ def test_one_loss_that_finishes_is_still_a_ranking(
             raise DivergedError("fit: expected a finite loss, got nan.", epoch=2, batch=1)
         return fit(classes, settings, *args, **options)
 
-    monkeypatch.setattr("steadfit.recipes.classification.fit", diverging)
+    monkeypatch.setattr("steadfit.recipes.compare_classes.fit", diverging)
     found = compare_losses(classes, ["ce", "anchor"], SETTINGS, tmp_path, device="cpu")
     assert list(found) == ["anchor", "ce"]
     assert found["ce"] == {"diverged_epoch": 2, "diverged_batch": 1}
@@ -182,7 +181,7 @@ def test_one_loss_that_finishes_is_still_a_ranking(
     ],
 )
 def test_what_cannot_be_compared(
-    classes: ClassImages, tmp_path: Path, losses: list[str], seeds: int, message: str
+    classes: Annotations, tmp_path: Path, losses: list[str], seeds: int, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         compare_losses(classes, losses, SETTINGS, tmp_path, seeds=seeds)
@@ -190,7 +189,7 @@ def test_what_cannot_be_compared(
         compare_losses(classes.take(classes.split != "test"), ["ce", "bce"], SETTINGS, tmp_path)
 
 
-def test_images_by_name(classes: ClassImages) -> None:
+def test_images_by_name(classes: Annotations) -> None:
     load = class_image_loader(classes)
     image = load("test/red/00.png")
     assert image.shape == (8, 8, 3)

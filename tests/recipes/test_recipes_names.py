@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from steadfit.data import Schema, load_annotations
-from steadfit.data.synthetic import write_dataset
+from steadfit.data.drawn.synthetic import write_dataset
 from steadfit.errors import DataError, DataWarning
-from steadfit.recipes.calibration import calibrate_run
-from steadfit.recipes.prediction import evaluate_run, load_by_name, predict_to
+from steadfit.recipes.calibrate import calibrate_run
+from steadfit.recipes.predict import evaluate_run, load_by_name, predict_to
 from steadfit.training import Run, Settings, fit
 
 

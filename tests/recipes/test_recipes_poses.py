@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from steadfit.data import Annotations, Schema, load_annotations
-from steadfit.data.synthetic import write_dataset
+from steadfit.data.drawn.synthetic import write_dataset
 from steadfit.errors import ConfigError
 from steadfit.evaluation.measures import keypoints, poses
 from steadfit.outputs import Heatmaps
 from steadfit.recipes import variants
-from steadfit.recipes.poses import SHOWN, comparison_figures, run_figures, sticks
+from steadfit.recipes.panels import SHOWN, comparison_figures, run_figures, sticks
 from steadfit.reports.panel import Panel
 from steadfit.reports.style import save
 from steadfit.training import Judgement, Settings

@@ -8,7 +8,7 @@ import pytest
 from training_tables import table_schema, write_table
 
 from steadfit.data import Annotations, load_annotations
-from steadfit.data.synthetic import write_dataset
+from steadfit.data.drawn.synthetic import write_dataset
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import steadfit
 from steadfit.core.fusion import fuse
 from steadfit.core.penalties import Absolute, Huber
 from steadfit.data import Annotations, Warp, read_image
-from steadfit.data.misplacing import Misplacing
+from steadfit.data.images.misplacing import Misplacing
 from steadfit.data.regions import Region
 from steadfit.errors import ConfigError, RunError
 from steadfit.noise import HuberNoise

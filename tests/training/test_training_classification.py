@@ -17,7 +17,8 @@ from rich.console import Console
 from safetensors.torch import load_file
 from torch import nn
 
-from steadfit.data.class_images import ClassImages
+from class_data import class_annotations
+from steadfit.data import Annotations
 from steadfit.errors import ConfigError, DataError, RunError
 from steadfit.evaluation.classes import confusion, hardest_images, prediction_table, scores
 from steadfit.losses import CrossEntropyLoss
@@ -42,13 +43,13 @@ COLOURS = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200]])
 SETTINGS = ClassifierSettings(network="resnet8", epochs=3, batch_size=16, lr=0.05)
 
 
-def coloured(count: int = 90, side: int = 8) -> ClassImages:
+def coloured(count: int = 90, side: int = 8) -> Annotations:
     """Three classes that differ in colour; 54 train, 18 val, 18 test."""
     rng = np.random.default_rng(0)
     label = np.arange(count) % 3
     pixels = COLOURS[label][:, :, None, None] + rng.normal(0, 40, (count, 3, side, side))
-    return ClassImages(
-        path=Path("coloured"), root=Path("coloured"), names=("red", "green", "blue"),
+    return class_annotations(
+        path=Path("coloured"), names=("red", "green", "blue"),
         images=tuple(f"c:{k}" for k in range(count)), label=label,
         split=np.repeat(["train", "val", "test"], [count * 3 // 5, count // 5, count // 5]), line=np.arange(count),
         size=np.full((count, 2), float(side)), pixels=torch.from_numpy(pixels.clip(0, 255).astype(np.uint8)),
@@ -56,12 +57,12 @@ def coloured(count: int = 90, side: int = 8) -> ClassImages:
 
 
 @pytest.fixture(scope="module")
-def classes() -> ClassImages:
+def classes() -> Annotations:
     return coloured()
 
 
 @pytest.fixture(scope="module")
-def finished(classes: ClassImages, tmp_path_factory: pytest.TempPathFactory) -> classification.ClassifierRun:
+def finished(classes: Annotations, tmp_path_factory: pytest.TempPathFactory) -> classification.ClassifierRun:
     return fit(classes, SETTINGS, tmp_path_factory.mktemp("runs") / "run", device="cpu")
 
 
@@ -134,7 +135,7 @@ def test_settings_travel() -> None:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss_learns_colours(classes: ClassImages, tmp_path: Path, loss: str) -> None:
+def test_every_loss_learns_colours(classes: Annotations, tmp_path: Path, loss: str) -> None:
     settings = ClassifierSettings(loss=loss, network="resnet8", epochs=4, batch_size=16, lr=0.05)
     run = fit(classes, settings, tmp_path, device="cpu")
     test = classes.take(classes.rows("test"))
@@ -148,7 +149,7 @@ def test_every_loss_learns_colours(classes: ClassImages, tmp_path: Path, loss: s
     assert history["lr"].iloc[-1] < 1e-12
 
 
-def test_the_run_folder_opens_again(classes: ClassImages, finished: classification.ClassifierRun) -> None:
+def test_the_run_folder_opens_again(classes: Annotations, finished: classification.ClassifierRun) -> None:
     config = yaml.safe_load((finished.folder / "config.yaml").read_text())
     assert (config["task"], config["names"], config["size"]) == ("classification", ["red", "green", "blue"], [8, 8])
     run = load_classifier(finished.folder)
@@ -158,7 +159,7 @@ def test_the_run_folder_opens_again(classes: ClassImages, finished: classificati
     assert "classes=3" in repr(run)
 
 
-def test_predictions(classes: ClassImages, finished: classification.ClassifierRun, tmp_path: Path) -> None:
+def test_predictions(classes: Annotations, finished: classification.ClassifierRun, tmp_path: Path) -> None:
     assert classes.pixels is not None
     images = classes.pixels.permute(0, 2, 3, 1).numpy()
     whole = finished.predict(classes)
@@ -203,7 +204,7 @@ class Stop(L.Callback):
 
 @pytest.mark.parametrize("loss", ["anchor-warmup", "ce"])
 def test_a_stopped_run_resumes_to_the_same_result(
-    classes: ClassImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str
+    classes: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str
 ) -> None:
     """Stopped at the start of the third and of the last epoch; with dropout, whose draws must be the same as well."""
     settings = ClassifierSettings(
@@ -237,21 +238,21 @@ def with_dropout() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(192, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3))
 
 
-def test_what_cannot_be_resumed(classes: ClassImages, finished: classification.ClassifierRun) -> None:
+def test_what_cannot_be_resumed(classes: Annotations, finished: classification.ClassifierRun) -> None:
     with pytest.raises(RunError, match="holds a run already"):
         fit(classes, SETTINGS, finished.folder)
     other = ClassifierSettings(**{**SETTINGS.to_dict(), "lr": 0.01})
     with pytest.raises(RunError, match="cannot resume, lr differ"):
         fit(classes, other, finished.folder, resume=True)
-    label = classes.label.copy()
+    label = classes.target.copy()
     label[0] = 2
-    moved = ClassImages(**{**vars(classes), "label": label})
+    moved = classes.with_target(label)
     with pytest.raises(RunError, match=r"cannot resume, the data \(images, labels or splits\) differ"):
         fit(moved, SETTINGS, finished.folder, resume=True)
     assert fit(classes, SETTINGS, finished.folder, resume=True).names == finished.names
 
 
-def test_what_cannot_be_trained(classes: ClassImages, tmp_path: Path) -> None:
+def test_what_cannot_be_trained(classes: Annotations, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected a network of compact, .* got 'mine'"):
         fit(classes, ClassifierSettings(network="mine"), tmp_path)
     with pytest.raises(ConfigError, match="to name your network, got 'resnet20'"):
@@ -265,13 +266,13 @@ def test_what_cannot_be_trained(classes: ClassImages, tmp_path: Path) -> None:
         load_classifier(tmp_path)
 
 
-def test_a_diverged_training_is_told(classes: ClassImages, tmp_path: Path) -> None:
+def test_a_diverged_training_is_told(classes: Annotations, tmp_path: Path) -> None:
     settings = ClassifierSettings(loss="ce", network="mine", epochs=3, batch_size=16, lr=1e30)
     with pytest.raises(RunError, match="expected a finite training loss, got (nan|inf) in epoch 1. .* smaller lr"):
         fit(classes, settings, tmp_path, network=with_dropout(), device="cpu")
 
 
-def test_progress_is_shown(classes: ClassImages, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_shown(classes: Annotations, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = ClassifierSettings(loss="anchor-warmup", network="resnet8", epochs=2, batch_size=32, warmup=1)
     fit(classes, settings, tmp_path, device="cpu", console=Console(width=100))
     lines = capsys.readouterr().out.splitlines()
@@ -279,7 +280,7 @@ def test_progress_is_shown(classes: ClassImages, tmp_path: Path, capsys: pytest.
     assert lines[1].startswith("anchor-warmup: epoch 2/2, validation top-1")
 
 
-def test_where_the_training_starts(classes: ClassImages) -> None:
+def test_where_the_training_starts(classes: Annotations) -> None:
     """Sigmoid losses: every class at 1/C whatever the image shows; softmax: the layer's own start."""
     splits = ClassSplits.of(classes, SETTINGS)
     for loss, bias in (("anchor", -math.log(2)), ("ce", None)):
@@ -293,7 +294,7 @@ def test_where_the_training_starts(classes: ClassImages) -> None:
     assert lonely.bias.tolist() == [0.0]
 
 
-def test_the_input_is_scaled_by_the_training_images(classes: ClassImages) -> None:
+def test_the_input_is_scaled_by_the_training_images(classes: Annotations) -> None:
     module = build_module(ClassSplits.of(classes, SETTINGS).train, SETTINGS)
     assert classes.pixels is not None
     seen = module.classifier.inputs(classes.pixels[classes.rows("train")])
@@ -308,8 +309,8 @@ def test_images_of_several_sizes(tmp_path: Path) -> None:
     for k, size in enumerate(sizes):
         image = np.clip(COLOURS[k % 3] + rng.normal(0, 40, (*size, 3)), 0, 255).astype(np.uint8)
         assert cv2.imwrite(str(tmp_path / f"{k}.png"), image[:, :, ::-1])
-    classes = ClassImages(
-        path=tmp_path, root=tmp_path, names=("red", "green", "blue"), images=tuple(f"{k}.png" for k in range(30)),
+    classes = class_annotations(
+        path=tmp_path, names=("red", "green", "blue"), images=tuple(f"{k}.png" for k in range(30)),
         label=np.arange(30) % 3, split=np.repeat(["train", "val"], [24, 6]), line=np.arange(30),
         size=np.array([[w, h] for h, w in sizes], dtype=float),
     )  # fmt: skip
@@ -320,7 +321,7 @@ def test_images_of_several_sizes(tmp_path: Path) -> None:
     assert grey.logits(classes).shape == (30, 3)
 
 
-def test_what_a_run_says_of_every_image(classes: ClassImages) -> None:
+def test_what_a_run_says_of_every_image(classes: Annotations) -> None:
     logits = torch.zeros(90, 3, dtype=torch.float64)
     logits[torch.arange(90), torch.from_numpy(classes.label)] = 2.0
     logits[0] = torch.tensor([-800.0, 5.0, 0.0])  # probabilities that are 0 in float64 keep their order

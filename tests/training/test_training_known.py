@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from steadfit.data import Annotations, Schema, load_annotations
-from steadfit.data.identity import feature_keys
+from steadfit.data.tables.identity import feature_keys
 from steadfit.errors import DataWarning, RunError
 from steadfit.evaluation.measures import write_metrics
-from steadfit.recipes.calibration import calibrate_run
-from steadfit.recipes.prediction import evaluate_run
+from steadfit.recipes.calibrate import calibrate_run
+from steadfit.recipes.predict import evaluate_run
 from steadfit.training import Settings, fit
 from steadfit.training.known import FILE, KnownRows, as_in_run, write_rows
 

@@ -11,8 +11,8 @@ import yaml
 from torch import nn
 
 import steadfit
+from class_data import class_annotations
 from steadfit.data import Annotations
-from steadfit.data.class_images import ClassImages
 from steadfit.errors import RunError
 from steadfit.training import Run, Settings, fit
 from steadfit.training.classification import ClassifierRun, ClassifierSettings
@@ -26,11 +26,11 @@ def regression(table: Annotations, tmp_path_factory: pytest.TempPathFactory) -> 
     return fit(table, settings, tmp_path_factory.mktemp("regression"), device="cpu").folder
 
 
-def darker_and_lighter(count: int = 12) -> ClassImages:
+def darker_and_lighter(count: int = 12) -> Annotations:
     label = np.arange(count) % 2
     pixels = (100 * label)[:, None, None, None] + np.random.default_rng(0).integers(0, 99, (count, 3, 8, 8))
-    return ClassImages(
-        path=Path("grey"), root=Path("grey"), names=("dark", "light"), images=tuple(f"g:{k}" for k in range(count)),
+    return class_annotations(
+        path=Path("grey"), names=("dark", "light"), images=tuple(f"g:{k}" for k in range(count)),
         label=label, split=np.repeat(["train", "val"], [count - 4, 4]), line=np.arange(count),
         size=np.full((count, 2), 8.0), pixels=torch.from_numpy(pixels.astype(np.uint8)),
     )  # fmt: skip

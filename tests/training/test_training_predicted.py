@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from steadfit.data import Annotations, Frame, Standardizer, load_annotations
-from steadfit.data.synthetic import write_dataset
+from steadfit.data.drawn.synthetic import write_dataset
 from steadfit.distributions import Elliptical
 from steadfit.errors import ConfigError, RunError
 from steadfit.noise import PredictedNoise

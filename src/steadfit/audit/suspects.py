@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from steadfit._checks import one_of
-from steadfit.data.files import write_csv
+from steadfit._files import write_csv
 
 AXES = ("x", "y", "z")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")

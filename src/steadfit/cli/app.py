@@ -58,7 +58,6 @@ from steadfit.cli.options import (
 )
 from steadfit.cli.settings import (
     CASCADES_ONLY,
-    CLASSES_ONLY,
     class_settings,
     compared_settings,
     fine_settings,
@@ -142,7 +141,7 @@ def fit(
         given = class_settings(ctx, settings, seed=seed)
         recipes.check_start([out], resume=resume, device=device.value)
         classes = recipes.open_classes(table, label=label, console=console, skip_bad=skip_bad, seed=seed)
-        recipes.fit_classifier(classes, given, out, resume=resume, device=device.value, console=console)
+        recipes.fit_run(classes, given, out, resume=resume, device=device.value, console=console)
         return
     chosen = network_settings(ctx, settings, noise=noise, seed=seed, fine=stages["fine"])
     fine = fine_settings(chosen, stages["fine"])
@@ -263,10 +262,8 @@ def predict(
     """
     from steadfit import recipes
 
-    if recipes.is_classifier(run):
+    if recipes.has_classes(run):
         refuse(ctx, "view", "coverage", "overlays", where="with a classifier")
-        say(console, f"Predictions: {recipes.predict_classes(run, inputs, out, skip_bad=skip_bad)}")
-        return
     views = [one.value for one in view or []]
     written = recipes.predict_to(
         run, inputs, out, overlays=overlays, views=views, coverage=coverage, skip_bad=skip_bad, console=console
@@ -297,16 +294,14 @@ def evaluate(
     """
     from steadfit import recipes
 
-    if recipes.is_classifier(run):
+    if recipes.has_classes(run):
         refuse(ctx, "threshold", "pck", "pcp", "view", "normalizer", where="with a classifier")
-        recipes.evaluate_classifier(
-            run, table, split=split.value, label=label, skip_bad=skip_bad, out=out, console=console
-        )
-        return
-    refuse(ctx, *CLASSES_ONLY, where="with a regression run")
+    else:
+        refuse(ctx, "label", where="with a run on points or numbers")
     recipes.evaluate_run(
         run, table, split=split.value, threshold=threshold, alpha=pck, pcp=pcp,
-        views=[one.value for one in view or []], normalizer=normalizer, skip_bad=skip_bad, out=out, console=console,
+        views=[one.value for one in view or []], normalizer=normalizer, label=label, skip_bad=skip_bad, out=out,
+        console=console,
     )  # fmt: skip
 
 

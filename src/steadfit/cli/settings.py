@@ -15,7 +15,6 @@ from steadfit.errors import ConfigError
 if TYPE_CHECKING:  # --help must not import torch
     from steadfit.outputs import OwnLoss
     from steadfit.training import Settings
-    from steadfit.training.classification import ClassifierSettings
 
 CLASSES_ONLY = ("label", "seeds")
 """Options that points and numbers do not have."""
@@ -95,22 +94,14 @@ def network_settings(
         return _settings(own, noise=model, output=output, seed=seed)
 
 
-def class_settings(
-    ctx: Context, values: Mapping[str, Any], *, seed: int, losses: Sequence[str] = ()
-) -> ClassifierSettings:
+def class_settings(ctx: Context, values: Mapping[str, Any], *, seed: int, losses: Sequence[str] = ()) -> Settings:
     """The settings of a network for classes; arguments and errors as :func:`network_settings`."""
     from steadfit.outputs import Classes
-    from steadfit.training.classification import ClassifierSettings
 
     refuse(ctx, *NUMBERS_ONLY, *names_of(of_noise()), where="with --task classification")
     own, _, of_output = _sorted_out(values)
     with _as_config_error():
-        _output(Classes, of_output, losses)
-        chosen = own | of_output
-        chosen |= {"augment": chosen.pop("mirror")} if "mirror" in chosen else {}
-        if chosen["network"] == "default":
-            del chosen["network"]
-        return ClassifierSettings(**chosen, seed=seed)
+        return _settings(own, output=_output(Classes, of_output, losses), seed=seed)
 
 
 def compared_settings(

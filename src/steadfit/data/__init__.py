@@ -2,50 +2,75 @@
 
 from __future__ import annotations
 
-from steadfit.data.augment import Warp
-from steadfit.data.boxes import box_of_points
-from steadfit.data.dataset import LabelledDataset
-from steadfit.data.frame import Frame, frame_map
-from steadfit.data.images import letterbox, read_image, scan
-from steadfit.data.mirror import mirror, permute_labels
-from steadfit.data.misplacing import Misplacing, crop_errors
-from steadfit.data.problems import Problem
-from steadfit.data.regions import Region, read_regions
-from steadfit.data.sampling import sample, warp_frames
-from steadfit.data.schema import Schema, parse_pairs
-from steadfit.data.sides import observer_centric
+from steadfit.data.dataset import Batch, LabelledDataset, native_size
+from steadfit.data.formats.finding import read_class_source, read_source
+from steadfit.data.formats.tables import read_table
+from steadfit.data.images.augment import Warp
+from steadfit.data.images.cache import to_tensor
+from steadfit.data.images.crops import PadCrop, ScaleCrop, fitted
+from steadfit.data.images.files import frame_size, is_image, letterbox, open_image, read_image, scan
+from steadfit.data.images.frame import Frame, frame_map
+from steadfit.data.images.maps import inverse, jacobian, map_covariance, map_points, map_precision, mirror_frame
+from steadfit.data.images.mirror import mirror, permute_labels
+from steadfit.data.images.misplacing import Augmentation, Misplacing, crop_errors
+from steadfit.data.images.sampling import sample, warp_frames
+from steadfit.data.loading import load_annotations, load_classes
+from steadfit.data.regions import Region, read_regions, regions_of
 from steadfit.data.standardize import Standardizer
-from steadfit.data.table import Annotations, load_annotations
-from steadfit.data.warp import inverse, jacobian, map_covariance, map_points, map_precision, mirror_frame
+from steadfit.data.tables.annotations import Annotations
+from steadfit.data.tables.boxes import box_of_points, whole_image
+from steadfit.data.tables.problems import Problem
+from steadfit.data.tables.schema import Schema, parse_pairs
+from steadfit.data.tables.sides import observer_centric
+from steadfit.data.tables.source import Source
+from steadfit.data.tables.splits import SPLITS
 
 __all__ = [
+    "SPLITS",
     "Annotations",
+    "Augmentation",
+    "Batch",
     "Frame",
     "LabelledDataset",
     "Misplacing",
+    "PadCrop",
     "Problem",
     "Region",
+    "ScaleCrop",
     "Schema",
+    "Source",
     "Standardizer",
     "Warp",
     "box_of_points",
     "crop_errors",
+    "fitted",
     "frame_map",
+    "frame_size",
     "inverse",
+    "is_image",
     "jacobian",
     "letterbox",
     "load_annotations",
+    "load_classes",
     "map_covariance",
     "map_points",
     "map_precision",
     "mirror",
     "mirror_frame",
+    "native_size",
     "observer_centric",
+    "open_image",
     "parse_pairs",
     "permute_labels",
+    "read_class_source",
     "read_image",
     "read_regions",
+    "read_source",
+    "read_table",
+    "regions_of",
     "sample",
     "scan",
+    "to_tensor",
     "warp_frames",
+    "whole_image",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,23 +14,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from steadfit import _checks
-from steadfit.data.cache import FileCache, FrameCache, fits_in_memory, to_tensor, total_size
-from steadfit.data.frame import Frame, frames_of
-from steadfit.data.images import Image, decode_image, frame_size, letterbox, read_image
-from steadfit.data.mirror import permute_labels
-from steadfit.data.misplacing import Augmentation
-from steadfit.data.sampling import sample
+from steadfit.data.images.cache import FileCache, FrameCache, fits_in_memory, to_tensor, total_size
+from steadfit.data.images.crops import PadCrop, ScaleCrop, fitted
+from steadfit.data.images.files import Image, decode_image, frame_size, letterbox, read_image, with_channels
+from steadfit.data.images.frame import Frame, frames_of
+from steadfit.data.images.maps import map_points
+from steadfit.data.images.mirror import permute_labels
+from steadfit.data.images.misplacing import Augmentation
+from steadfit.data.images.sampling import sample
 from steadfit.data.shuffling import Shuffle, as_made
-from steadfit.data.table import Annotations, row_numbers
-from steadfit.data.warp import map_points
+from steadfit.data.tables.annotations import Annotations, row_numbers
 from steadfit.errors import DataError
 
 __all__ = ["Frame", "LabelledDataset"]
 
 Batch = dict[str, Tensor]
-Transform = Callable[
-    [npt.NDArray[np.uint8], npt.NDArray[np.float64]], tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]
-]
 
 
 class LabelledDataset(Dataset[Batch]):
@@ -40,31 +38,33 @@ class LabelledDataset(Dataset[Batch]):
     "target": float64 (B, K, D) in the frame}``. Features and targets keep all their digits until they are
     standardised: seconds since 1970 are steps of 128 s in float32.
 
-    With ``augment`` every sample is warped at random when it is drawn, in one sampling of the stored image, and the
-    batch has two more entries: ``"warp": float64 (B, 3, 3)``, the map from the frame to the warped frame, in which
+    With random warps (:class:`Warp`) every sample is warped when it is drawn, in one sampling of the stored image, and
+    the batch has two more entries: ``"warp": float64 (B, 3, 3)``, the map from the frame to the warped frame, in which
     ``"target"`` is given, and ``"mirrored": bool (B,)``, the samples whose left and right points have changed places
     by ``Schema.permutation``. Nothing is mirrored without pairs. Points that leave the frame keep their labels.
     Scalar targets are not touched.
 
+    Images with classes that have the frame's size are taken as they are; others are scaled until the shorter side is
+    256/224 of the frame's and cropped, at the centre unless random crops (:class:`PadCrop`, :class:`ScaleCrop`) do it.
+
     Args:
         annotations: the table.
         rows: the rows that are samples, None for all.
-        size: side, or (height, width), of the frame in px.
+        size: side, or (height, width), of the frame in px; None for the images' own, which must be the same for all.
         channels: 3 for RGB, 1 for grey.
-        cache: keep decoded frames (with ``augment``: the encoded files) in memory; ``"auto"`` if they fit in a quarter
-            of the free memory and 4 GiB.
-        transform: applied to every sample when it is drawn, for training only: takes the frame (H, W, C) and the
-            targets (K, D) in it, and returns both. It comes after ``augment``.
-        augment: the distribution of random warps, None for none.
-        seed: of the warps, >= 0; the warp of a sample is a function of seed, epoch (``set_epoch``) and position.
+        cache: keep decoded frames (with ``augment``, except :class:`PadCrop`: the encoded files) in memory; ``"auto"``
+            if they fit in a quarter of the free memory and 4 GiB.
+        augment: the distribution of random warps, or random crops for targets that are not points; None for none.
+        seed: of the warps or crops, >= 0; that of a sample is a function of seed, epoch (``set_epoch``) and position.
         sampling: how an image comes into the frame: ``"letterbox"``, area means where it shrinks; ``"warp"``, by the
-            one sampling that ``augment`` uses as well; ``"auto"``, ``"warp"`` with ``augment``, boxes or images to
-            stretch. Validate and predict with the sampling of the training. The frame's geometry is the same either
-            way.
+            one sampling that random warps use as well; ``"crop"``, as images with classes do; ``"auto"``, ``"warp"``
+            with random warps, boxes or images to stretch, ``"crop"`` with classes or random crops. Validate and predict
+            with the sampling of the training. The frame's geometry is that of the letterbox, except for ``"crop"``.
 
     Raises:
-        ValueError: ``augment`` without images, or a letterbox with boxes, stretched images or ``augment``.
-        DataError: an image has changed since the table was checked.
+        ValueError: ``augment`` without images, a letterbox with boxes, stretched images or ``augment``, or crops of
+            points, boxes or stretched images.
+        DataError: an image has changed since the table was checked, or ``size`` is None and the images have several.
     """
 
     def __init__(
@@ -72,21 +72,19 @@ class LabelledDataset(Dataset[Batch]):
         annotations: Annotations,
         rows: npt.ArrayLike | None = None,
         *,
-        size: int | tuple[int, int] = 48,
+        size: int | tuple[int, int] | None = 48,
         channels: int = 1,
         cache: bool | Literal["auto"] = "auto",
-        transform: Transform | None = None,
-        augment: Augmentation | None = None,
+        augment: Augmentation | PadCrop | ScaleCrop | None = None,
         seed: int = 0,
-        sampling: Literal["auto", "letterbox", "warp"] = "auto",
+        sampling: Literal["auto", "letterbox", "warp", "crop"] = "auto",
     ) -> None:
         _checks.one_of("LabelledDataset", "channels", channels, (1, 3))
         _checks.one_of("LabelledDataset", "cache", cache, (True, False, "auto"))
         self.rows = np.arange(len(annotations)) if rows is None else row_numbers(rows, len(annotations))
         self.annotations = annotations
-        self.size = frame_size(size)
+        self.size = native_size(annotations) if size is None else frame_size(size)
         self.channels = channels
-        self.transform = transform
         self.augment = augment
         self.seed = seed
         self.sampling = _sampling(annotations, augment, sampling)
@@ -97,22 +95,13 @@ class LabelledDataset(Dataset[Batch]):
         self._wanted = cache
         self._cache = self._make_cache()
 
-    def relabelled(self, annotations: Annotations) -> LabelledDataset:
-        """The same rows, images and frames under the labels of another version of the table."""
-        if annotations.images != self.annotations.images or annotations.schema != self.annotations.schema:
-            raise ValueError("LabelledDataset.relabelled: expected the same images and schema, got another table.")
-        other = copy.copy(self)
-        other.annotations = annotations
-        other.target = self.frame.to_frame(torch.from_numpy(annotations.target[self.rows]))
-        return other
-
     def without_augment(self) -> LabelledDataset:
-        """The same samples unwarped, sampled as the warped ones are, with a cache of its own."""
+        """The same samples without random warps or crops, sampled as with them."""
         if self.augment is None:
             return self
         other = copy.copy(self)
         other.augment = None
-        other._cache = other._make_cache()
+        other._cache = self._cache if isinstance(self._cache, FrameCache) else other._make_cache()
         return other
 
     def set_epoch(self, epoch: int) -> None:
@@ -134,11 +123,17 @@ class LabelledDataset(Dataset[Batch]):
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """A batch."""
         index = torch.as_tensor(indices, dtype=torch.int64)
-        if self.augment is None:
-            batch = {"index": index, "input": self._inputs(index), "target": self.target[index]}
-        else:
-            batch = {"index": index, **self._warped(index, self.augment)}
-        return batch if self.transform is None else _transformed(batch, self.transform)
+        augment, epoch = self.augment, int(self._epoch)
+        if augment is None:
+            return {"index": index, "input": self.frames(index), "target": self.target[index]}
+        if isinstance(augment, PadCrop):
+            found = augment.sample(self.frames(index), index, seed=self.seed, epoch=epoch)
+            return {"index": index, "input": found, "target": self.target[index]}
+        images = (self._image(position) for position in index.tolist())
+        if isinstance(augment, ScaleCrop):
+            crops = augment.sample(images, index, self.size, seed=self.seed, epoch=epoch)
+            return {"index": index, "input": torch.stack([*map(to_tensor, crops)]), "target": self.target[index]}
+        return {"index": index, **self._warped(images, index, augment)}
 
     def loader(
         self, batch_size: int, *, shuffle_seed: int | None = None, workers: int = 0, drop_last: bool = False
@@ -165,49 +160,66 @@ class LabelledDataset(Dataset[Batch]):
             persistent_workers=workers > 0,
         )
 
-    def _inputs(self, index: Tensor) -> Tensor:
+    def frames(self, index: Tensor) -> Tensor:
+        """The inputs (B, C, H, W) or (B, F) of some samples, without random warps or crops."""
         if self._features is not None:
             return self._features[index]
+        if self._whole is not None:
+            return self._whole[torch.from_numpy(self.rows)[index]]
         if isinstance(self._cache, FrameCache):
             return self._cache[index]
-        return torch.stack([self._read(position) for position in index.tolist()])
+        return torch.stack([self._frame(position) for position in index.tolist()])
 
-    def _warped(self, index: Tensor, augment: Augmentation) -> Batch:
+    def _warped(self, images: Iterable[Image], index: Tensor, augment: Augmentation) -> Batch:
         """Images and targets of one batch, warped; matrices (B, 3, 3)."""
         schema = self.annotations.schema
         warp, mirrored = augment.sample(
             index, self.size, seed=self.seed, epoch=int(self._epoch), mirror=bool(schema.pairs)
         )
-        images = (self._decode(position) for position in index.tolist())
         frames = sample(images, warp @ self._pixels.matrix(index), self.size, self.channels)
         target = self.target[index]
-        if schema.dims == 2:
+        if schema.has_points:
             target = permute_labels(map_points(warp, target), mirrored, schema.permutation)
         return {"input": frames, "target": target, "mirrored": mirrored, "warp": warp}
 
+    @property
+    def _whole(self) -> Tensor | None:
+        """The pixels of all rows, where they came in one piece and are frames already."""
+        pixels = self.annotations.pixels
+        fits = pixels is not None and self.sampling == "crop" and pixels.shape[1:] == (self.channels, *self.size)
+        return pixels if fits else None
+
     def _make_cache(self) -> FrameCache | FileCache | None:
-        if self._features is not None:
+        if self._features is not None or self._whole is not None:
             return None
-        if self.augment is not None:
+        if self.augment is not None and not isinstance(self.augment, PadCrop):
+            if self.annotations.pixels is not None:
+                return None
             paths = [self._path(position) for position in range(len(self))]
             wanted = fits_in_memory(total_size(paths)) if self._wanted == "auto" else self._wanted
             return FileCache(paths, keep=wanted)
         shape = (self.channels, *self.size)
         wanted = fits_in_memory(len(self) * int(np.prod(shape))) if self._wanted == "auto" else self._wanted
-        return FrameCache(len(self), shape, self._read) if wanted else None
+        return FrameCache(len(self), shape, self._frame) if wanted else None
 
-    def _read(self, position: int) -> Tensor:
-        """The frame (C, H, W) of one sample, from its file."""
-        image = self._checked(read_image(self._path(position), self.channels), position)
+    def _frame(self, position: int) -> Tensor:
+        """The frame (C, H, W) of one sample, from its stored image."""
+        image = self._image(position)
+        if self.sampling == "crop":
+            return to_tensor(fitted(image, self.size))
         if self.sampling == "letterbox":
             return to_tensor(letterbox(image, self.size)[0])
         return sample([image], self._pixels.matrix(torch.tensor([position])), self.size, self.channels)[0]
 
-    def _decode(self, position: int) -> Image:
-        """The stored image (H, W, C) of one sample, from the bytes in memory."""
-        assert isinstance(self._cache, FileCache)
-        image = decode_image(self._cache[position], self.channels, self._cache.paths[position])
-        return self._checked(image, position)
+    def _image(self, position: int) -> Image:
+        """The stored image (H, W, C) of one sample: from the archive, from the bytes in memory, or from its file."""
+        if self.annotations.pixels is not None:
+            pixels = self.annotations.pixels[int(self.rows[position])]
+            return with_channels(pixels.permute(1, 2, 0).numpy(), self.channels)
+        path = self._path(position)
+        if isinstance(self._cache, FileCache):
+            return self._checked(decode_image(self._cache[position], self.channels, path), position)
+        return self._checked(read_image(path, self.channels), position)
 
     def _path(self, position: int) -> Path:
         images = self.annotations.images
@@ -228,37 +240,43 @@ class LabelledDataset(Dataset[Batch]):
         return image
 
 
-def _sampling(annotations: Annotations, augment: Augmentation | None, sampling: str) -> str:
-    """``"letterbox"`` or ``"warp"``."""
-    _checks.one_of("LabelledDataset", "sampling", sampling, ("auto", "letterbox", "warp"))
+def native_size(annotations: Annotations) -> tuple[int, int]:
+    """(height, width) that all images share.
+
+    Raises:
+        DataError: they do not.
+    """
+    if annotations.one_size is None:
+        sizes = np.empty((0, 2)) if annotations.size is None else annotations.size
+        small, large = sizes.min(axis=0, initial=np.inf), sizes.max(axis=0, initial=0)
+        raise DataError(
+            f"{annotations.path}: expected images of one size, got widths from {small[0]:g} to {large[0]:g} px and "
+            f"heights from {small[1]:g} to {large[1]:g} px. Choose a size with --size."
+        )
+    return annotations.one_size
+
+
+def _sampling(annotations: Annotations, augment: Augmentation | PadCrop | ScaleCrop | None, sampling: str) -> str:
+    """``"letterbox"``, ``"warp"`` or ``"crop"``."""
+    _checks.one_of("LabelledDataset", "sampling", sampling, ("auto", "letterbox", "warp", "crop"))
     if augment is not None and annotations.images is None:
         raise ValueError("LabelledDataset: expected images to warp, got a table of features. Leave out augment.")
     stretched = annotations.images is not None and annotations.schema.box_fit == "stretch"
-    warps = augment is not None or annotations.box is not None or stretched
+    crops = isinstance(augment, PadCrop | ScaleCrop)
+    warps = (augment is not None and not crops) or annotations.box is not None or stretched
     if warps and sampling == "letterbox":
         raise ValueError(
             "LabelledDataset: expected sampling 'warp' or 'auto' with augment, boxes or stretched images, got "
             "'letterbox'."
         )
-    return "warp" if warps or sampling == "warp" else "letterbox"
+    if (crops or sampling == "crop") and (warps or annotations.schema.has_points):
+        raise ValueError(
+            "LabelledDataset: expected crops of whole images whose targets are not points, got points, boxes or warps."
+        )
+    if sampling != "auto":
+        return sampling
+    return "warp" if warps else "crop" if crops or annotations.schema.classes else "letterbox"
 
 
 def _features(annotations: Annotations, rows: npt.NDArray[np.int64]) -> Tensor | None:
     return None if annotations.features is None else torch.from_numpy(annotations.features[rows])
-
-
-def _transformed(batch: Batch, transform: Transform) -> Batch:
-    pairs = [_transform_one(*sample, transform) for sample in zip(batch["input"], batch["target"], strict=True)]
-    inputs, targets = zip(*pairs, strict=True)
-    return {**batch, "input": torch.stack(inputs), "target": torch.stack(targets)}
-
-
-def _transform_one(pixels: Tensor, target: Tensor, transform: Transform) -> tuple[Tensor, Tensor]:
-    image, points = transform(pixels.permute(1, 2, 0).numpy().copy(), target.numpy().copy())
-    fine = image.dtype == np.uint8 and image.shape == (*pixels.shape[1:], pixels.shape[0])
-    if not fine or points.shape != tuple(target.shape):
-        raise ValueError(
-            f"transform: expected uint8 pixels {(*pixels.shape[1:], pixels.shape[0])} and points "
-            f"{tuple(target.shape)} back, got {image.dtype} {image.shape} and {points.shape}."
-        )
-    return to_tensor(image), torch.from_numpy(np.asarray(points, dtype=np.float64))

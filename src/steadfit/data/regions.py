@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from steadfit.data.boxes import whole_image
-from steadfit.data.schema import Schema, read_yaml
-from steadfit.data.table import Annotations
+from steadfit.data.tables.annotations import Annotations
+from steadfit.data.tables.boxes import whole_image
+from steadfit.data.tables.schema import Schema, read_yaml
 from steadfit.errors import DataError
 
 Floats = npt.NDArray[np.float64]

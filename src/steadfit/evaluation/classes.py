@@ -1,4 +1,4 @@
-"""What a classifier's run says of every image: predictions, accuracy by class, confusions, the hardest images."""
+"""Measures of a run on classes: predictions, accuracy by class, confusions, the hardest images."""
 
 from __future__ import annotations
 
@@ -11,32 +11,38 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from steadfit.data.class_images import ClassImages
-from steadfit.training.classification.module import accuracy
-from steadfit.training.classification.run import log_probability
+from steadfit.data import SPLITS, Annotations
+from steadfit.metrics import top_k
+from steadfit.outputs import Classes
+from steadfit.training.judgement import Judgement
 
 HARDEST = 200
 """Images that are listed at most."""
 
 
-def prediction_table(classes: ClassImages, logits: Tensor, output: str) -> pd.DataFrame:
-    """One row an image: row, image, line, split, label, predicted, probability (of the label), loss.
+def prediction_table(annotations: Annotations, judgement: Judgement, output: Classes) -> pd.DataFrame:
+    """One row per image: row, image, line, split, label, predicted, probability (of the label), loss.
 
-    Args: logits: (N, C). output: what they are logits of, ``"softmax"`` or ``"sigmoid"``.
+    Args:
+        annotations: N rows with classes.
+        judgement: of these rows, with their logits.
+        output: what they are logits of.
 
-    Returns: the table; ``loss`` is -log of the label's probability, in nats, and orders images whose probabilities are
-        the same after rounding.
+    Returns:
+        The table; ``loss`` is -log of the label's probability, in nats, and orders images whose probabilities are the
+        same after rounding.
     """
-    label = torch.from_numpy(classes.label)
-    log_p = log_probability(logits.double(), output).gather(1, label[:, None])[:, 0].numpy()
-    names = np.array(classes.names, dtype=object)
+    logits, label = _logits(judgement), torch.from_numpy(annotations.label)
+    chosen = output.log_probability(logits).gather(1, label.clamp(min=0)[:, None])[:, 0]
+    log_p = chosen.masked_fill(label < 0, torch.nan).numpy()
+    names = np.array([*annotations.schema.classes, ""], dtype=object)  # -1, no class, takes the last
     return pd.DataFrame(
         {
-            "row": np.arange(len(classes)),
-            "image": list(classes.images),
-            "line": classes.line,
-            "split": classes.split.astype(object),
-            "label": names[classes.label],
+            "row": np.arange(len(annotations)) if annotations.row is None else annotations.row,
+            "image": list(annotations.images or ()),
+            "line": annotations.line,
+            "split": annotations.split.astype(object),
+            "label": names[annotations.label],
             "predicted": names[logits.argmax(1).numpy()],
             "probability": np.exp(log_p),
             "loss": -log_p,
@@ -51,23 +57,41 @@ def hardest_images(table: pd.DataFrame, *, count: int = HARDEST) -> pd.DataFrame
     return worst[["image", "line", "label", "predicted", "probability", "loss"]].reset_index(drop=True)
 
 
-def scores(classes: ClassImages, logits: Tensor, split: str) -> dict[str, Any]:
-    """Number of images, top-1 and top-5 of a split, and top-1 of each class that it has."""
-    rows = torch.from_numpy(classes.rows(split))
-    value, target = logits[rows], torch.from_numpy(classes.label)[rows]
-    right = np.diag(confusion(classes, logits, split))
-    counts = classes.counts(split)
+def by_split(annotations: Annotations, judgement: Judgement) -> dict[str, dict[str, Any]]:
+    """metrics.json: the scores of every split that has rows."""
     return {
-        "images": len(rows),
-        "top1": accuracy(value, target),
-        "top5": accuracy(value, target, top=5),
-        "per_class": {name: int(hit) / int(n) for name, hit, n in zip(classes.names, right, counts, strict=True) if n},
+        split: scores(annotations, judgement, annotations.rows(split))
+        for split in SPLITS
+        if len(annotations.rows(split))
     }
 
 
-def confusion(classes: ClassImages, logits: Tensor, split: str) -> npt.NDArray[np.int64]:
+def scores(annotations: Annotations, judgement: Judgement, rows: npt.NDArray[np.int64]) -> dict[str, Any]:
+    """Number of images, top-1 and top-5 of some rows, and top-1 of each class that they have."""
+    logits, label = _logits(judgement)[rows], torch.from_numpy(annotations.label[rows])
+    table = confusion(annotations, judgement, rows)
+    counts, names = table.sum(axis=1), annotations.schema.classes
+    return {
+        "images": len(rows),
+        "top1": accuracy(logits, label),
+        "top5": accuracy(logits, label, top=5),
+        "per_class": {name: int(hit) / int(n) for name, hit, n in zip(names, np.diag(table), counts, strict=True) if n},
+    }
+
+
+def accuracy(logits: Tensor, label: Tensor, *, top: int = 1) -> float:
+    """The share of images whose class is among the ``top`` greatest of its logits (N, C); NaN without images."""
+    return float(top_k(logits, label, k=top).double().mean())
+
+
+def confusion(annotations: Annotations, judgement: Judgement, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """(C, C): how many images of each label (row) are taken for each class (column)."""
-    rows = torch.from_numpy(classes.rows(split))
-    target = torch.from_numpy(classes.label)[rows]
-    counts = multiclass_confusion_matrix(logits[rows].argmax(1), target, num_classes=len(classes.names))
+    found, label = _logits(judgement)[rows].argmax(1), torch.from_numpy(annotations.label[rows])
+    counts = multiclass_confusion_matrix(found, label, num_classes=len(annotations.schema.classes))
     return np.asarray(counts.numpy(), dtype=np.int64)
+
+
+def _logits(judgement: Judgement) -> Tensor:
+    if judgement.logits is None:
+        raise ValueError("evaluation: expected the judgement of a run on classes, got one without logits.")
+    return torch.from_numpy(judgement.logits)

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from steadfit._files import write_json
 from steadfit.data import Annotations
-from steadfit.data.files import write_json
 from steadfit.metrics import (
     absolute_error,
     body_parts,

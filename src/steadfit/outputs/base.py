@@ -16,7 +16,7 @@ Shapes: N samples, K targets of D coordinates each; numbers (N, P); targets (N, 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -81,6 +81,7 @@ class Output(ABC):
     )
     needs_points: ClassVar[bool] = False  # only points in images can be found
     own_units: ClassVar[bool] = False  # numbers are in the target's own units rather than standardised
+    for_classes: ClassVar[bool] = False  # the targets are numbers of classes
     mirrors: ClassVar[bool] = True  # training may mirror images together with their points
     usual: ClassVar[Mapping[str, Any]] = {
         "noise": "gum",
@@ -92,6 +93,10 @@ class Output(ABC):
 
     def __post_init__(self) -> None:
         check_options(self)
+
+    def of(self, classes: Sequence[str]) -> Output:
+        """The output for a table with these classes, none for points and numbers."""
+        return self
 
     def n_outputs(self, points: int, dims: int) -> int:
         """How many numbers the network puts out for K targets of D coordinates."""
@@ -111,6 +116,10 @@ class Output(ABC):
 
     def distribution(self, numbers: Tensor, dims: int) -> Elliptical | None:
         """The predicted distributions, of batch shape (N, K); None where numbers are positions only."""
+        return None
+
+    def believed(self, numbers: Tensor, target: Tensor) -> Tensor | None:
+        """How probable each label is by the numbers themselves, (N, K); None where the noise model judges labels."""
         return None
 
     def raw(self, network: nn.Module, value: Tensor) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -89,6 +90,7 @@ class Classes(OwnLoss):
     """
 
     name: ClassVar[str] = "classes"
+    for_classes: ClassVar[bool] = True
     mirrors: ClassVar[bool] = False  # crops mirror the images; there are no points to go with them
     usual: ClassVar[Mapping[str, Any]] = {
         **{"noise": "l2", "protocol": "one-cycle", "batch_size": 128, "channels": 3},
@@ -125,6 +127,9 @@ class Classes(OwnLoss):
         """gamma, or the loss's own."""
         return self.choice.gamma if self.gamma is None else self.gamma
 
+    def of(self, classes: Sequence[str]) -> Classes:
+        return dataclasses.replace(self, n_classes=len(classes))
+
     def takes(self, name: str) -> bool:
         return name not in ("gamma", "margin", "keep", "static") or name in self.choice.takes
 
@@ -138,6 +143,17 @@ class Classes(OwnLoss):
     def log_probability(self, numbers: Tensor) -> Tensor:
         """Of every class, (N, C): of the softmax, or of each class's own sigmoid."""
         return F.log_softmax(numbers, -1) if self.choice.output == "softmax" else F.logsigmoid(numbers)
+
+    def probability(self, numbers: Tensor) -> Tensor:
+        """Of every class, (N, C) in [0, 1]; sums to 1 for a softmax alone."""
+        return self.log_probability(numbers).exp()
+
+    def believed(self, numbers: Tensor, target: Tensor) -> Tensor:
+        """The probability of each label, (N, 1); NaN where it is missing."""
+        label = class_numbers(target)
+        known = label != IGNORED
+        found = self.probability(numbers.double()).gather(1, label.clamp(min=0)[:, None])
+        return found.masked_fill(~known[:, None], torch.nan)
 
     def start(self, network: nn.Module, points: int, dims: int) -> None:
         """With sigmoids, let every class begin at a probability of 1/C rather than 1/2: b = -log(C - 1).

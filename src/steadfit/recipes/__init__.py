@@ -1,18 +1,16 @@
-"""Whole jobs, each a function of the command line: fit, compare, convergence, predict, evaluate, calibrate, corrupt
-and demo.
-"""
+"""Whole jobs, each a function of the command line."""
 
-from steadfit.recipes.calibration import calibrate_run
+from steadfit.recipes.calibrate import calibrate_run
 from steadfit.recipes.cascades import fit_cascade_run, open_regions
-from steadfit.recipes.classification import check_losses, compare_losses, fit_classifier
-from steadfit.recipes.classified import evaluate_classifier, open_classes, predict_classes
-from steadfit.recipes.comparison import compare, variants
-from steadfit.recipes.contaminate import KINDS, corrupt_dataset
+from steadfit.recipes.compare import compare, variants
+from steadfit.recipes.compare_classes import check_losses, compare_losses
 from steadfit.recipes.convergence import check_study, convergence
+from steadfit.recipes.corrupt import KINDS, corrupt_dataset
 from steadfit.recipes.demo import demo
-from steadfit.recipes.fitting import check_start, fit_run, open_table, read_truth
-from steadfit.recipes.prediction import evaluate_run, predict_to
-from steadfit.training.opening import is_classifier
+from steadfit.recipes.evaluate import evaluate_run
+from steadfit.recipes.fit import fit_run
+from steadfit.recipes.opening import check_start, has_classes, open_classes, open_table, read_truth
+from steadfit.recipes.predict import predict_to
 
 __all__ = [
     "KINDS",
@@ -25,16 +23,13 @@ __all__ = [
     "convergence",
     "corrupt_dataset",
     "demo",
-    "evaluate_classifier",
     "evaluate_run",
     "fit_cascade_run",
-    "fit_classifier",
     "fit_run",
-    "is_classifier",
+    "has_classes",
     "open_classes",
     "open_regions",
     "open_table",
-    "predict_classes",
     "predict_to",
     "read_truth",
     "variants",

@@ -10,13 +10,14 @@ import pandas as pd
 from rich.console import Console
 
 from steadfit._console import say
+from steadfit._files import atomic_path, write_json
 from steadfit.data import Annotations
-from steadfit.data.files import atomic_path, write_json
-from steadfit.data.images import read_image
+from steadfit.data.images.files import read_image
 from steadfit.data.regions import Region, read_regions
 from steadfit.evaluation.measures import by_split, summarize
-from steadfit.recipes.fitting import Flags, check_rows, check_start, tell, trained, write_labels, write_report
-from steadfit.recipes.poses import pose_figures, shown_rows
+from steadfit.recipes.fit import tell, trained, write_labels, write_report
+from steadfit.recipes.opening import Flags, check_rows, check_start
+from steadfit.recipes.panels import pose_figures, shown_rows
 from steadfit.reports.cascade_crops import crop_figure
 from steadfit.reports.panel import Panel
 from steadfit.reports.values import amount

@@ -14,14 +14,15 @@ import torch
 from rich.console import Console
 
 from steadfit._console import say
+from steadfit._files import atomic_path, write_csv, write_json
 from steadfit.data import Annotations
-from steadfit.data.files import atomic_path, write_csv, write_json
 from steadfit.errors import ConfigError, DataError, DivergedError, RunError
 from steadfit.metrics import compare_errors, per_image_error
 from steadfit.metrics.convergence import MEASURES, Convergence, Race, middle, summarise
 from steadfit.noise import NOISE_MODELS
-from steadfit.recipes.comparison import check_some_finished, when_diverged
-from steadfit.recipes.fitting import check_start, fit_and_judge, left_out
+from steadfit.recipes.compare import check_some_finished, when_diverged
+from steadfit.recipes.fit import fit_and_judge, left_out
+from steadfit.recipes.opening import check_start
 from steadfit.reports.convergence_tables import convergence_table, verdicts
 from steadfit.reports.methods import marks
 from steadfit.reports.pages.convergence import write_convergence_page
@@ -137,10 +138,9 @@ def _run(
     """Train, or continue, and judge every label."""
     drawn = (folder / "report.html").exists()  # by the study that is continued
     fit(annotations, settings, folder, resume=resume, device=device, console=console)
-    _, judgement = fit_and_judge(
-        annotations, settings, folder, resume=True, device=device, console=None, truth=None, report=not drawn
-    )
-    return judgement
+    return fit_and_judge(
+        annotations, settings, folder, resume=True, device=device, console=None, report=not drawn
+    ).judgement
 
 
 def _history(folder: Path, measure: str) -> pd.DataFrame:

@@ -8,10 +8,10 @@ from pathlib import Path
 from rich.console import Console
 
 from steadfit._console import say
-from steadfit.data.synthetic import write_dataset
-from steadfit.recipes.comparison import Result, compare
-from steadfit.recipes.contaminate import corrupt_dataset
-from steadfit.recipes.fitting import check_start, open_table, read_truth
+from steadfit.data.drawn.synthetic import write_dataset
+from steadfit.recipes.compare import Result, compare
+from steadfit.recipes.corrupt import corrupt_dataset
+from steadfit.recipes.opening import check_start, open_table, read_truth
 from steadfit.reports.values import percent
 from steadfit.training import Settings
 

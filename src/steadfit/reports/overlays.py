@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from steadfit.data.files import write_bytes
+from steadfit._files import write_bytes
 from steadfit.errors import DataError
 from steadfit.reports.palette import EDGE, GIVEN, MIDDLE, PREDICTED, limb_colour, rgb, side_colours
 

@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from steadfit.data.files import atomic_path
+from steadfit._files import atomic_path
 from steadfit.reports.methods import Mark
 from steadfit.reports.palette import INK, NOTE, WHISKER
 

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from steadfit._files import atomic_path, write_json
 from steadfit.core.penalties import Penalty
-from steadfit.data.files import atomic_path, write_json
 from steadfit.metrics import ConformalRadius, Temperature, fit_temperature, mahalanobis
 from steadfit.training.folder import FORMAT_VERSION, opened, read_json
 

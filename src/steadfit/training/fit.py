@@ -12,12 +12,12 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 from rich.console import Console
+from safetensors.torch import save
 from torch import nn
 
-from steadfit.data import Annotations, LabelledDataset
-from steadfit.data.misplacing import Augmentation
-from steadfit.data.schema import Schema
-from steadfit.errors import ConfigError
+from steadfit._files import write_bytes
+from steadfit.data import Annotations, Augmentation, LabelledDataset, PadCrop, ScaleCrop, Schema, Warp
+from steadfit.errors import ConfigError, DataError
 from steadfit.networks import HEATMAP_NETWORKS, NETWORKS
 from steadfit.noise import NoiseModel
 from steadfit.outputs import HeatmapReader, Heatmaps, Output
@@ -28,11 +28,11 @@ from steadfit.training.callbacks.progress import Announce
 from steadfit.training.callbacks.refit import RefitNoise
 from steadfit.training.callbacks.rounds import Algorithm1
 from steadfit.training.callbacks.stopping import EarlyStop
-from steadfit.training.folder import MARK, MODEL
+from steadfit.training.folder import MARK, MODEL, describe, read_config, write_config
 from steadfit.training.known import write_rows
 from steadfit.training.module import TrainingModule
 from steadfit.training.regressor import InputScaling, build_regressor, named_network
-from steadfit.training.run import Run, describe, load, read_config, save_model, write_config
+from steadfit.training.run import Run, load
 from steadfit.training.settings import Settings, check_pair
 from steadfit.training.trainer import check_same, fit_or_continue, make_trainer, occupied, quiet
 
@@ -46,7 +46,6 @@ class Splits:
 
     @classmethod
     def of(cls, annotations: Annotations, settings: Settings, augment: Augmentation | None = None) -> Splits:
-        assert settings.frame is not None  # of classes alone
         make = partial(
             LabelledDataset,
             annotations,
@@ -55,12 +54,20 @@ class Splits:
             cache={"on": True, "off": False}.get(settings.cache, "auto"),
             sampling=settings.sampling,
         )
-        mirror = 0.5 if settings.mirror else 0.0
-        warp = dataclasses.replace(settings.plan.warp, mirror=mirror) if settings.warp else None
+        chosen = _augmentation(annotations, settings) if augment is None else augment
         return cls(
-            train=make(rows=annotations.rows("train"), augment=augment or warp, seed=settings.seed),
+            train=make(rows=annotations.rows("train"), augment=chosen, seed=settings.seed),
             val=make(rows=annotations.rows("val")),
         )
+
+
+def _augmentation(annotations: Annotations, settings: Settings) -> Warp | PadCrop | ScaleCrop | None:
+    """The random maps of training images that the settings want: warps of points, crops of classes."""
+    if annotations.schema.classes:
+        whole = settings.frame in (None, annotations.one_size)
+        return None if not settings.mirror else PadCrop() if whole else ScaleCrop()
+    mirror = 0.5 if settings.mirror else 0.0
+    return dataclasses.replace(settings.plan.warp, mirror=mirror) if settings.warp else None
 
 
 def fit(
@@ -134,7 +141,7 @@ class Parts:
         """
         model = settings.noise_model() if noise is None else noise
         reads = isinstance(network, HeatmapReader) and settings.output is None
-        output = Heatmaps() if reads else settings.output_of(model)
+        output = (Heatmaps() if reads else settings.output_of(model)).of(annotations.schema.classes)
         check_pair(output, model, settings.plan)
         _check_table(output, annotations, settings)
         check_network(settings, output, annotations.schema, network, images=annotations.images is not None)
@@ -144,7 +151,7 @@ class Parts:
         """The module for a training set, with the scalings measured on it."""
         regressor = build_regressor(train, settings, self.output, self.network)
         schema = train.annotations.schema
-        mirrored = settings.mirror and bool(schema.pairs) and schema.dims == 2 and regressor.inputs.images
+        mirrored = settings.mirror and bool(schema.pairs) and schema.has_points and regressor.inputs.images
         return TrainingModule(
             regressor,
             self.noise,
@@ -178,7 +185,7 @@ def train(
     with isolate_rng(), quiet():
         torch.manual_seed(settings.seed)
         module = parts.module(splits.train, settings)
-        history = History(splits.val, out / "history.csv")
+        history = History(splits.val, parts.output, out / "history.csv")
         announced = [] if console is None else [Announce(console, history, settings.method, schema.units)]
         watch = [_watch(splits.val, parts.output, out)] if isinstance(parts.output, Heatmaps) else []
         callbacks = [*_noise_callbacks(splits.train, settings), history, *announced, *watch]
@@ -194,7 +201,7 @@ def train(
             seed=settings.seed,
             workers=settings.workers,
         )
-        return save_model(out, module, settings, schema)
+        return save_model(out, module, settings, splits.train)
 
 
 def _watch(val: LabelledDataset, output: Heatmaps, out: Path) -> WatchExcess:
@@ -203,8 +210,16 @@ def _watch(val: LabelledDataset, output: Heatmaps, out: Path) -> WatchExcess:
 
 
 def _check_table(output: Output, annotations: Annotations, settings: Settings) -> None:
-    """Heatmaps find points in images and nothing else."""
-    if output.needs_points and (annotations.images is None or annotations.schema.dims != 2):
+    """Heatmaps find points in images and nothing else; classes go with a table of classes."""
+    if output.for_classes != bool(annotations.schema.classes):
+        wanted, got = ("classes", "numbers") if output.for_classes else ("points or numbers", "classes")
+        raise ConfigError(f"fit: expected a table of {wanted} for {output.name}, got one of {got}.")
+    for split, least in (("train", 2), ("val", 1)) if output.for_classes else ():
+        if (count := len(annotations.rows(split))) < least:
+            raise DataError(
+                f"{annotations.path}: expected at least {least} images of the split {split!r}, got {count}."
+            )
+    if output.needs_points and (annotations.images is None or not annotations.schema.has_points):
         other = "inputs" if annotations.images is None else "targets"
         raise ConfigError(
             f"fit: expected points in images for network {settings.network!r}, got other {other}. Use a network of "
@@ -260,6 +275,16 @@ def _noise_callbacks(train: LabelledDataset, settings: Settings) -> list[L.Callb
     warmup = max(round(plan.warmup_share * plan.epochs), 1)
     refit = RefitNoise(warmup_epochs=min(warmup, plan.epochs), residuals=settings.residuals, loader=plain)
     return [refit, EarlyStop(refit, patience=plan.patience)] if plan.patience else [refit]
+
+
+def save_model(out: Path, module: TrainingModule, settings: Settings, train: LabelledDataset) -> Run:
+    """Write model.safetensors, the predictor and the noise model's state, and open it as a run."""
+    regressor, tracker = module.predictor().cpu(), module.label_noise.cpu()
+    tensors = {name: value.contiguous().clone() for name, value in regressor.state_dict().items()}
+    state = {name: value.contiguous().clone() for name, value in tracker.state.items()}
+    state["fallen_back"] = tracker.fallen_back.clone()
+    write_bytes(save(tensors | {f"noise.{name}": value for name, value in state.items()}), out / MODEL)
+    return Run(out, settings, train.annotations.schema, regressor, tracker.noise, state, train.size)
 
 
 def _check_folder(out: Path, config: dict[str, Any], settings: Settings, resume: bool) -> None:

@@ -1,20 +1,34 @@
-"""One opener for the files of run folders: whatever is wrong with one, the error is one sentence that names it."""
+"""The run folder: its files, what they hold, and one opener for all of them.
+
+config.yaml (settings, schema, data), model.safetensors (network, scaling, noise state), metrics.json, history.csv,
+rows.parquet (the rows that it knows, with their splits), trust.parquet (every label), suspects.csv (the doubtful ones,
+worst first), checkpoints/last.ckpt (to resume). No file holds pickled objects. Whatever is wrong with a file, the error
+is one sentence that names it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 import torch
 import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
+import steadfit
+from steadfit._files import write_text
+from steadfit.data import Annotations, Schema, native_size
 from steadfit.errors import RunError
+from steadfit.noise import NoiseModel
+from steadfit.training.settings import Settings
 
 CONFIG = "config.yaml"
 MODEL = "model.safetensors"
@@ -170,3 +184,63 @@ def _fact(error: Exception) -> str:
         return f"one without {error.args[0]!r}"
     text = " ".join(str(error).split()) or type(error).__name__
     return (text if len(text) <= 300 else f"{text[:300]}…").rstrip(".")
+
+
+def describe(annotations: Annotations, settings: Settings, noise: NoiseModel | None = None) -> dict[str, Any]:
+    """The content of config.yaml: what is needed to understand, repeat and open the run."""
+    content = {
+        "format_version": FORMAT_VERSION,
+        "steadfit": steadfit.__version__,
+        "torch": str(torch.__version__),
+        "data": os.path.abspath(annotations.path),
+        "images": annotations.images is not None,
+        "size": list(frame_of(annotations, settings)),
+        "settings": settings.to_dict(),
+        "schema": annotations.schema.to_dict(),
+        "fingerprint": fingerprint(annotations),
+    }
+    return content if noise is None else content | {"noise_model": repr(noise)}
+
+
+def frame_of(annotations: Annotations, settings: Settings) -> tuple[int, int]:
+    """Height and width of the network's input in px: the settings', or the images' own."""
+    return native_size(annotations) if settings.frame is None else settings.frame
+
+
+def write_config(out: Path, content: dict[str, Any]) -> None:
+    write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), out / CONFIG)
+
+
+def fingerprint(annotations: Annotations) -> str:
+    """A short hash of rows, splits, labels, features and what they mean.
+
+    Of the pixels only where they came in one piece.
+    """
+    meaning = annotations.schema.to_dict()
+    if meaning["box_fit"] == "inside":
+        del meaning["box_fit"]  # so that runs from before there was another one can be continued
+    digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode())
+    digest.update(json.dumps([annotations.images, annotations.split.tolist()]).encode())
+    for array in (annotations.target + 0.0, annotations.features, annotations.size):
+        digest.update(b"-" if array is None else np.where(np.isnan(array), np.nan, array).tobytes())
+    if annotations.box is not None:
+        digest.update(annotations.box.tobytes())
+    if annotations.pixels is not None:
+        digest.update(annotations.pixels.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def read_config(folder: Path) -> tuple[Settings, dict[str, Any]]:
+    """Settings and content of a regression run's ``config.yaml``.
+
+    Raises:
+        RunError: there is none, or one that is damaged or of another task.
+    """
+    config = open_config(folder)
+    with opened(folder / CONFIG, "the configuration of a run"):
+        if not isinstance(config["images"], bool):
+            raise TypeError(f"images: {config['images']!r}")
+        if not (isinstance(config["size"], list) and [type(side) for side in config["size"]] == [int, int]):
+            raise TypeError(f"size: {config['size']!r}")
+        Schema.from_dict(config["schema"])
+        return Settings.from_dict(config["settings"]), config

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from steadfit._files import atomic_path
 from steadfit.data import Annotations
-from steadfit.data.files import atomic_path
-from steadfit.data.identity import place_keys
+from steadfit.data.tables.identity import place_keys
 from steadfit.errors import DataWarning, RunError
 
 FILE = "rows.parquet"

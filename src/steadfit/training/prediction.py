@@ -87,3 +87,43 @@ class Prediction:
             reach = np.sqrt(np.diagonal(ellipsoids, axis1=-2, axis2=-1)).reshape(n, -1)
             parts.append(pd.DataFrame(reach, columns=[f"reach_{name}" for name in names]))
         return parts
+
+
+@dataclass(frozen=True)
+class ClassPrediction:
+    """The classes of N images.
+
+    Args:
+        probability: (N, C) in [0, 1]. A softmax's sum to 1 for each image; those of losses with a sigmoid a class
+            (``bce``, ``focal``, ``anchor`` ...) are each class's own and do not.
+        names: C.
+    """
+
+    probability: Floats
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.probability)
+
+    @property
+    def label(self) -> npt.NDArray[np.int64]:
+        """(N,): the most probable class of each image, the first one where several are."""
+        return np.asarray(self.probability.argmax(axis=1), dtype=np.int64)
+
+    @property
+    def class_names(self) -> list[str]:
+        """N names of the most probable classes."""
+        return [self.names[k] for k in self.label]
+
+    def top(self, count: int = 5) -> list[list[tuple[str, float]]]:
+        """For each image its ``count`` most probable classes with their probabilities, the most probable first."""
+        order = np.argsort(-self.probability, axis=1, kind="stable")[:, :count]
+        return [
+            [(self.names[k], float(row[k])) for k in best] for row, best in zip(self.probability, order, strict=True)
+        ]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Columns ``predicted``, ``probability`` and one a class, ``probability_<name>``."""
+        frame = pd.DataFrame({"predicted": self.class_names, "probability": self.probability.max(axis=1, initial=0)})
+        columns = pd.DataFrame(self.probability, columns=[f"probability_{name}" for name in self.names])
+        return pd.concat([frame, columns], axis=1)

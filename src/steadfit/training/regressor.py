@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from steadfit.data import LabelledDataset, Standardizer
-from steadfit.data.schema import Schema
 from steadfit.data.standardize import destandardize, standardize
+from steadfit.data.tables.schema import Schema
 from steadfit.errors import ConfigError
 from steadfit.networks import (
     HEATMAP_NETWORKS,

@@ -1,68 +1,80 @@
-"""The run folder: what a training run leaves behind, and how it is opened again.
-
-config.yaml (settings, schema, data), model.safetensors (network, scaling, noise state), metrics.json, history.csv,
-rows.parquet (the rows that it knows, with their splits), trust.parquet (every label), suspects.csv (the doubtful ones,
-worst first), checkpoints/last.ckpt (to resume). No file holds pickled objects.
-"""
+"""A trained run: it predicts in the user's units, and judges the labels of tables."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-import yaml
-from safetensors.torch import save
 from torch import Tensor, nn
 
-import steadfit
-from steadfit.data import Annotations, Frame, LabelledDataset, Schema, Standardizer, frame_map, sample
-from steadfit.data.boxes import whole_image
-from steadfit.data.cache import to_tensor
-from steadfit.data.files import write_bytes, write_text
-from steadfit.data.images import letterbox, read_image
+from steadfit.data import (
+    Annotations,
+    Frame,
+    LabelledDataset,
+    Schema,
+    Standardizer,
+    fitted,
+    frame_map,
+    letterbox,
+    open_image,
+    sample,
+    to_tensor,
+    whole_image,
+)
 from steadfit.errors import ConfigError, DataError, RunError
 from steadfit.metrics import negative_log_likelihood
 from steadfit.networks import HEATMAP_NETWORKS, NETWORKS
 from steadfit.noise import LabelNoise, NoiseModel, State
-from steadfit.outputs import HeatmapReader, Heatmaps
+from steadfit.outputs import Classes, HeatmapReader, Heatmaps
 from steadfit.training.calibrated import Calibrated
-from steadfit.training.folder import CONFIG, FORMAT_VERSION, MODEL, open_config, opened, read_model
-from steadfit.training.images import Image, as_images, checked_boxes, with_channels
+from steadfit.training.folder import CONFIG, MODEL, opened, read_config, read_model
+from steadfit.training.images import Image, as_images, checked_boxes
 from steadfit.training.judgement import Judgement
-from steadfit.training.module import TrainingModule
-from steadfit.training.prediction import Prediction
+from steadfit.training.prediction import ClassPrediction, Prediction
 from steadfit.training.predictor import Located, Predictor, in_frame, read_heatmaps, to_user
 from steadfit.training.regressor import InputScaling, Regressor, named_network
 from steadfit.training.settings import Settings
 from steadfit.training.views import views_of
 
+Batches: TypeAlias = Iterator[tuple[Tensor, Frame]]
+"""Inputs of the network, and the frames that they are in."""
+
 
 class Run:
-    """A trained run: settings, schema, network and noise model."""
+    """A trained run: settings, schema, network and noise model.
+
+    Args:
+        folder: where it is.
+        settings: of the training.
+        schema: what the columns of its table mean.
+        regressor: the network with its scalings and what its numbers mean.
+        noise: the belief about the labels.
+        state: what the noise model has learned.
+        frame: (height, width) of the network's input in px; of features of no meaning.
+    """
 
     def __init__(
-        self, folder: Path, settings: Settings, schema: Schema, regressor: Regressor, noise: NoiseModel, state: State
+        self,
+        folder: Path,
+        settings: Settings,
+        schema: Schema,
+        regressor: Regressor,
+        noise: NoiseModel,
+        state: State,
+        frame: tuple[int, int],
     ) -> None:
-        self.folder, self.settings, self.schema = folder, settings, schema
+        self.folder, self.settings, self.schema, self.frame = folder, settings, schema, frame
         self.regressor, self.noise, self.state = regressor.eval(), noise, state
         self.calibrated = Calibrated.load(folder)
 
     def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r}, noise={self.noise.name!r}, targets={len(self.schema.target_names)})"
-
-    @property
-    def frame(self) -> tuple[int, int]:
-        """Height and width of the network's input in px."""
-        assert self.settings.frame is not None  # of classes alone
-        return self.settings.frame
+        return f"Run({str(self.folder)!r}, {self.settings.method}, targets={len(self.schema.target_names)})"
 
     @property
     def takes_images(self) -> bool:
@@ -77,7 +89,7 @@ class Run:
         views: Sequence[str | Tensor] = (),
         coverage: float | None = None,
         boxes: npt.ArrayLike | None = None,
-    ) -> Prediction:
+    ) -> Prediction | ClassPrediction:
         """Predict in the user's units.
 
         Args:
@@ -92,26 +104,65 @@ class Run:
             boxes: (N, 4) left, top, width, height in px, the part of each image that the network sees, for images that
                 are no table's; None for the whole image.
 
-        After ``steadfit calibrate`` the distributions have the temperature found there.
+        Returns:
+            A :class:`~steadfit.training.prediction.ClassPrediction` for a run on classes, else a
+            :class:`~steadfit.training.Prediction`. After ``steadfit calibrate`` its distributions have the temperature
+            found there.
 
-        Raises: DataError for images that can't be read and tables without a column; TypeError for other inputs;
-            RunError for a coverage without calibration; ConfigError for views of features and boxes of a table;
-            ValueError for boxes that are not one of positive size for each image.
+        Raises:
+            DataError: images that can't be read, or a table without a column.
+            TypeError: other inputs.
+            RunError: a coverage without calibration.
+            ConfigError: views of features, boxes of a table, or a coverage of positions.
+            ValueError: boxes that are not one of positive size for each image.
         """
+        if not self.schema.classes:
+            return self.predict_positions(inputs, batch_size=batch_size, views=views, coverage=coverage, boxes=boxes)
+        if views or coverage is not None or boxes is not None:
+            raise ConfigError("predict: expected no views, coverage or boxes with classes, got some. Leave them out.")
+        return self.predict_classes(inputs, batch_size=batch_size)
+
+    def predict_positions(
+        self,
+        inputs: Any,
+        *,
+        batch_size: int = 128,
+        views: Sequence[str | Tensor] = (),
+        coverage: float | None = None,
+        boxes: npt.ArrayLike | None = None,
+    ) -> Prediction:
+        """:meth:`predict` for a run on points or numbers."""
+        if self.schema.classes:
+            raise ConfigError(f"{self.folder}: expected a run on points or numbers, got one on classes.")
         predictor = Predictor(self.regressor, self._views(views), self.schema.permutation)
+        batches = self._batches(inputs, batch_size, boxes)
+        found = self._joined(predictor.locate(*batch) for batch in batches)
+        return self._prediction(found, self._calibration(views, coverage), coverage)
+
+    def predict_classes(self, inputs: Any, *, batch_size: int = 128) -> ClassPrediction:
+        """:meth:`predict` for a run on classes."""
+        output = self.regressor.output
+        if not isinstance(output, Classes):
+            raise ConfigError(f"{self.folder}: expected a run on classes, got one on points or numbers.")
+        batches = self._batches(inputs, batch_size, None)
+        numbers = self._numbers((value for value, _ in batches), len(self.schema.classes))
+        return ClassPrediction(output.probability(numbers.double()).numpy(), self.schema.classes)
+
+    def _batches(self, inputs: Any, size: int, boxes: npt.ArrayLike | None) -> Batches:
+        """What the network sees of whatever a user gives, lot by lot."""
         if boxes is not None and (isinstance(inputs, Annotations) or not self.takes_images):
             raise ConfigError("predict: expected boxes only with images, got some with a table. It has its own.")
         if isinstance(inputs, Annotations):
-            found = self._predict_dataset(predictor, self.dataset(inputs), batch_size)
-        elif self.takes_images:
-            images = as_images(inputs)
-            found = self._predict_images(predictor, images, batch_size, checked_boxes(boxes, len(images)))
-        else:
+            return _of_dataset(self.dataset(inputs), size)
+        if not self.takes_images:
             features = self._features(inputs)
-            found = self._joined(
-                predictor.locate(features[part], self._units(len(part))) for part in _parts(len(features), batch_size)
-            )
-        return self._prediction(found, self._calibration(views, coverage), coverage)
+            return ((features[part], self._units(len(part))) for part in _parts(len(features), size))
+        images = as_images(inputs)
+        given = checked_boxes(boxes, len(images))
+        return (
+            self._framed([images[i] for i in part], None if given is None else given[part])
+            for part in _parts(len(images), size)
+        )
 
     def _calibration(self, views: Sequence[str | Tensor], coverage: float | None) -> Calibrated | None:
         """The calibration that holds for these views; a coverage needs one."""
@@ -138,46 +189,30 @@ class Run:
     def _joined(self, parts: Iterable[Located]) -> Located:
         return Located.joined(list(parts), *self.regressor.center.shape)
 
-    def _predict_dataset(self, predictor: Predictor, dataset: LabelledDataset, batch_size: int) -> Located:
-        return self._joined(
-            predictor.locate(dataset.__getitems__(part)["input"], _rows(dataset.frame, part))
-            for part in _parts(len(dataset), batch_size)
-        )
-
-    def _predict_images(
-        self,
-        predictor: Predictor,
-        images: Sequence[str | Path | Image],
-        batch_size: int,
-        boxes: npt.NDArray[np.float64] | None,
-    ) -> Located:
-        parts = []
-        for part in _parts(len(images), batch_size):
-            seen = None if boxes is None else boxes[part]
-            pixels, frame = self._framed([self._pixels(images[i]) for i in part], seen)
-            parts.append(predictor.locate(pixels, frame if self.schema.dims == 2 else self._units(len(part))))
-        return self._joined(parts)
-
     def _units(self, count: int) -> Frame:
-        """The frame of targets that are no points: their own units."""
+        """The frame of targets that are not points: their own units."""
         shape = (count, self.schema.dims)
         return Frame(torch.ones(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64))
 
-    def _pixels(self, image: str | Path | Image) -> Image:
-        pixels = image if isinstance(image, np.ndarray) else read_image(Path(image), self.settings.channels)
-        return with_channels(pixels, self.settings.channels)
+    def _framed(
+        self, images: Sequence[str | Path | Image], boxes: npt.NDArray[np.float64] | None
+    ) -> tuple[Tensor, Frame]:
+        """Frames (B, C, H, W), sampled as in training, and the maps of the targets into them.
 
-    def _framed(self, images: Sequence[Image], boxes: npt.NDArray[np.float64] | None) -> tuple[Tensor, Frame]:
-        """Frames (B, C, H, W), sampled as in training, and the maps into them; without boxes (B, 4) an image is taken
-        as its own."""
-        size = self.frame
-        sizes = np.array([[image.shape[1], image.shape[0]] for image in images], dtype=np.float64)
+        Without boxes (B, 4) a run on boxes takes every image as its own.
+        """
+        size, channels = self.frame, self.settings.channels
+        opened_images = [open_image(image, channels, who="predict") for image in images]
+        sizes = np.array([[image.shape[1], image.shape[0]] for image in opened_images], dtype=np.float64)
         if boxes is None and (self.schema.box is not None or self.schema.box_fit == "stretch"):
             boxes = whole_image(sizes)
-        frame = Frame(*(torch.from_numpy(part) for part in frame_map(sizes, boxes, size, fit=self.schema.box_fit)))
+        pixels = Frame(*(torch.from_numpy(part) for part in frame_map(sizes, boxes, size, fit=self.schema.box_fit)))
+        frame = pixels if self.schema.has_points else self._units(len(images))
+        if self.schema.classes:
+            return torch.stack([to_tensor(fitted(image, size)) for image in opened_images]), frame
         if boxes is not None or self.settings.sampling == "warp":
-            return sample(images, frame.matrix(torch.arange(len(images))), size, self.settings.channels), frame
-        return torch.stack([to_tensor(letterbox(image, size)[0]) for image in images]), frame
+            return sample(opened_images, pixels.matrix(torch.arange(len(images))), size, channels), frame
+        return torch.stack([to_tensor(letterbox(image, size)[0]) for image in opened_images]), frame
 
     def _features(self, inputs: Any) -> Tensor:
         if isinstance(inputs, pd.DataFrame):
@@ -191,50 +226,58 @@ class Run:
             )
         return value
 
-    def judge(self, annotations: Annotations, *, batch_size: int = 128) -> Judgement:
-        """Predict every row of a table and judge every label, with the mixture or scale of the training set."""
-        return self.judge_dataset(self.dataset(annotations), batch_size=batch_size)
-
     def dataset(self, annotations: Annotations) -> LabelledDataset:
         """A table's rows as this run's network sees them."""
         size, channels = self.frame, self.settings.channels
         return LabelledDataset(annotations, size=size, channels=channels, cache=False, sampling=self.settings.sampling)
+
+    def judge(self, annotations: Annotations, *, batch_size: int = 128) -> Judgement:
+        """Predict every row of a table and judge every label, with the mixture or scale of the training set."""
+        return self.judge_dataset(self.dataset(annotations), batch_size=batch_size)
 
     def judge_dataset(self, dataset: LabelledDataset, *, batch_size: int = 128) -> Judgement:
         """:meth:`judge` for a data set, whose images may be in memory already."""
         return self.look(dataset, batch_size=batch_size)[1]
 
     def look(self, dataset: LabelledDataset, *, batch_size: int = 128) -> tuple[Located, Judgement]:
-        """What the network sees in a data set, in the user's units, and its word on every label, in one pass."""
-        output, counts = self._outputs(dataset.__getitems__(part)["input"] for part in _parts(len(dataset), batch_size))
-        output = torch.where(output.isinf(), torch.nan, output)  # a diverged network's: no word on these labels
+        """What the network sees in a data set, in the user's units, and the verdict on every label, in one pass."""
+        output = self.regressor.output
+        numbers, peaks = self._seen((value for value, _ in _of_dataset(dataset, batch_size)))
+        numbers = torch.where(numbers.isinf(), torch.nan, numbers)  # a diverged network's: no verdict on these labels
         target = self.regressor.standardize(dataset.target)
-        trust = self.noise.trust(output, target, self.state).double().cpu().numpy()
-        suspect = self.noise.is_outlier(output, target, self.state).cpu().numpy()
+        believed = output.believed(numbers, target)
+        trust = self.noise.trust(numbers, target, self.state) if believed is None else believed
+        judged = believed is None
+        suspect = self.noise.is_outlier(numbers, target, self.state) if judged else torch.zeros_like(trust).bool()
         train = torch.from_numpy(dataset.annotations.split[dataset.rows] == "train")
-        located = to_user(in_frame(self.regressor, output), dataset.frame)
+        located = to_user(in_frame(self.regressor, numbers), dataset.frame)
         return located, Judgement(
-            predicted=located.mean.numpy(),
-            trust=trust,
-            suspect=suspect,
-            error_rate=self.noise.error_rate(output[train], target[train], self.state),
+            predicted=located.mean.double().numpy(),
+            trust=trust.double().numpy(),
+            suspect=suspect.numpy(),
+            error_rate=self.noise.error_rate(numbers[train], target[train], self.state) if judged else float("nan"),
             fallen_back=bool(self.state["fallen_back"]),
-            peaks=counts,
+            peaks=peaks,
             nll=nll_of(located, dataset.annotations.target[dataset.rows]),
+            logits=None if judged else numbers.double().numpy(),
         )
 
     @torch.no_grad()
-    def _outputs(self, batches: Iterable[Tensor]) -> tuple[Tensor, npt.NDArray[np.int64] | None]:
-        """What noise models see, (N, n_outputs), and how many peaks each heatmap has, (N, K)."""
+    def _seen(self, batches: Iterable[Tensor]) -> tuple[Tensor, npt.NDArray[np.int64] | None]:
+        """What noise models see, (N, P), and how many peaks each heatmap has, (N, K)."""
         reader = self.regressor.network
         if isinstance(reader, HeatmapReader):
             maps = (reader.scores(self.regressor.raw(batch)) for batch in batches)
             found = self._joined(read_heatmaps(scores, reader) for scores in maps)
             counts = None if found.peaks is None else found.peaks.numpy()
             return self.regressor.standardize(found.mean).flatten(1), counts
+        return self._numbers(batches, self.regressor.output.n_outputs(*self.regressor.center.shape)), None
+
+    @torch.no_grad()
+    def _numbers(self, batches: Iterable[Tensor], count: int) -> Tensor:
+        """The network's numbers, (N, ``count``)."""
         parts = [self.regressor(batch) for batch in batches]
-        empty = torch.zeros(0, self.regressor.output.n_outputs(*self.regressor.center.shape))
-        return torch.cat(parts) if parts else empty, None
+        return torch.cat(parts) if parts else torch.zeros(0, count)
 
     def _prediction(self, found: Located, calibrated: Calibrated | None, coverage: float | None) -> Prediction:
         root = found.root if found.root is None or calibrated is None else calibrated.apply(found.root)
@@ -283,7 +326,7 @@ def load(
         if "noise_model" in config:
             raise RunError(f"{folder}: trained with {config['noise_model']}. Pass load(folder, noise=…).")
         noise = settings.noise_model()
-    schema = Schema.from_dict(config["schema"])
+    schema, frame = Schema.from_dict(config["schema"]), (config["size"][0], config["size"][1])
     with opened(folder / MODEL, "the weights of a run"):
         inputs = InputScaling(tensors["inputs.mean"], tensors["inputs.deviation"], images=config["images"])
         channels = settings.channels if config["images"] else len(schema.features)
@@ -298,17 +341,16 @@ def load(
     if network is None:
         if settings.network not in ("default", *NETWORKS, *HEATMAP_NETWORKS):
             raise RunError(f"{folder}: trained with the network {settings.network!r}. Pass load(folder, network=…).")
-        assert settings.frame is not None
-        network = named_network(inputs, settings, settings.output_of(noise), schema, settings.frame)
+        network = named_network(inputs, settings, settings.output_of(noise).of(schema.classes), schema, frame)
     reads = isinstance(network, HeatmapReader) and settings.output is None
-    output = Heatmaps() if reads else settings.output_of(noise)
+    output = Heatmaps() if reads else settings.output_of(noise).of(schema.classes)
     regressor = Regressor(network, inputs, targets, output)
     try:
         regressor.load_state_dict({name: value for name, value in tensors.items() if not name.startswith("noise.")})
     except RuntimeError as error:
         first = str(error).splitlines()[1:2] or [str(error)]
         raise RunError(f"{folder}: expected the network of the run, got another one. {first[0].strip()}") from None
-    return Run(folder, settings, schema, regressor, noise, state)
+    return Run(folder, settings, schema, regressor, noise, state, frame)
 
 
 def _noise_state(tensors: dict[str, Tensor], noise: NoiseModel, schema: Schema) -> State:
@@ -321,65 +363,11 @@ def _noise_state(tensors: dict[str, Tensor], noise: NoiseModel, schema: Schema) 
     return state
 
 
-def describe(annotations: Annotations, settings: Settings, noise: NoiseModel | None = None) -> dict[str, Any]:
-    """The content of config.yaml: what is needed to understand, repeat and open the run."""
-    content = {
-        "format_version": FORMAT_VERSION,
-        "steadfit": steadfit.__version__,
-        "torch": str(torch.__version__),
-        "data": os.path.abspath(annotations.path),
-        "images": annotations.images is not None,
-        "settings": settings.to_dict(),
-        "schema": annotations.schema.to_dict(),
-        "fingerprint": fingerprint(annotations),
-    }
-    return content if noise is None else content | {"noise_model": repr(noise)}
-
-
-def write_config(out: Path, content: dict[str, Any]) -> None:
-    write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), out / CONFIG)
-
-
-def fingerprint(annotations: Annotations) -> str:
-    """A short hash of rows, splits, labels, features and what they mean; not of the images' pixels."""
-    meaning = annotations.schema.to_dict()
-    if meaning["box_fit"] == "inside":
-        del meaning["box_fit"]  # so that runs from before there was another one can be continued
-    digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode())
-    digest.update(json.dumps([annotations.images, annotations.split.tolist()]).encode())
-    for array in (annotations.target + 0.0, annotations.features, annotations.size):
-        digest.update(b"-" if array is None else np.where(np.isnan(array), np.nan, array).tobytes())
-    if annotations.box is not None:
-        digest.update(annotations.box.tobytes())
-    return digest.hexdigest()[:16]
-
-
-def read_config(folder: Path) -> tuple[Settings, dict[str, Any]]:
-    """Settings and content of a regression run's ``config.yaml``.
-
-    Raises:
-        RunError: there is none, or one that is damaged or of another task.
-    """
-    config = open_config(folder)
-    with opened(folder / CONFIG, "the configuration of a run"):
-        if not isinstance(config["images"], bool):
-            raise TypeError(f"images: {config['images']!r}")
-        Schema.from_dict(config["schema"])
-        return Settings.from_dict(config["settings"]), config
-
-
-def save_model(out: Path, module: TrainingModule, settings: Settings, schema: Schema) -> Run:
-    """Write model.safetensors, the predictor and the noise model's state, and open it as a run."""
-    regressor, tracker = module.predictor().cpu(), module.label_noise.cpu()
-    tensors = {name: value.contiguous().clone() for name, value in regressor.state_dict().items()}
-    state = {name: value.contiguous().clone() for name, value in tracker.state.items()}
-    state["fallen_back"] = tracker.fallen_back.clone()
-    write_bytes(save(tensors | {f"noise.{name}": value for name, value in state.items()}), out / MODEL)
-    return Run(out, settings, schema, regressor, tracker.noise, state)
-
-
-def _rows(frame: Frame, rows: list[int]) -> Frame:
-    return Frame(frame.scale[rows], frame.shift[rows])
+def _of_dataset(dataset: LabelledDataset, size: int) -> Batches:
+    """Batches of a data set, without random warps."""
+    for part in _parts(len(dataset), size):
+        rows = torch.tensor(part, dtype=torch.int64)
+        yield dataset.frames(rows), Frame(dataset.frame.scale[rows], dataset.frame.shift[rows])
 
 
 def _parts(count: int, size: int) -> list[list[int]]:

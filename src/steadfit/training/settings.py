@@ -225,12 +225,12 @@ def check_pair(output: Output, noise: NoiseModel, plan: Plan) -> None:
             f"Settings: expected a noise model of positions with {output.name}, got {noise.name!r}: {output.name} "
             "predict no covariance. Use gum, tukey, huber, l1 or l2."
         )
-    if isinstance(output, Classes) and noise.needs_refit:
+    if output.for_classes and noise.needs_refit:
         raise ConfigError(
             f"Settings: expected noise 'l2', which counts every label in full, with classes, got {noise.name!r}: a "
             "class has no residual to judge it by."
         )
-    if plan.classes != isinstance(output, Classes):
+    if plan.classes != output.for_classes:
         fitting = ", ".join(name for name, one in PLANS.items() if one.classes != plan.classes)
         raise ConfigError(f"Settings: expected protocol of {fitting} with {output.name}, got {plan.name!r}.")
     scale = getattr(noise, "scale", "epoch")

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader
 
-from steadfit.data.files import atomic_path
+from steadfit._files import atomic_path
 from steadfit.errors import RunError, SteadfitError
 from steadfit.training.callbacks.diverging import StopDiverged
 from steadfit.training.folder import RESTART, WHOLE, opened, read_checkpoint

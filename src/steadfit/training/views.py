@@ -9,7 +9,7 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit.data import mirror_frame
-from steadfit.data.images import frame_size
+from steadfit.data.images.files import frame_size
 
 SCALES = (0.8, 0.9, 1.1, 1.2, 1.3)
 """The further scales of ``"scales"``; with the frame itself six, as paper 4 has (it does not say which)."""

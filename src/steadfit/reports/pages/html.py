@@ -17,7 +17,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import steadfit
-from steadfit.data.files import write_text
+from steadfit._files import write_text
 from steadfit.reports.panel import Panel
 from steadfit.reports.style import save
 from steadfit.reports.values import as_text, flat

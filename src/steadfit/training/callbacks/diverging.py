@@ -12,7 +12,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from steadfit.data.files import write_json
+from steadfit._files import write_json
 from steadfit.errors import DivergedError
 from steadfit.training.folder import FORMAT_VERSION, MARK, read_json
 

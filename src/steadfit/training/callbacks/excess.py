@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file, save
 
+from steadfit._files import write_bytes
 from steadfit.core.anchor import heatmap_modulator
 from steadfit.data import LabelledDataset
-from steadfit.data.files import write_bytes
 from steadfit.outputs import HeatmapReader
 from steadfit.training.callbacks.refit import evaluating
 from steadfit.training.folder import opened

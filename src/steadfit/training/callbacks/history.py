@@ -1,57 +1,104 @@
-"""The history of a regression run: a row an epoch."""
+"""The history of a run: one row per epoch, kept in the checkpoint and written as history.csv."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import lightning as L
+import pandas as pd
 import torch
 from torch import Tensor
 
+from steadfit._files import atomic_path
 from steadfit.data import LabelledDataset
-from steadfit.metrics import pck, point_error
+from steadfit.metrics import pck, point_error, top_k
 from steadfit.metrics.thresholds import PCK_ALPHA
-from steadfit.training.callbacks.rows import EpochRows
+from steadfit.outputs import Output
+from steadfit.outputs.classes import class_numbers
 from steadfit.training.module import TrainingModule
 
-COLUMNS = (
-    *("epoch", "phase", "train_loss", "val_loss", "val_error", "val_mean", "val_pck"),
-    *("suspects", "inlier_share", "lr", "seconds"),
-)
+CLASSES = ("val_top1", "val_top5")
+NUMBERS = ("val_error", "val_mean", "val_pck", "suspects", "inlier_share")
 
 
-class History(EpochRows):
-    """Collects, per epoch: phase, losses (standardised units, or those of heatmaps), the median and the mean validation
-    error (user's units), PCK (with a normalising length), the share of suspect validation labels, pi, step size,
-    seconds.
+def columns_of(output: Output) -> tuple[str, ...]:
+    """The columns of a history, which depend on what the network's numbers mean."""
+    own = CLASSES if output.for_classes else NUMBERS
+    return "epoch", "phase", "train_loss", "val_loss", *own, "lr", "seconds"
+
+
+class History(L.Callback):
+    """Collects one row per epoch.
+
+    Of every output: phase, losses (in standardised units, or those of the output's own loss), step size, seconds. Of
+    points and numbers: the median and the mean validation error (user's units), PCK (with a normalising length), the
+    share of suspect validation labels, pi. Of classes: top-1 and top-5 accuracy on the validation images.
 
     The *median* error is the one to look at where validation labels may be wrong too.
+
+    Args:
+        val: the validation set.
+        output: what the network's numbers mean.
+        path: of history.csv; None to write nothing.
     """
 
-    columns: ClassVar[tuple[str, ...]] = COLUMNS
+    def __init__(self, val: LabelledDataset, output: Output, path: Path | None = None) -> None:
+        self.val, self.columns, self.path = val, columns_of(output), path
+        self.rows: list[dict[str, Any]] = []
+        self._losses: list[Tensor] = []
+        self._start, self._warming_up = 0.0, False
 
-    def __init__(self, val: LabelledDataset, path: Path | None = None) -> None:
-        super().__init__(path)
-        self.val = val
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        super().on_train_epoch_start(trainer, pl_module)
-        module = cast(TrainingModule, pl_module)
-        self._phase = "warm-up" if bool(module.label_noise.warming_up) else "round"
+        self._losses, self._start = [], time.perf_counter()
+        self._warming_up = cast(TrainingModule, pl_module).warming_up
 
-    def row(self, trainer: L.Trainer, pl_module: L.LightningModule, train_loss: float) -> dict[str, Any]:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._losses.append(outputs["loss"].detach())
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         module = cast(TrainingModule, pl_module)
-        noise, state = module.label_noise.noise, module.label_noise.state
-        index, output, target = (torch.cat(parts).cpu() for parts in zip(*module.held_out, strict=True))
-        state = {name: value.cpu() for name, value in state.items()}
+        found = {
+            "epoch": trainer.current_epoch + 1,
+            "phase": self._phase(module),
+            "train_loss": float(torch.stack(self._losses).mean()),
+            "val_loss": module.validation_loss(),
+            **self._measures(module),
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": round(time.perf_counter() - self._start, 3),
+        }
+        self.rows.append({name: found[name] for name in self.columns})
+        if self.path is not None and trainer.is_global_zero:
+            with atomic_path(self.path) as path:
+                self.frame().to_csv(path, index=False)
+
+    def frame(self) -> pd.DataFrame:
+        """The rows as a table."""
+        return pd.DataFrame(self.rows, columns=list(self.columns))
+
+    def _phase(self, module: TrainingModule) -> str:
+        return "warm-up" if self._warming_up else "loss" if module.output.for_classes else "round"
+
+    def _measures(self, module: TrainingModule) -> dict[str, Any]:
+        index, numbers, target = (torch.cat(parts).cpu() for parts in zip(*module.held_out, strict=True))
+        if module.output.for_classes:
+            label = class_numbers(target)
+            return {f"val_top{k}": float(top_k(numbers, label, k=k).double().mean()) for k in (1, 5)}
+        noise, state = module.label_noise.noise, {name: v.cpu() for name, v in module.label_noise.state.items()}
         share = state.get("inlier_share")
-        suspect = noise.is_outlier(output, target, state)[~target.isnan().all(dim=-1)]
-        predicted, wanted = self._in_units(module, index, output)
+        suspect = noise.is_outlier(numbers, target, state)[~target.isnan().all(dim=-1)]
+        predicted, wanted = self._in_units(module, index, numbers)
         error = point_error(predicted, wanted)  # (n, K)
         return {
-            "phase": self._phase,
-            "val_loss": module.validation_loss(),
             "val_error": float(error.nanmedian()),
             "val_mean": float(error.nanmean()),
             "val_pck": self._pck(index, predicted, wanted),
@@ -59,9 +106,9 @@ class History(EpochRows):
             "inlier_share": None if share is None else float(share.mean()),
         }
 
-    def _in_units(self, module: TrainingModule, index: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
+    def _in_units(self, module: TrainingModule, index: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """Predictions and labels of the validation set in the user's units, (n, K, D)."""
-        location = module.output.prediction(output, module.dims)
+        location = module.output.prediction(numbers, module.dims)
         predicted = module.regressor.destandardize(location.to(module.device)).cpu()
         frame = self.val.frame
         return frame.to_user(predicted, index), frame.to_user(self.val.target[index], index)

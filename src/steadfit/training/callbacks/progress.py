@@ -1,8 +1,7 @@
-"""What a person sees while a network trains: a bar in a terminal, a line an epoch elsewhere."""
+"""Progress of a training: a bar in a terminal, one line per epoch elsewhere."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Any
 
 import lightning as L
@@ -13,11 +12,18 @@ from steadfit._console import say, visible
 from steadfit.training.callbacks.history import History
 
 
-class Announcer(L.Callback, ABC):
-    """Progress of one run on a console; what is said of an epoch is the subclass's."""
+class Announce(L.Callback):
+    """Progress of one run on a console, with the epoch's figures from :class:`History`.
 
-    def __init__(self, console: Console, label: str) -> None:
-        self.console, self.label = console, label
+    Args:
+        console: where.
+        history: stands before this among the callbacks.
+        label: the name of the run.
+        units: of the errors, empty for none.
+    """
+
+    def __init__(self, console: Console, history: History, label: str, units: str) -> None:
+        self.console, self.history, self.label, self.units = console, history, label, units
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
@@ -47,9 +53,18 @@ class Announcer(L.Callback, ABC):
         elif note:
             say(self.console, f"{self.label}: {note}")
 
-    @abstractmethod
     def note(self, trainer: L.Trainer) -> str:
         """What to say after an epoch; empty for nothing."""
+        if not self.history.rows:
+            return ""
+        row = self.history.rows[-1]
+        text = f"epoch {row['epoch']}/{trainer.max_epochs}"
+        if "val_top1" in row:
+            phase = " warm-up" if row["phase"] == "warm-up" else ""
+            return f"{text}{phase}, validation top-1 {row['val_top1']:.1%}"
+        unit = f" {self.units}" if self.units else ""
+        text += f" {row['phase']}, median validation error {row['val_error']:.3g}{unit}"
+        return text if row["phase"] == "warm-up" else f"{text}, {row['suspects']:.1%} of its labels suspect"
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._stop()
@@ -61,19 +76,3 @@ class Announcer(L.Callback, ABC):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-
-class Announce(Announcer):
-    """Progress with the epoch's figures from :class:`History`."""
-
-    def __init__(self, console: Console, history: History, label: str, units: str) -> None:
-        super().__init__(console, label)
-        self.history, self.units = history, units
-
-    def note(self, trainer: L.Trainer) -> str:
-        if not self.history.rows:
-            return ""
-        row = self.history.rows[-1]
-        text = f"epoch {row['epoch']}/{trainer.max_epochs} {row['phase']}, "
-        text += f"median validation error {row['val_error']:.3g}{f' {self.units}' if self.units else ''}"
-        return text if row["phase"] == "warm-up" else f"{text}, {row['suspects']:.1%} of its labels suspect"

@@ -16,16 +16,17 @@ from torch import nn
 from steadfit import _checks
 from steadfit._console import say
 from steadfit.data import Annotations, Warp
-from steadfit.data.misplacing import Misplacing
+from steadfit.data.images.misplacing import Misplacing
 from steadfit.data.regions import Region
 from steadfit.errors import ConfigError
 from steadfit.noise import NoiseModel
 from steadfit.training.cascade.placing import PLACINGS, estimates, fold_rows, observed_errors
 from steadfit.training.cascade.run import COARSE, FINE, TASK, CoarseToFine, check_points, check_regions
 from steadfit.training.fit import Parts, fit
+from steadfit.training.folder import describe, read_config, write_config
 from steadfit.training.judgement import Judgement
 from steadfit.training.known import write_rows
-from steadfit.training.run import Run, describe, read_config, write_config
+from steadfit.training.run import Run
 from steadfit.training.settings import Settings
 from steadfit.training.trainer import check_same, occupied
 

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file, save
 
+from steadfit._files import write_bytes
 from steadfit.core.scale import mad
 from steadfit.data import Annotations
-from steadfit.data.files import write_bytes
-from steadfit.data.misplacing import crop_errors
+from steadfit.data.images.misplacing import crop_errors
 from steadfit.data.regions import Region
 from steadfit.training.folder import opened
 from steadfit.training.judgement import Judgement

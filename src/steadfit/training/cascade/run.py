@@ -13,17 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from steadfit.data import Annotations, Schema
-from steadfit.data.images import read_image
+from steadfit.data.images.files import read_image
 from steadfit.data.regions import Region, regions_of
 from steadfit.errors import ConfigError, RunError
 from steadfit.noise import NoiseModel
 from steadfit.training.cascade.combining import combined
-from steadfit.training.folder import CONFIG, MODEL, opened
+from steadfit.training.folder import CONFIG, MODEL, opened, read_config
 from steadfit.training.images import as_images
 from steadfit.training.judgement import Judgement
 from steadfit.training.prediction import Prediction
 from steadfit.training.predictor import Located
-from steadfit.training.run import Run, load, nll_of, read_config
+from steadfit.training.run import Run, load, nll_of
 from steadfit.training.settings import Settings
 
 Floats = npt.NDArray[np.float64]
@@ -114,22 +114,24 @@ class CoarseToFine:
             raise ConfigError("predict: expected named views with a cascade, whose stages have frames of their own.")
         if not isinstance(inputs, Annotations):
             inputs = as_images(inputs)
-        first = self.coarse.predict(inputs, batch_size=batch_size, views=views, boxes=boxes)
+        first = self.coarse.predict_positions(inputs, batch_size=batch_size, views=views, boxes=boxes)
         size, within = _seen(inputs, boxes)
         parts = []
         for run, region in zip(self.fine, self.regions, strict=True):
             crops = region.boxes(first.mean, size, within)
             looks = views if run.schema.pairs else [view for view in views if view != "mirror"]
             if isinstance(inputs, Annotations):
-                seen = run.predict(region.part(inputs, crops), batch_size=batch_size, views=looks)
+                seen = run.predict_positions(region.part(inputs, crops), batch_size=batch_size, views=looks)
             else:
-                seen = run.predict(inputs, batch_size=batch_size, views=looks, boxes=crops)
+                seen = run.predict_positions(inputs, batch_size=batch_size, views=looks, boxes=crops)
             parts.append(_located(seen))
         found = combined(_located(first), parts, self.regions)
         root = None if found.root is None else found.root.numpy()
         return Prediction(
             found.mean.numpy(), self.schema.target_names, self.schema.units, root=root, penalty=found.penalty
         )
+
+    predict_positions = predict
 
     def judge(self, annotations: Annotations, *, batch_size: int = 128) -> Judgement:
         """Predict every row of a table and judge every label.

@@ -1,0 +1,1 @@
+"""Procedural faces with exact labels, for the demo and the tests."""

@@ -1,0 +1,88 @@
+"""Images in folders named after their classes: ``train/<class>/*.png``, or ``<class>/*.png`` without splits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from steadfit.data.images.files import is_image
+from steadfit.data.tables.cells import Cells, RawTable
+from steadfit.data.tables.schema import Schema
+from steadfit.data.tables.source import Source
+from steadfit.data.tables.splits import SPLIT_WORDS
+from steadfit.errors import DataError
+
+
+def read(root: Path) -> Source:
+    """The images under a folder, classes and files in the order of their names; files of other kinds are passed over.
+
+    With a folder ``train`` (and ``val``, ``test``) the classes are its subfolders, else those of ``root``. Folders in a
+    class's folder belong to the class. Hidden ones are passed over.
+
+    Args:
+        root: the folder.
+
+    Raises:
+        DataError: no class folders, or a class that only another split than ``train`` has.
+    """
+    splits = _splits(root)
+    names = _subfolders(root / splits["train"] if splits else root)
+    found = [entry for split, folder in (splits or {"train": ""}).items() for entry in _entries(root, folder, split)]
+    if strange := sorted({name for _, _, name in found} - set(names)):
+        raise DataError(f"{root}: expected every class among those of the training images, got {strange[0]!r} as well.")
+    if len(names) < 2 or not found:
+        raise DataError(
+            f"{root}: expected folders of images named after at least two classes (in 'train' or here), got "
+            f"{len(names)} with {len(found)} images."
+        )
+    number = {name: float(k) for k, name in enumerate(names)}
+    cells: dict[str, Cells] = {
+        "image": [image for image, _, _ in found],
+        "label": np.array([number[name] for _, _, name in found]),
+    }
+    if splits:
+        cells["split"] = [split for _, split, _ in found]
+    table = RawTable(
+        path=root,
+        cells=cells,
+        line=np.zeros(len(found), dtype=np.int64),
+        row=np.arange(len(found)),
+        files=[str(root / image) for image, _, _ in found],
+    )
+    return Source(table, Schema(targets=("label",), classes=tuple(names)), root)
+
+
+def is_one(root: Path) -> bool:
+    """Whether a path is a folder with an image in a subfolder."""
+    return root.is_dir() and any(True for name in _subfolders(root) for _ in _images(root / name))
+
+
+def _splits(root: Path) -> dict[str, str]:
+    """Split to its folder; empty without one for training."""
+    found = {SPLIT_WORDS[name.lower()]: name for name in _subfolders(root) if name.lower() in SPLIT_WORDS}
+    return {split: found[split] for split in ("train", "val", "test") if split in found} if "train" in found else {}
+
+
+def _entries(root: Path, folder: str, split: str) -> list[tuple[str, str, str]]:
+    """(path, split, class) of every image."""
+    return [
+        (path.relative_to(root).as_posix(), split, name)
+        for name in _subfolders(root / folder)
+        for path in _images(root / folder / name)
+    ]
+
+
+def _subfolders(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    """Of a class, deeper folders included; links to folders are not followed."""
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        for file in sorted(files):
+            if is_image(file) and not file.startswith("."):
+                yield Path(parent, file)

@@ -1,0 +1,293 @@
+"""Labels read from any format and checked as a whole, before anything is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from steadfit import _checks
+from steadfit.data.formats.finding import read_class_source, read_source
+from steadfit.data.images.files import Progress, scan
+from steadfit.data.tables import columns
+from steadfit.data.tables.annotations import Annotations, Floats, Rows
+from steadfit.data.tables.boxes import read_box
+from steadfit.data.tables.cells import RawTable
+from steadfit.data.tables.classes import unlabelled
+from steadfit.data.tables.duplicates import same_paths, warn_copies, warn_duplicates
+from steadfit.data.tables.identity import feature_keys, same_key
+from steadfit.data.tables.problems import Problem, settle
+from steadfit.data.tables.schema import Schema
+from steadfit.data.tables.sides import observer_centric
+from steadfit.data.tables.source import Source
+from steadfit.data.tables.splits import (
+    SPLITS,
+    draw_class_split,
+    draw_split,
+    drawn_rows,
+    empty_splits,
+    read_split,
+)
+from steadfit.errors import DataError
+
+
+def load_annotations(
+    path: str | Path,
+    schema: Schema | None = None,
+    *,
+    skip_bad: bool = False,
+    seed: int = 0,
+    val_share: float = 0.1,
+    test_share: float = 0.2,
+    need_splits: Collection[str] = SPLITS,
+    progress: Progress | None = None,
+) -> Annotations:
+    """Read a table of annotations and check all of it, every image file included.
+
+    Everything that is wrong is gathered in one pass and told in one error, before any training starts. Labels that
+    are merely implausible (a point outside its image) pass: finding them is what the training is for.
+
+    Args:
+        path: a CSV or Parquet table, or a folder with ``annotations.csv``.
+        schema: what the columns mean; None for the ``dataset.yaml`` beside the table, or without one for the
+            columns ``x0, y0, x1, y1, ...`` as points.
+        skip_bad: leave bad rows out instead of raising; they are listed in ``skipped`` and a warning.
+        seed: of the splits that the table does not give.
+        val_share: share of the rows drawn for validation where the table gives none.
+        test_share: share of the rows drawn for testing where the table has no split column.
+        need_splits: splits that must have rows. Without ``"train"`` labels are not asked to vary; if empty, the
+            target columns themselves may be absent.
+        progress: called with the number of images checked and their number in all.
+
+    Raises:
+        DataError: anything wrong in the table or its images; names file, line and column.
+
+    Warns:
+        DataWarning: rows left out; images with the same bytes under several paths; columns left out.
+    """
+    _checks.between("load_annotations", "val_share", val_share, 0, 1)
+    _checks.between("load_annotations", "test_share", test_share, 0, 1)
+    for word in need_splits:
+        _checks.one_of("load_annotations", "need_splits", word, SPLITS)
+    return _check(
+        read_source(path, schema),
+        skip_bad=skip_bad,
+        seed=seed,
+        val_share=val_share,
+        test_share=test_share,
+        need_splits=need_splits,
+        progress=progress,
+    )
+
+
+def load_classes(
+    path: str | Path,
+    *,
+    label: str | None = None,
+    skip_bad: bool = False,
+    seed: int = 0,
+    val_share: float = 0.1,
+    test_share: float = 0.2,
+    progress: Progress | None = None,
+) -> Annotations:
+    """Read and check images of classes, whichever way they are kept.
+
+    * the folder of CIFAR-10's or CIFAR-100's binary version (``data_batch_1.bin`` ..., ``train.bin`` ...);
+    * a CSV or Parquet table, or a folder with ``annotations.csv``: columns ``image`` and ``label`` or ``class``;
+    * a folder with ``train/<class>/`` and, if you like, ``val`` and ``test``, or with ``<class>/`` alone.
+
+    Args:
+        path: the folder or table.
+        label: a table's column of classes; for CIFAR-100 ``"fine"`` (default) or ``"coarse"``.
+        skip_bad: leave out rows and files that cannot be used; they are listed in ``skipped`` and a warning.
+        seed: of the splits that are not given.
+        val_share: share of the training images that are drawn for validation where none are given, class by class
+            (5,000 of CIFAR's 50,000); without any splits, of all images.
+        test_share: share of all images that are drawn for testing where no splits are given at all.
+        progress: called with the number of images checked and their number in all.
+
+    Returns:
+        The images with ``schema.classes`` and class numbers as targets (N, 1, 1), each in a split. Images with the
+        same bytes are never drawn apart.
+
+    Raises:
+        DataError: what cannot be read, or a class without training images.
+        ValueError: shares out of [0, .9], or a label that CIFAR does not have.
+
+    Warns:
+        DataWarning: rows left out; images with the same bytes under several paths.
+    """
+    _checks.between("load_classes", "val_share", val_share, 0, 0.9)
+    _checks.between("load_classes", "test_share", test_share, 0, 0.9)
+    return _check(
+        read_class_source(Path(path), label),
+        skip_bad=skip_bad,
+        seed=seed,
+        val_share=val_share,
+        test_share=test_share,
+        need_splits=("train",),
+        progress=progress,
+    )
+
+
+def _check(
+    source: Source,
+    *,
+    skip_bad: bool,
+    seed: int,
+    val_share: float,
+    test_share: float,
+    need_splits: Collection[str],
+    progress: Progress | None,
+) -> Annotations:
+    """All rows of a source that are good, or one error for all that are not; see :func:`load_annotations`."""
+    raw = source.cells
+    schema = columns.resolve(raw, source.schema, labels=bool(need_splits))
+    annotations, keys, problems = _read(dataclasses.replace(source, schema=schema), progress)
+    group = same_key(keys)
+    before = annotations.split if schema.split in raw.cells else None
+    split = _drawn(annotations, before, group, seed=seed, val_share=val_share, test_share=test_share)
+    drawn, key = drawn_rows(before, len(split)), np.array(keys, dtype=np.str_)
+    annotations = dataclasses.replace(annotations, split=split, drawn=drawn, key=key)
+    problems += _of_labels(raw, annotations, problems, need_splits)
+    bad = {(problem.path, problem.line) for problem in problems}
+    kept = np.array([raw.place(row) not in bad for row in range(len(raw.line))], dtype=bool)
+    annotations = annotations.take(kept)
+    if skip_bad or kept.any():  # if no row is left, only the rows' own problems tell why
+        problems += _file_problems(raw, annotations, before is not None, need_splits)
+    skipped = settle(problems, raw.path, skip_bad=skip_bad)
+    if "train" in need_splits:
+        _check_classes(annotations)
+    if annotations.images is None:
+        warn_copies(annotations.path, annotations.line, annotations.split, group[kept])
+    duplicates = warn_duplicates(annotations.path, annotations.images, annotations.split, group[kept])
+    return dataclasses.replace(annotations, skipped=skipped, duplicates=duplicates)
+
+
+def _drawn(
+    annotations: Annotations,
+    before: npt.NDArray[np.str_] | None,
+    group: Rows,
+    *,
+    seed: int,
+    val_share: float,
+    test_share: float,
+) -> npt.NDArray[np.str_]:
+    """The split of every row, bad or not: the same whatever is skipped, so that no test row is ever trained on."""
+    if annotations.schema.classes:
+        return draw_class_split(before, annotations.label, group, seed=seed, val_share=val_share, test_share=test_share)
+    together = _drawn_together(group, annotations)
+    return draw_split(before, together, seed=seed, val_share=val_share, test_share=test_share)
+
+
+def _read(source: Source, progress: Progress | None) -> tuple[Annotations, Sequence[str], list[Problem]]:
+    """All rows, good and bad, with the keys of what the network sees of them."""
+    raw, schema = source.cells, source.schema
+    target, problems = columns.read_target(raw, schema)
+    visible, found_visible = columns.read_visible(raw, schema, target)
+    if schema.sides == "observer":
+        target, visible, _ = observer_centric(target, schema.pairs, visible)
+    features, found_features = columns.read_features(raw, schema)
+    length, found_length = columns.read_length(raw, schema, target)
+    split, found_split = read_split(raw, schema.split) if schema.split in raw.cells else (_all_train(raw), [])
+    images, size, digests, found_images = _read_images(source, progress)
+    box, found_box = read_box(raw, schema, target, size)
+    problems += [*raw.problems, *found_visible, *found_features, *found_length, *found_split, *found_images, *found_box]
+    annotations = Annotations(
+        path=raw.path,
+        root=source.root,
+        schema=schema,
+        images=images,
+        features=features,
+        target=target,
+        visible=visible,
+        split=split,
+        line=raw.line,
+        row=raw.row,
+        size=size,
+        length=length,
+        box=box,
+        pixels=source.pixels,
+    )
+    return annotations, digests if features is None else feature_keys(features), problems
+
+
+def _drawn_together(group: Rows, annotations: Annotations) -> Rows:
+    """The groups that are drawn as one: copies, unless a table has too few different rows of features to split."""
+    few = annotations.images is None and len(np.unique(group)) < len(SPLITS)
+    return np.arange(len(group)) if few else group
+
+
+def _all_train(raw: RawTable) -> npt.NDArray[np.str_]:
+    return np.full(len(raw.line), "train", dtype="<U5")
+
+
+def _read_images(
+    source: Source, progress: Progress | None
+) -> tuple[tuple[str, ...] | None, Floats | None, Sequence[str], list[Problem]]:
+    """Names, sizes and keys of the images, and what is wrong with them; no names for a table of features."""
+    raw, column = source.cells, source.schema.image
+    if column not in raw.cells:
+        return None, None, [""] * len(raw.line), []
+    images = tuple(raw.text(column))
+    if source.pixels is not None:
+        size = np.array(source.pixels.shape[:1:-1], dtype=np.float64)  # width, height
+        return images, np.tile(size, (len(images), 1)), _digests(source.pixels), []
+    sizes, digests, reasons = scan(source.root, images, progress)
+    problems = [raw.problem(row, column, reason) for row, reason in enumerate(reasons) if reason]
+    return images, sizes, digests, problems + same_paths(raw, column, images)
+
+
+def _digests(pixels: Tensor) -> list[str]:
+    return [hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in pixels.numpy()]
+
+
+def _of_labels(
+    raw: RawTable, annotations: Annotations, known: Sequence[Problem], need_splits: Collection[str]
+) -> list[Problem]:
+    """Rows whose labels cannot be learned."""
+    if "train" not in need_splits:
+        return []
+    if annotations.schema.classes:
+        return unlabelled(raw, annotations.schema, annotations.target, known)
+    return _unlabelled(raw, annotations, known) + _unheld(raw, annotations)
+
+
+def _unlabelled(raw: RawTable, annotations: Annotations, known: Sequence[Problem]) -> list[Problem]:
+    """Training rows without any label, unless a wrong cell is the cause."""
+    bad = {(problem.path, problem.line) for problem in known}
+    empty = np.isnan(annotations.target).all(axis=(1, 2)) & (annotations.split == "train")
+    reason = "expected at least one label in a training row, got none."
+    return [raw.problem(row, None, reason) for row in empty.nonzero()[0].tolist() if raw.place(row) not in bad]
+
+
+def _unheld(raw: RawTable, annotations: Annotations) -> list[Problem]:
+    """Labels and features that are beyond float32 in units of the training rows' spread."""
+    schema, features, train = annotations.schema, annotations.features, annotations.split == "train"
+    problems = columns.check_held(raw, schema.columns, annotations.target, train)
+    if features is not None:
+        problems += columns.check_held(raw, schema.features, features[:, :, None], train)
+    return problems
+
+
+def _file_problems(raw: RawTable, annotations: Annotations, given: bool, need_splits: Collection[str]) -> list[Problem]:
+    column = annotations.schema.split if given else None
+    problems = empty_splits(raw, annotations.split, column, need_splits)
+    train = annotations.target[annotations.split == "train"]
+    if "train" in need_splits and len(train) and not annotations.schema.classes:
+        problems += columns.check_training(raw, annotations.schema, train)
+    return problems
+
+
+def _check_classes(annotations: Annotations) -> None:
+    """A class without training images cannot be learned."""
+    names = annotations.schema.classes
+    if names and (empty := np.flatnonzero(annotations.counts("train") == 0)).size:
+        raise DataError(
+            f"{annotations.path}: expected training images of every class, got none of {names[empty[0]]!r}."
+        )

@@ -1,0 +1,242 @@
+"""From raw cells to targets, visibility, features and the normalising length, with what is wrong in them."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from steadfit.data.standardize import Standardizer
+from steadfit.data.tables.cells import RawTable
+from steadfit.data.tables.options import did_you_mean
+from steadfit.data.tables.problems import Problem, report
+from steadfit.data.tables.schema import Schema
+from steadfit.errors import DataError, DataWarning
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+_VISIBLE = (0.0, 1.0, 2.0)  # 2 is COCO's word for visible
+FAR = 1e18  # its square is 1e36, float32 ends at 3.4e38
+
+
+def resolve(raw: RawTable, schema: Schema, *, labels: bool = True) -> Schema:
+    """The schema with its points, and for a table without images its features, filled in from the columns.
+
+    Args:
+        raw: the table.
+        schema: what is known of it.
+        labels: whether the target columns must be there.
+
+    Raises:
+        DataError: a column that the schema names is absent, or there is nothing to train on.
+    """
+    schema = schema.with_discovered_points(raw.cells)
+    if not schema.n_targets:
+        raise DataError(
+            f"{raw.path}: expected columns x0, y0, x1, y1, ... or named targets, got columns {_listed(raw.cells)}. "
+            "Name the target columns with --targets, or in a dataset.yaml beside the table."
+        )
+    _check_columns(raw, schema, labels)
+    if schema.box is not None and schema.image not in raw.cells:
+        raise DataError(f"{raw.path}: expected images for the box {schema.box!r}, got no column {schema.image!r}.")
+    if schema.image in raw.cells:
+        if schema.features:
+            raise DataError(
+                f"{raw.path}, column {schema.image!r}: expected images or features, got both. "
+                "Set image: '' to read the table without its images."
+            )
+        return dataclasses.replace(schema, units=schema.units or ("px" if schema.dims == 2 else ""))
+    return dataclasses.replace(schema, features=schema.features or _other_numeric(raw, schema))
+
+
+def read_target(raw: RawTable, schema: Schema) -> tuple[Floats, list[Problem]]:
+    """Targets (N, K, D), NaN where not annotated; absent target columns are all NaN."""
+    problems: list[Problem] = []
+    values = np.full((len(raw.line), len(schema.columns)), np.nan)
+    for place, column in enumerate(schema.columns):
+        if column in raw.cells:
+            values[:, place], found = raw.numbers(column)
+            problems += found
+    target: Floats = values.reshape(len(raw.line), schema.n_targets, schema.dims)
+    if schema.dims == 2:
+        problems += _half_points(raw, target, {(p.line, p.column) for p in problems})
+    return target, problems
+
+
+def read_visible(raw: RawTable, schema: Schema, target: Floats) -> tuple[Flags | None, list[Problem]]:
+    """Visibility (N, K) from the v columns, None without any; where v is empty, what is annotated is visible.
+
+    With visibility ``"missing"`` the targets of v = 0 are set to NaN in place.
+    """
+    visible: Flags = np.asarray(~np.isnan(target).any(axis=2), dtype=np.bool_)
+    columns = [(k, f"v{k}") for k in range(schema.n_targets) if f"v{k}" in raw.cells]
+    if schema.dims != 2 or not columns:
+        return None, []
+    problems: list[Problem] = []
+    for k, column in columns:
+        value, found = raw.numbers(column)
+        strange = ~np.isnan(value) & ~np.isin(value, _VISIBLE)
+        found += [raw.problem(row, column, f"expected 0, 1 or 2, got {value[row]:g}.") for row in _where(strange)]
+        problems += found
+        visible[:, k] &= value != 0
+        if schema.visibility == "missing":
+            target[value == 0, k] = np.nan
+    return visible, problems
+
+
+def read_features(raw: RawTable, schema: Schema) -> tuple[Floats | None, list[Problem]]:
+    """Features (N, F), None for a table of images; a feature that is missing is a problem of its row."""
+    if not schema.features:
+        return None, []
+    problems: list[Problem] = []
+    values = []
+    for column in schema.features:
+        value, found = raw.numbers(column)
+        wrong = {problem.line for problem in found}
+        found += [
+            raw.problem(row, column, "expected a number in every feature, got an empty cell.")
+            for row in _where(np.isnan(value))
+            if int(raw.line[row]) not in wrong
+        ]
+        values.append(value)
+        problems += found
+    return np.stack(values, axis=1), problems
+
+
+def read_length(raw: RawTable, schema: Schema, target: Floats) -> tuple[Floats | None, list[Problem]]:
+    """The normalising length (N,) in the units; the distance of two points is NaN where one is missing."""
+    normalizer = schema.normalizer
+    if normalizer is None:
+        return None, []
+    if isinstance(normalizer, tuple):
+        length = np.linalg.norm(target[:, normalizer[0]] - target[:, normalizer[1]], axis=1)
+        return np.where(length > 0, length, np.nan), []
+    if not isinstance(normalizer, str):
+        return np.full(len(raw.line), float(normalizer)), []
+    length, problems = raw.numbers(normalizer)
+    wrong = {problem.line for problem in problems}
+    problems += [
+        raw.problem(row, normalizer, f"expected a normalising length > 0, got {_fact(length[row])}.")
+        for row in _where(~(length > 0))
+        if int(raw.line[row]) not in wrong
+    ]
+    return length, problems
+
+
+def check_held(raw: RawTable, columns: Sequence[str], values: Floats, train: Flags) -> list[Problem]:
+    """Problems of the numbers (N, K, D) that float32 does not hold once they are in units of their spread.
+
+    Their squares have to be held as well, so the limit is ``FAR`` times the robust spread of the training rows. Gross
+    labels of any ordinary size pass: finding them is what the training is for.
+
+    Args:
+        raw: the table.
+        columns: the K * D columns.
+        values: NaN = missing.
+        train: (N,) the rows whose median and spread count.
+    """
+    known = values[train]
+    if not len(known) or np.isnan(known).all(axis=0).any():
+        return []  # a column without labels is told elsewhere
+    units = Standardizer.fit(torch.from_numpy(known))
+    far = np.abs(units.apply(torch.from_numpy(values)).numpy()).reshape(len(values), -1) > FAR
+    flat = values.reshape(len(values), -1)
+    reason = f"expected a number within {FAR:g} times the column's spread, which float32 holds, got {{:g}}."
+    return [raw.problem(row, columns[at], reason.format(flat[row, at])) for row, at in np.argwhere(far).tolist()]
+
+
+def check_training(raw: RawTable, schema: Schema, target: Floats) -> list[Problem]:
+    """File problems of the training rows' targets (n, K, D): a column without labels, or with one value only."""
+    problems = []
+    values = target.reshape(len(target), -1)
+    for place, column in enumerate(schema.columns):
+        given = values[~np.isnan(values[:, place]), place]
+        if not len(given):
+            reason = f"expected at least one label in the {len(values)} training rows, got none."
+            problems.append(raw.file_problem(column, reason))
+        elif given.min() == given.max():
+            reason = f"expected labels that vary, got {given[0]:g} in all {len(given)} training rows that have one."
+            problems.append(raw.file_problem(column, reason))
+    return problems
+
+
+def _check_columns(raw: RawTable, schema: Schema, labels: bool) -> None:
+    """One error for all columns that are named and not there."""
+    named = [*(schema.columns if labels else ()), *schema.features]
+    named += [schema.normalizer] if isinstance(schema.normalizer, str) else []
+    named += [schema.split] if schema.split != "split" else []
+    named += schema.box_columns
+    needs_images = schema.dims == 2 and not schema.features
+    named += [schema.image] if schema.image and (schema.image != "image" or needs_images) else []
+    absent = [name for name in named if name not in raw.cells]
+    if absent:
+        raise DataError(report([raw.file_problem(name, _absent(raw, name)) for name in absent]))
+    surplus = [f"x{k}" for k in range(len(schema.points), 200) if f"x{k}" in raw.cells and f"y{k}" in raw.cells]
+    if schema.points and surplus:
+        warnings.warn(
+            f"{raw.path}: {len(schema.points)} points are named, so columns {_listed(surplus)} and their y are not "
+            "used.",
+            DataWarning,
+            stacklevel=5,
+        )
+
+
+def _absent(raw: RawTable, name: str) -> str:
+    return f"expected this column, got {len(raw.cells)} columns without it.{did_you_mean(name, list(raw.cells))}"
+
+
+def _other_numeric(raw: RawTable, schema: Schema) -> tuple[str, ...]:
+    """Columns that are numbers and nothing else; those that are left out are named in a warning."""
+    used: set[object] = {*schema.columns, schema.split, schema.image, schema.normalizer}
+    used |= {f"v{k}" for k in range(len(schema.points))}
+    others = [name for name in raw.cells if name not in used]
+    numeric = [name for name in others if name and _mostly_numbers(raw, name)]
+    left_out = [name for name in others if name not in numeric]
+    if not numeric:
+        raise DataError(
+            f"{raw.path}: expected a column {schema.image!r} or columns of numbers beside the targets, got neither."
+        )
+    if left_out:
+        warnings.warn(
+            f"{raw.path}: columns {_listed(left_out)} are no numbers or have no name, and are not used as features.",
+            DataWarning,
+            stacklevel=5,
+        )
+    return tuple(numeric)
+
+
+def _mostly_numbers(raw: RawTable, column: str) -> bool:
+    """At least half of the cells that are not empty: then the others are errors, not words."""
+    value, problems = raw.numbers(column)
+    numbers = int((~np.isnan(value)).sum())
+    return numbers > 0 and numbers >= len(problems)
+
+
+def _half_points(raw: RawTable, target: Floats, wrong: set[tuple[int | None, str | None]]) -> list[Problem]:
+    """Points with only one of their two coordinates; a cell that is wrong already is not named twice."""
+    half = np.isnan(target).any(axis=2) & ~np.isnan(target).all(axis=2)  # (N, K)
+    problems = []
+    for row, k in np.argwhere(half).tolist():
+        empty, given = (f"x{k}", f"y{k}") if np.isnan(target[row, k, 0]) else (f"y{k}", f"x{k}")
+        if empty in raw.cells and (int(raw.line[row]), empty) not in wrong:
+            reason = f"expected a number because {given!r} is given, got an empty cell."
+            problems.append(raw.problem(row, empty, reason))
+    return problems
+
+
+def _where(flags: Flags) -> list[int]:
+    return [int(row) for row in flags.nonzero()[0]]
+
+
+def _fact(value: float) -> str:
+    return "an empty cell" if np.isnan(value) else f"{value:g}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = [repr(name) for name in names]
+    return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")

@@ -1,0 +1,123 @@
+"""A copy of a data set with labels made wrong on purpose, and the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from steadfit import corrupt
+from steadfit._files import atomic_path, write_text
+from steadfit.data import Annotations, Schema
+from steadfit.data.tables.splits import SPLITS
+from steadfit.errors import ConfigError, RunError
+
+KINDS = ("ngo", "l_ugo", "g_ugo", "swap", "gaussian", "symmetric")
+
+
+def corrupt_dataset(
+    annotations: Annotations,
+    out: str | Path,
+    *,
+    kind: str,
+    share: float,
+    seed: int = 0,
+    splits: Sequence[str] = ("train", "val"),
+    width: float | None = None,
+    std: float | None = None,
+) -> tuple[Path, float]:
+    """Write a data set whose labels are partly wrong.
+
+    ``out`` gets ``annotations.csv``, ``truth.csv`` (line, split, and ``wrong_<name>`` for every target), a
+    ``dataset.yaml`` with what is known of the columns (options included), and the images, linked where the file system
+    can and copied where not.
+
+    Args:
+        kind: of :mod:`steadfit.corrupt`. share: of the labels (``g_ugo``, ``swap``: of the rows), in [0, 1].
+        splits: the parts to corrupt; test labels stay right by default, so that errors mean something.
+        width: for ngo, l_ugo, g_ugo: the crop's width in the targets' units; None for each image's own width.
+        std: for gaussian, in the targets' units.
+
+    Returns: the written table and the share of labels that are wrong in these splits.
+
+    Raises: ConfigError for options that the kind needs and has not, or that have no meaning; RunError where ``out``
+        holds files already.
+    """
+    out = Path(out)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise RunError(f"{out}: expected a new or empty folder, got one with files. Choose another one with --out.")
+    if unknown := [name for name in splits if name not in SPLITS]:
+        raise ConfigError(f"corrupt: expected splits of {', '.join(SPLITS)}, got {unknown[0]!r}.")
+    rows = np.flatnonzero(np.isin(annotations.split, list(splits)))
+    if not len(rows):
+        raise ConfigError(f"corrupt: expected rows in {' or '.join(splits)}, got none.")
+    try:
+        moved, mask = _corrupted(annotations.take(rows), kind, share, seed, width, std)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"corrupt: {str(error).removeprefix('corrupt ')}") from None
+    target, wrong = annotations.target.copy(), np.zeros(annotations.target.shape[:2], dtype=bool)
+    target[rows], wrong[rows] = moved, mask
+    if annotations.images is not None:
+        _bring_images(annotations, out)
+    write_text(_description(dataclasses.replace(annotations.schema, sides="person")), out / "dataset.yaml")
+    table, truth = annotations.with_target(target).to_frame(), _truth_frame(annotations, wrong)
+    for frame, name in ((truth, "truth.csv"), (table, "annotations.csv")):
+        with atomic_path(out / name) as path:
+            frame.to_csv(path, index=False)
+    labelled = ~np.isnan(annotations.target[rows]).any(axis=-1)
+    return out / "annotations.csv", float(mask[labelled].mean()) if labelled.any() else 0.0
+
+
+def _corrupted(
+    part: Annotations, kind: str, share: float, seed: int, width: float | None, std: float | None
+) -> tuple[Any, Any]:
+    if kind in ("ngo", "l_ugo", "g_ugo"):
+        displaced = {"ngo": corrupt.ngo, "l_ugo": corrupt.l_ugo, "g_ugo": corrupt.g_ugo}[kind]
+        return displaced(part.target, share, width=_width(part, kind, width), seed=seed)
+    if kind == "swap":
+        if not part.schema.pairs:
+            raise ConfigError("corrupt swap: expected left/right pairs, got none. Give --pairs 0-1,3-4.")
+        return corrupt.swap(part.target, share, pairs=part.schema.pairs, seed=seed)
+    if kind == "gaussian":
+        if std is None:
+            raise ConfigError("corrupt gaussian: expected the standard deviation of the errors. Give --std.")
+        return corrupt.gaussian(part.target, share, std=std, seed=seed)
+    return corrupt.symmetric(part.target, share, low=None, high=None, seed=seed)
+
+
+def _width(part: Annotations, kind: str, width: float | None) -> Any:
+    if width is not None:
+        return width
+    if part.size is None:
+        raise ConfigError(f"corrupt {kind}: expected the width over which labels are moved. Give --width.")
+    return part.size[:, 0]
+
+
+def _description(schema: Schema) -> str:
+    """A dataset.yaml of everything that is not as it would be without one."""
+    usual = Schema().to_dict()
+    about = {key: value for key, value in schema.to_dict().items() if value != usual[key]}
+    return yaml.safe_dump(about, sort_keys=False, allow_unicode=True, default_flow_style=None)
+
+
+def _truth_frame(annotations: Annotations, wrong: Any) -> pd.DataFrame:
+    """Lines are those of the new table: row i stands in line i + 2."""
+    columns = {f"wrong_{name}": wrong[:, k].astype(int) for k, name in enumerate(annotations.schema.target_names)}
+    return pd.DataFrame({"line": np.arange(len(wrong)) + 2, "split": annotations.split} | columns)
+
+
+def _bring_images(annotations: Annotations, out: Path) -> None:
+    for name in dict.fromkeys(annotations.images or ()):
+        goal = out / name
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link((annotations.root / name).resolve(), goal)
+        except OSError:
+            shutil.copyfile(annotations.root / name, goal)

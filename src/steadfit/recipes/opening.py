@@ -1,0 +1,220 @@
+"""Data and run folders opened for a command: tables, classes, the truth, tables for a trained run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from steadfit.data import Annotations, Schema, load_annotations, load_classes, scan
+from steadfit.data.images.files import SUFFIXES
+from steadfit.errors import ConfigError, DataError, DataWarning, SchemaError
+from steadfit.training.folder import open_config
+from steadfit.training.images import as_images
+from steadfit.training.opening import Predictor
+from steadfit.training.trainer import occupied
+
+Flags = npt.NDArray[np.bool_]
+
+
+def open_table(
+    path: str | Path,
+    options: dict[str, Any] | None = None,
+    *,
+    console: Console | None = None,
+    skip_bad: bool = False,
+    seed: int = 0,
+    need_splits: Collection[str] = ("train", "val"),
+) -> Annotations:
+    """Read and check a table, its ``dataset.yaml`` overridden by options, with a bar while images are checked.
+
+    A table without test rows is accepted unless ``need_splits`` asks for them.
+
+    Raises: DataError for the table, its images or its ``dataset.yaml``; ConfigError for options that have no meaning.
+    """
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    schema = Schema.discover(path)
+    try:
+        return _load(path, schema.with_options(**given), console, skip_bad, seed, need_splits)
+    except SchemaError as error:
+        if given:
+            raise ConfigError(f"{', '.join('--' + name.replace('_', '-') for name in given)}: {error.rule}") from None
+        raise DataError(f"{path}: {error.rule}") from None
+
+
+def _load(
+    path: str | Path,
+    schema: Schema,
+    console: Console | None,
+    skip_bad: bool,
+    seed: int,
+    need_splits: Collection[str],
+) -> Annotations:
+    with checking(console) as progress:
+        return load_annotations(path, schema, skip_bad=skip_bad, seed=seed, need_splits=need_splits, progress=progress)
+
+
+def open_classes(
+    path: str | Path,
+    *,
+    label: str | None = None,
+    seed: int = 0,
+    skip_bad: bool = False,
+    console: Console | None = None,
+) -> Annotations:
+    """:func:`steadfit.data.load_classes`, with a bar while images are checked.
+
+    Raises: DataError for what cannot be read; ConfigError for a label that CIFAR does not have.
+    """
+    with checking(console) as progress:
+        try:
+            return load_classes(path, label=label, seed=seed, skip_bad=skip_bad, progress=progress)
+        except DataError:
+            raise
+        except ValueError as error:
+            raise ConfigError(f"--label: {error}") from None
+
+
+@contextmanager
+def checking(console: Console | None) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar to advance while images are checked, by how many are done and how many there are; None off a terminal."""
+    if console is None or not console.is_terminal:
+        yield None
+        return
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("checking images", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def check_start(folders: Iterable[str | Path], *, resume: bool, device: str) -> None:
+    """What can be told before a table is read: whether the device is there and the run folders are free.
+
+    Raises: ConfigError for the device, RunError for a folder that holds a run that is not to be continued.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: expected a GPU that PyTorch can use, got none. Use --device cpu or auto.")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("--device mps: expected Apple's Metal, got none. Use --device cpu or auto.")
+    for folder in map(Path, folders):
+        if not resume and (folder / "config.yaml").exists():
+            raise occupied(folder)
+
+
+def check_rows(annotations: Annotations) -> None:
+    """Raises DataError for a table with too little to train on."""
+    if len(annotations.rows("train")) < 2:
+        raise DataError(f"{annotations.path}: expected at least two training rows, got one.")
+
+
+def read_truth(path: str | Path, annotations: Annotations) -> Flags:
+    """The truth mask that ``steadfit corrupt`` wrote: (N, K), True where a label was made wrong.
+
+    Raises: DataError where the file is none or does not fit the table.
+    """
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise DataError(f"{path}: expected the truth.csv of 'steadfit corrupt', got {error}.") from None
+    columns = [f"wrong_{name}" for name in annotations.schema.target_names]
+    if missing := [name for name in ("line", *columns) if name not in table]:
+        raise DataError(
+            f"{path}: expected the columns of a truth file for {annotations.path}, got none named {missing[0]!r}."
+        )
+    if twice := table["line"][table["line"].duplicated()].tolist():
+        raise DataError(f"{path}: expected every line of the table once, got line {twice[0]} again.")
+    by_line = table.set_index("line")[columns]
+    if unknown := [int(line) for line in annotations.line if line not in by_line.index]:
+        raise DataError(f"{path}: expected a row for every line of {annotations.path}, got none for line {unknown[0]}.")
+    for name in columns:
+        if not (known := by_line[name].isin((0, 1))).all():
+            line = by_line.index[~known][0]
+            raise DataError(f"{path}, column {name!r}: expected 0 or 1, got {by_line[name][line]} for line {line}.")
+    return np.asarray(by_line.loc[annotations.line].to_numpy(dtype=bool))
+
+
+def image_paths(inputs: str | Path, *, skip_bad: bool = False, other: str = "") -> list[Path]:
+    """An image, or the images of a folder; with ``skip_bad`` those that can be read, and a warning.
+
+    Raises: DataError where there is none; ``other`` is what else was expected.
+    """
+    if not Path(inputs).exists():
+        raise DataError(f"{inputs}: expected an image or a folder of images, got nothing of that name.")
+    paths = [Path(str(path)) for path in as_images(inputs)]
+    if skip_bad:
+        paths = _readable(paths)
+    if not paths:
+        kinds = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
+        raise DataError(f"{inputs}: expected images ({kinds}){other} in this folder, got none.")
+    return paths
+
+
+def _readable(paths: list[Path]) -> list[Path]:
+    _, _, reasons = scan(paths[0].parent, [path.name for path in paths]) if paths else (None, None, [])
+    bad = [f"{path}: {reason}" for path, reason in zip(paths, reasons, strict=True) if reason]
+    if bad:
+        warnings.warn(f"left out {len(bad)} of {len(paths)} images:\n  " + "\n  ".join(bad), DataWarning, stacklevel=4)
+    return [path for path, reason in zip(paths, reasons, strict=True) if not reason]
+
+
+def open_for_run(run: Predictor, table: Path, schema: Schema, skip_bad: bool) -> Annotations:
+    """A table for a trained run, split with the run's seed; only what predicting needs has to be there."""
+    annotations = load_by_name(table, schema, skip_bad=skip_bad, seed=run.settings.seed)
+    if schema.box == "points" and (bare := int(np.isnan(annotations.target).all(axis=(1, 2)).sum())):
+        warn_whole(table, bare, "rows have no points and so")
+    if (annotations.images is not None) != run.takes_images:
+        wanted, got = ("images", "features") if annotations.images is None else ("features", "images")
+        raise DataError(f"{table}: expected {wanted}, which the run was trained on, got a table of {got}.")
+    return annotations
+
+
+def load_by_name(table: Path, schema: Schema, *, seed: int, skip_bad: bool = False) -> Annotations:
+    """A table with the points of a run's schema in their order, which are found by name.
+
+    The names are those of the ``dataset.yaml`` beside the table; where it, or the run, has none, number k is point k.
+    Without labels no name matters.
+
+    Raises:
+        DataError: the table has points of other names, or labels and a ``dataset.yaml`` that is none.
+    """
+    try:
+        names = Schema.discover(table).points
+    except DataError:
+        bare = load_annotations(table, schema, need_splits=(), skip_bad=skip_bad, seed=seed)
+        if not np.isnan(bare.target).all():
+            raise
+        return bare
+    if not (schema.has_names and names):
+        return load_annotations(table, schema, need_splits=(), skip_bad=skip_bad, seed=seed)
+    if odd := sorted(set(names) ^ set(schema.points)):
+        raise DataError(
+            f"{table}: expected the points of the run, {', '.join(schema.points)}, got {', '.join(names)} in its "
+            f"dataset.yaml; {odd[0]!r} differs."
+        )
+    here = schema.renumbered(names)
+    found = load_annotations(table, here, need_splits=(), skip_bad=skip_bad, seed=seed)
+    return found.renumbered(schema.points)
+
+
+def has_classes(run_folder: str | Path) -> bool:
+    """Whether a run tells classes apart.
+
+    Raises: RunError where there is no run.
+    """
+    return bool((open_config(Path(run_folder)).get("schema") or {}).get("classes"))
+
+
+def warn_whole(inputs: Path, count: int, which: str) -> None:
+    warnings.warn(
+        f"{inputs}: {count} {which} no box. The run was trained on boxes and now sees these images whole.",
+        DataWarning,
+        stacklevel=4,
+    )

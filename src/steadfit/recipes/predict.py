@@ -1,0 +1,123 @@
+"""Predictions of a run as CSV, and pictures with the points drawn in."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.progress import track
+
+from steadfit._files import shortened, write_csv
+from steadfit.data import read_image
+from steadfit.errors import ConfigError, DataError
+from steadfit.recipes.fit import row_of
+from steadfit.recipes.opening import image_paths, open_for_run, warn_whole
+from steadfit.recipes.panels import sticks
+from steadfit.reports.overlays import draw_points, write_image
+from steadfit.training import Prediction, Run
+from steadfit.training.opening import Predictor, load
+
+TABLES = {".csv", ".parquet", ".pq"}
+
+
+def predict_to(
+    run_folder: str | Path,
+    inputs: str | Path,
+    out: str | Path,
+    *,
+    overlays: int = 24,
+    views: Sequence[str] = (),
+    coverage: float | None = None,
+    skip_bad: bool = False,
+    console: Console | None = None,
+) -> Path:
+    """Write ``predictions.csv`` and, for points in images, overlay pictures.
+
+    Where the noise model predicts distributions the CSV has their covariances, and the pictures an ellipse round every
+    point: the region of ``coverage``, or one standard deviation without it.
+
+    Args:
+        inputs: an image, a folder of images, or a table (its ``image`` column, or its feature columns).
+        overlays: pictures of the first so many images, in ``overlays/``; -1 for all.
+        views, coverage: as :meth:`steadfit.training.Run.predict`.
+        skip_bad: leave out rows and images that cannot be read, with a warning.
+
+    Returns: the path of the CSV: ``image`` (of features ``row``, from 0, and ``line``), then one column a coordinate,
+        in the run's units.
+
+    Raises: RunError without a finished run; DataError for inputs that cannot be read or are not what the run takes.
+    """
+    run, inputs, out = load(run_folder), Path(inputs), Path(out)
+    if not inputs.exists():
+        raise DataError(f"{inputs}: no such image, folder or table.")
+    if isinstance(run, Run) and run.schema.classes:
+        if views or coverage is not None:
+            raise ConfigError("predict: expected no views or coverage with classes, got some. Leave them out.")
+        return _predict_classes(run, inputs, out, skip_bad)
+    if is_table(inputs):
+        prediction, columns, paths = _predict_table(run, inputs, skip_bad, views, coverage)
+    else:
+        prediction, columns, paths = _predict_images(run, inputs, skip_bad, views, coverage)
+    frame = prediction.to_frame()
+    for place, (name, column) in enumerate(columns.items()):
+        frame.insert(place, name, column)
+    write_csv(frame, out / "predictions.csv")
+    if paths and run.schema.has_points:
+        _draw(run, paths if overlays < 0 else paths[:overlays], prediction, out / "overlays", console)
+    return out / "predictions.csv"
+
+
+def _predict_classes(run: Run, inputs: Path, out: Path, skip_bad: bool) -> Path:
+    """For every image the class and its probability, and the second one with its own."""
+    paths = image_paths(inputs, skip_bad=skip_bad)
+    probability = run.predict_classes(paths).probability  # (N, C)
+    order = np.argsort(-probability, axis=1)[:, :2]
+    columns: dict[str, Any] = {"image": [str(path) for path in paths]}
+    for place, names in enumerate((("predicted", "probability"), ("second", "second_probability"))[: order.shape[1]]):
+        columns[names[0]] = [run.schema.classes[k] for k in order[:, place]]
+        columns[names[1]] = np.take_along_axis(probability, order[:, place : place + 1], axis=1)[:, 0]
+    return write_csv(pd.DataFrame(columns), out / "predictions.csv")
+
+
+def is_table(inputs: Path) -> bool:
+    """Whether it is a table rather than an image or a folder of images."""
+    return inputs.suffix.lower() in TABLES or any((inputs / f"annotations{suffix}").is_file() for suffix in TABLES)
+
+
+def _predict_table(
+    run: Predictor, table: Path, skip_bad: bool, views: Sequence[str], coverage: float | None
+) -> tuple[Prediction, dict[str, Sequence[Any]], list[Path]]:
+    schema = dataclasses.replace(run.schema, normalizer=None)  # a length is not needed, so its column need not be there
+    annotations = open_for_run(run, table, schema, skip_bad)
+    prediction = run.predict_positions(annotations, views=views, coverage=coverage)
+    if annotations.images is None:
+        return prediction, {"row": row_of(annotations).tolist(), "line": annotations.line.tolist()}, []
+    return prediction, {"image": annotations.images}, [annotations.root / name for name in annotations.images]
+
+
+def _predict_images(
+    run: Predictor, inputs: Path, skip_bad: bool, views: Sequence[str], coverage: float | None
+) -> tuple[Prediction, dict[str, Sequence[Any]], list[Path]]:
+    if not run.takes_images:
+        raise DataError(
+            f"{inputs}: expected a CSV or Parquet table, which this run was trained on, got something else."
+        )
+    paths = image_paths(inputs, skip_bad=skip_bad, other=" or annotations.csv")
+    if run.schema.box is not None:
+        warn_whole(inputs, len(paths), "images have")
+    return run.predict_positions(paths, views=views, coverage=coverage), {"image": [str(path) for path in paths]}, paths
+
+
+def _draw(run: Predictor, paths: list[Path], prediction: Prediction, folder: Path, console: Console | None) -> None:
+    ellipses = prediction.covariance if prediction.ellipsoids is None else prediction.ellipsoids
+    limbs, pairs = sticks(run.schema)
+    shown = track(paths, "drawing", console=console, transient=True) if console and console.is_terminal else paths
+    for number, path in enumerate(shown):
+        around = None if ellipses is None else ellipses[number]
+        picture = draw_points(read_image(path, 3), prediction.mean[number], ellipses=around, limbs=limbs, pairs=pairs)
+        write_image(picture, folder / f"{number:05d}-{shortened(path.stem)}.png")
