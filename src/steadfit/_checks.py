@@ -12,7 +12,7 @@ from torch._C import _functorch
 
 
 def hidden() -> bool:
-    """Whether values cannot be looked at: the code is being compiled or vmapped. Shapes and dtypes always can."""
+    """Whether values cannot be checked, as the code is being compiled or vmapped; shapes and dtypes always can."""
     if torch.compiler.is_compiling():
         return True
     stack = _functorch.get_interpreter_stack()
@@ -20,7 +20,7 @@ def hidden() -> bool:
 
 
 def number(who: str, name: str, value: object) -> float:
-    """A real number, returned as float; a bool is none."""
+    """A real number, returned as float; a bool is refused."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{who}: expected {name} to be a number, got {type(value).__name__}.")
     return float(value)

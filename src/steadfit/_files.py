@@ -82,7 +82,7 @@ def write_bytes(content: bytes, path: str | os.PathLike[str]) -> Path:
 
 
 def write_text(text: str, path: str | os.PathLike[str]) -> Path:
-    """Write text as UTF-8 with ``\\n`` line ends, atomically; returns the path."""
+    r"""Write text as UTF-8 with ``\n`` line ends, atomically; returns the path."""
     return write_bytes(text.encode("utf-8"), path)
 
 

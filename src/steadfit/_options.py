@@ -1,8 +1,8 @@
 """Options of models, declared once: a field of a frozen dataclass that carries its help, domain and default.
 
-Noise models, outputs and the training settings declare what a user may choose as fields made by :func:`option`. From
-these declarations come the check of the values, the options of the command line with their help, and the tables of the
-documentation. This module needs nothing but the standard library, so that ``--help`` does not import torch.
+Noise models, outputs and the training settings declare what a user may choose as fields made by :func:`option`. The
+check of the values, the options of the command line with their help, and the tables of the documentation come from
+these declarations. This module needs nothing but the standard library, so that ``--help`` does not import torch.
 
 >>> from dataclasses import dataclass
 >>> @dataclass(frozen=True)
@@ -31,7 +31,7 @@ KEY = "option"
 
 @dataclass(frozen=True)
 class Option:
-    """What is known of a field beyond its type and default.
+    """What a field declares beyond its type and default.
 
     Args:
         help: one sentence for ``--help`` and the documentation, without a full stop and without the default.
@@ -72,10 +72,10 @@ def option(
     command_line: bool = True,
     kw_only: bool = True,
 ) -> Any:
-    """A dataclass field that users may choose; see :class:`Option` for what is known of it.
+    """A dataclass field that users may choose, with its :class:`Option`.
 
     Args:
-        default: the value without a choice; None is always allowed where it is the default.
+        default: the value unless another one is chosen; None is always allowed where it is the default.
         help: one sentence, without a full stop and without the default.
         choices: the words that are allowed; empty for any value.
         low: the smallest number allowed.
@@ -97,7 +97,7 @@ def check_options(model: Any) -> None:
     """Check every declared option of an instance against its domain.
 
     Raises:
-        TypeError: a bound is declared and the value is no number.
+        TypeError: a bound is declared and the value is not a number.
         ValueError: the value is outside the domain.
     """
     who = type(model).__name__

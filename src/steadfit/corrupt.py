@@ -32,7 +32,7 @@ _LARGEST = float(np.finfo(np.float64).max)
 def ngo(
     labels: Array, share: float, *, width: Width, seed: int = 0, mean: float = 25 / 224, std: float = 2 / 224
 ) -> tuple[Array, Array]:
-    """Normally distributed outliers: a share of all points, whatever their image, moved by about one length.
+    """Normally distributed outliers: a share of all points of all images, moved by about one length.
 
     d ~ Normal(mean·width, std·width), y' = y + d·e, e uniform on the unit sphere (D = 1: a random sign).
 
@@ -42,7 +42,7 @@ def ngo(
         labels: ``(N, K, D)``, in the user's units; NaN is a missing label.
         share: in [0, 1], of all annotated points.
         width: width of the crop in the units of ``labels``, > 0; one number or one for each sample ``(N,)``.
-        seed: of the random draws, >= 0.
+        seed: seed of the random draws, >= 0.
         mean: mean length of a displacement over ``width``; the paper's 25 of 224 px.
         std: its standard deviation over ``width``, >= 0; the paper's 2 of 224 px.
 
@@ -50,10 +50,11 @@ def ngo(
         The corrupted labels ``(N, K, D)`` and the mask ``(N, K)``, True where moved.
 
     Raises:
-        TypeError: labels that are no floating tensor or array.
+        TypeError: labels that are not a floating tensor or array.
         ValueError: labels of another shape or infinite; share, width or std out of range.
 
-    Numerics: drawn in float64 on the CPU, then rounded to the labels' dtype; labels not drawn keep their bits.
+    Numerics:
+        Drawn in float64 on the CPU, then rounded to the labels' dtype; labels not drawn keep their bits.
 
     References:
         Lathuilière et al., DeepGUM, ECCV 2018, section 4.4.
@@ -73,24 +74,24 @@ def ngo(
 
 
 def l_ugo(labels: Array, share: float, *, width: Width, seed: int = 0) -> tuple[Array, Array]:
-    """Uniform outliers by landmark: a share of all points, whatever their image, moved by a uniform length.
+    """Uniform outliers by landmark: a share of all points of all images, moved by a uniform length.
 
     d ~ Uniform(0, width), y' = y + d·e, e uniform on the unit sphere.
 
-    The length is uniform, not the place: wrong labels are densest near the truth, and the nearest cannot be told
-    from right ones. Judge recall on those moved by more than the tolerance too.
+    The length is uniform, not the place: wrong labels are densest near the truth, and the nearest cannot be
+    distinguished from right ones. Judge recall on those moved by more than the tolerance too.
 
     Args:
         labels: ``(N, K, D)``, in the user's units; NaN is a missing label.
         share: in [0, 1], of all annotated points.
         width: width of the crop in the units of ``labels``, > 0; one number or one for each sample ``(N,)``.
-        seed: of the random draws, >= 0.
+        seed: seed of the random draws, >= 0.
 
     Returns:
         The corrupted labels ``(N, K, D)`` and the mask ``(N, K)``, True where moved.
 
     Raises:
-        TypeError: labels that are no floating tensor or array.
+        TypeError: labels that are not a floating tensor or array.
         ValueError: labels of another shape or infinite; share or width out of range.
 
     References:
@@ -107,7 +108,7 @@ def l_ugo(labels: Array, share: float, *, width: Width, seed: int = 0) -> tuple[
 
 
 def g_ugo(labels: Array, share: float, *, width: Width, seed: int = 0) -> tuple[Array, Array]:
-    """Uniform outliers by image: all points of a share of the images, each moved on its own as in :func:`l_ugo`.
+    """Uniform outliers by image: all points of a share of the images, each moved separately as in :func:`l_ugo`.
 
     d ~ Uniform(0, width) for each point, y' = y + d·e, e uniform on the unit sphere.
 
@@ -117,13 +118,13 @@ def g_ugo(labels: Array, share: float, *, width: Width, seed: int = 0) -> tuple[
         labels: ``(N, K, D)``, in the user's units; NaN is a missing label.
         share: in [0, 1], of the images with at least one annotated point.
         width: width of the crop in the units of ``labels``, > 0; one number or one for each sample ``(N,)``.
-        seed: of the random draws, >= 0.
+        seed: seed of the random draws, >= 0.
 
     Returns:
         The corrupted labels ``(N, K, D)`` and the mask ``(N, K)``, True where moved.
 
     Raises:
-        TypeError: labels that are no floating tensor or array.
+        TypeError: labels that are not a floating tensor or array.
         ValueError: labels of another shape or infinite; share or width out of range.
 
     References:
@@ -141,23 +142,23 @@ def g_ugo(labels: Array, share: float, *, width: Width, seed: int = 0) -> tuple[
 
 
 def swap(labels: Array, share: float, *, pairs: Sequence[tuple[int, int]], seed: int = 0) -> tuple[Array, Array]:
-    """Left and right confused: a share of the samples have the two points of every pair exchanged.
+    """Left and right confused: in a share of the samples the two points of every pair are exchanged.
 
     y'[left] = y[right], y'[right] = y[left].
 
-    The commonest human error in pose data. All moved points stay plausible, so only their names give them away.
+    The commonest human error in pose data. All moved points stay plausible, so only their names reveal them.
 
     Args:
         labels: ``(N, K, D)``, in any unit; a pair with a missing point is left alone.
         share: in [0, 1], of the samples with at least one pair annotated in full.
         pairs: left and right index of each pair, each index at most once.
-        seed: of the random draws, >= 0.
+        seed: seed of the random draws, >= 0.
 
     Returns:
         The corrupted labels ``(N, K, D)`` and the mask ``(N, K)``, True where a point really changed position.
 
     Raises:
-        TypeError: labels that are no floating tensor or array.
+        TypeError: labels that are not a floating tensor or array.
         ValueError: labels of another shape or infinite; share out of range; pairs missing, repeated or out of range.
 
     >>> import torch
@@ -188,13 +189,13 @@ def gaussian(labels: Array, share: float, *, std: float, seed: int = 0) -> tuple
         labels: ``(N, K, D)``, in the user's units; NaN is a missing label.
         share: in [0, 1], of all annotated points.
         std: standard deviation of the noise in the units of ``labels``, >= 0.
-        seed: of the random draws, >= 0.
+        seed: seed of the random draws, >= 0.
 
     Returns:
         The corrupted labels ``(N, K, D)`` and the mask ``(N, K)``, True where moved.
 
     Raises:
-        TypeError: labels that are no floating tensor or array.
+        TypeError: labels that are not a floating tensor or array.
         ValueError: labels of another shape or infinite; share or std out of range.
 
     >>> import numpy as np
@@ -222,13 +223,13 @@ def symmetric(
         share: in [0, 1], of all annotated points.
         low: lower end of the range; None takes the smallest value of each target column.
         high: upper end of the range, >= low; None takes the largest value of each target column.
-        seed: of the random draws, >= 0.
+        seed: seed of the random draws, >= 0.
 
     Returns:
         The corrupted labels ``(N, K, D)`` and the mask ``(N, K)``, True where moved.
 
     Raises:
-        TypeError: labels that are no floating tensor or array.
+        TypeError: labels that are not a floating tensor or array.
         ValueError: labels of another shape or infinite; share out of range; low above high.
 
     >>> import numpy as np
@@ -276,7 +277,7 @@ def _from_numpy(who: str, labels: NDArray[Any]) -> Tensor:
 
 
 def _close(labels: Array, moved: Tensor, chosen: Tensor) -> tuple[Array, Array]:
-    """The labels with the chosen points replaced, and which of those really moved, in the kind of the labels."""
+    """The labels with the chosen points replaced, and which of these really moved, in the kind of the labels."""
     if isinstance(labels, Tensor):
         place = chosen.to(labels.device)
         out = torch.where(place.unsqueeze(-1), moved.to(labels.dtype).to(labels.device), labels.detach())
@@ -330,7 +331,7 @@ def _width(who: str, width: Width, samples: int) -> Tensor:
 
 
 def _end(name: str, value: float | None, default: Tensor) -> Tensor:
-    """One end of symmetric's range: the user's number, or the data's."""
+    """One end of the range of :func:`symmetric`: the user's number, or the data's."""
     if value is None:
         return default
     return torch.full_like(default, between("symmetric", name, value, -_LARGEST, _LARGEST))

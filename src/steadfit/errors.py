@@ -16,10 +16,10 @@ class DataError(SteadfitError, ValueError):
 
 
 class SchemaError(DataError):
-    """What the columns mean contradicts itself, wherever that was said.
+    """The meanings given to columns contradict each other, wherever they were given.
 
     Args:
-        rule: what was expected and got, without saying who expected it.
+        rule: what was expected and got, without who expected it.
     """
 
     def __init__(self, rule: str) -> None:
@@ -31,7 +31,7 @@ class SchemaError(DataError):
 
 
 class ConfigError(SteadfitError, ValueError):
-    """Options contradict each other, or a configuration file has a key or value that is not known."""
+    """Options contradict each other, or a configuration file has an unknown key or value."""
 
 
 class RunError(SteadfitError, RuntimeError):
@@ -42,9 +42,9 @@ class DivergedError(RunError):
     """A training whose loss, outputs or weights are no longer finite.
 
     Args:
-        message: what is said.
-        epoch: the first such epoch, from 1.
-        batch: the first such batch in it, from 1; None where only the weights show it.
+        message: the text of the error.
+        epoch: the first such epoch, counted from 1.
+        batch: the first such batch of the epoch, counted from 1; None where only the weights show it.
     """
 
     def __init__(self, message: str, *, epoch: int = 0, batch: int | None = None) -> None:
@@ -53,7 +53,7 @@ class DivergedError(RunError):
 
 
 class ProcessLostError(SteadfitError, RuntimeError):
-    """A process of a distributed training has ended, or does not answer any more."""
+    """A process of a distributed training has ended, or no longer answers."""
 
 
 class ConvergenceWarning(UserWarning):

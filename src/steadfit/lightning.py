@@ -1,4 +1,4 @@
-"""For a LightningModule of your own: the noise model's refit between epochs, and the module that keeps its state."""
+"""Parts for a custom LightningModule: the noise model's refit between epochs, and the module that keeps its state."""
 
 from steadfit.noise import LabelNoise
 from steadfit.training.callbacks.refit import RefitNoise

@@ -268,7 +268,7 @@ def test_a_file_of_regions_that_is_none(
         (("--cascade", "--loss", "anchor"), "--loss: expected a heatmap network"),
         (
             ("--cascade", "--fine-noise", "predicted-huber", "--fine-network", "hourglass-light"),
-            "second stage: expected a noise model of positions with network 'hourglass-light', got 'predicted-huber'",
+            "second stage: expected a noise model of positions with heatmaps, got 'predicted-huber'",
         ),
         (("--cascade", "--fine-network", "convnet"), "ConvNet: expected images of at least 31 x 31 px, got (24, 24)."),
         (("--cascade", "--targets", "x0"), "expected points or targets, got 7 points and 1 targets"),
@@ -313,7 +313,8 @@ def test_distributions_of_the_second_stage(wrong: Path, steadfit: Steadfit, fail
     result = steadfit("fit", wrong, *noises, "-o", out, *TINY, "--epochs", 1)
     assert result.exit_code == 0, result.output
     config = yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8"))
-    assert (config["settings"]["scale"], config["fine"]["eyes"]["scale"]) == ("batch", "epoch")
+    assert config["settings"]["noise"]["scale"] == "batch"
+    assert config["fine"]["eyes"]["noise"]["name"] == "predicted-huber"
     assert steadfit("predict", out, wrong, "--overlays", 1, "-o", made).exit_code == 0
     table = pd.read_csv(made / "predictions.csv")
     for k in range(5):

@@ -148,21 +148,21 @@ def test_a_comparison_is_continued_or_refused(
 def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take most of the time of a small comparison."""
     monkeypatch.setattr("steadfit.recipes.fit.write_report", lambda *_: None)
-    monkeypatch.setattr("steadfit.recipes.compare._write_report", lambda *_: None)
-    study = importlib.import_module("steadfit.recipes.convergence")  # the function of that name hides it
-    monkeypatch.setattr(study, "write_convergence_page", lambda *_, **__: None)
+    compare, convergence = (importlib.import_module(f"steadfit.recipes.{name}") for name in ("compare", "convergence"))
+    monkeypatch.setattr(compare, "_write_report", lambda *_: None)  # the functions of these names hide the modules
+    monkeypatch.setattr(convergence, "write_convergence_page", lambda *_, **__: None)
 
 
 @pytest.mark.usefixtures("no_reports")
 @pytest.mark.parametrize(
     ("command", "option", "name", "wanted"),
     [
-        ("compare", "batch", "scale", {"l2": "epoch", "huber": "batch", "gum": "epoch"}),
-        ("compare", "wide", "warmup", {"gum": None, "tukey": "wide"}),
-        ("compare", "l2", "warmup", {"l2": None, "gum": "l2"}),
+        ("compare", "batch", "scale", {"l2": None, "huber": "batch", "gum": None}),
+        ("compare", "wide", "warmup", {"gum": "l1", "tukey": "wide"}),
+        ("compare", "l2", "warmup", {"l2": "l1", "gum": "l2"}),
         ("compare", "sgd", "optimizer", {"l2": "sgd", "gum": "sgd"}),
-        ("convergence", "running", "scale", {"l2-0": "epoch", "tukey-0": "running"}),
-        ("convergence", "wide", "warmup", {"l2-0": None, "tukey-0": "wide"}),
+        ("convergence", "running", "scale", {"l2-0": None, "tukey-0": "running"}),
+        ("convergence", "wide", "warmup", {"l2-0": "l1", "tukey-0": "wide"}),
     ],
 )
 def test_settings_that_not_every_noise_model_has(
@@ -175,21 +175,30 @@ def test_settings_that_not_every_noise_model_has(
     assert result.exit_code == 0, result.output
     for run, value in wanted.items():
         config = yaml.safe_load((tmp_path / "runs" / run / "config.yaml").read_text(encoding="utf-8"))
-        assert config["settings"][name] == value
+        settings = config["settings"]
+        assert settings.get(name, settings["noise"].get(name)) == value
         assert config["schema"]["sides"] == "observer"
 
 
 @pytest.mark.parametrize(
     ("command", "options", "text"),
     [
-        ("compare", ("--methods", "l2,gum", "--scale", "batch"), "expected scale 'epoch' with noise 'l2', got 'batch'"),
-        ("compare", ("--methods", "l2,predicted-huber", "--warmup", "l1"), "expected no warmup with noise 'l2'"),
-        ("compare", ("--methods", "l1,gum", "--warmup", "wide"), "expected warmup 'l1' or 'l2' with noise 'l1'"),
-        ("compare", ("--scale", "batch", "--protocol", "paper"), "with noise 'l2', got 'batch'"),
+        (
+            "compare",
+            ("--methods", "l2,gum", "--scale", "batch"),
+            "noise 'l2': expected no scale, got 'batch'. Only huber, tukey can",
+        ),
+        ("compare", ("--methods", "l2,predicted-huber", "--warmup", "l1"), "noise 'l2': expected no warmup, got 'l1'"),
+        ("compare", ("--methods", "l1,gum", "--warmup", "wide"), "expected warmup to be one of 'l1', 'l2', got 'wide'"),
+        ("compare", ("--scale", "batch", "--protocol", "paper"), "noise 'l2': expected no scale, got 'batch'"),
         ("compare", ("--methods", "tukey,turkey", "--scale", "batch"), "--methods: expected noise models of l2, l1,"),
         ("compare", ("--network", "hourglass-light", "--gamma", 1), "--gamma: has no meaning with --loss bce"),
-        ("convergence", ("--methods", "l2,l1", "--scale", "batch"), "expected scale 'epoch' with noise 'l2'"),
-        ("convergence", ("--methods", "gum,l1", "--warmup", "wide"), "with noise 'gum', got 'wide'"),
+        ("convergence", ("--methods", "l2,l1", "--scale", "batch"), "noise 'l2': expected no scale"),
+        (
+            "convergence",
+            ("--methods", "gum,l1", "--warmup", "wide"),
+            "expected warmup to be one of 'l1', 'l2', got 'wide'",
+        ),
     ],
 )
 def test_settings_that_no_noise_model_has(

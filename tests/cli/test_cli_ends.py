@@ -38,14 +38,14 @@ def asks(name: str) -> Callable[..., Any]:
 
 
 def arm(patch: pytest.MonkeyPatch, place: str, ask: Callable[..., Any]) -> None:
-    fitting = importlib.import_module("steadfit.recipes.fit")
+    fitting, opening = (importlib.import_module(f"steadfit.recipes.{name}") for name in ("fit", "opening"))
     match place:
         case "checking":
-            patch.setattr(fitting, "load_annotations", ask)
+            patch.setattr(opening, "load_annotations", ask)
         case "training":
             patch.setattr(History, "on_train_batch_end", ask)
         case "validating":
-            patch.setattr(History, "row", ask)
+            patch.setattr(History, "_measures", ask)
         case "judging":
             patch.setattr(Run, "judge", ask)
         case "reporting":
@@ -109,7 +109,11 @@ def test_a_terminated_run_continues(faces: Path, tmp_path: Path) -> None:
     command += ["--size", "16", "--batch-size", "4", "--device", "cpu", "--epochs"]
     process = subprocess.Popen([*command, "4000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 100
-    while not (tmp_path / "run" / "history.csv").exists() and time.monotonic() < end and process.poll() is None:
+    while (
+        not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+        and time.monotonic() < end
+        and process.poll() is None
+    ):
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=100)
@@ -182,7 +186,7 @@ def test_a_run_continues_when_there_is_room_again(
         replace(source, target)
 
     if file not in ("training_curves.png", "report.html"):  # figures take most of the time
-        fitting = importlib.import_module("steadfit.recipes.fit")
+        fitting, opening = (importlib.import_module(f"steadfit.recipes.{name}") for name in ("fit", "opening"))
         monkeypatch.setattr(fitting, "write_report", lambda run, *_: (run.folder / "report.html").touch())
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from steadfit import GaussianUniform, mad
 from steadfit.core.scale import gross, innermost_scale, trimmed_range
-from steadfit.noise import GaussianUniformNoise, PredictedMixtureNoise
+from steadfit.noise import Chunk, GaussianUniformNoise, PredictedMixtureNoise, refit
 from steadfit.noise.base import robust_scale
 from steadfit.penalties import Squared
 
@@ -104,7 +104,7 @@ def test_the_noise_model_keeps_its_list(unit: str, count: int, size: float) -> N
     residual, wrong = contaminated(2)
     noise = GaussianUniformNoise(unit=unit)
     output, target = torch.zeros(1000, 2), spoil(residual, count, size).unsqueeze(1)
-    state = noise.refit(output, target, noise.initial_state(1, 2))
+    state = refit(noise, [Chunk(output, target)], noise.initial_state(1, 2))
     suspect = noise.is_outlier(output, target, state).squeeze(1)
     assert noise.error_rate(output, target, state) == pytest.approx(0.3, abs=0.03)
     assert bool(suspect[:count].all())
@@ -121,7 +121,7 @@ def test_the_predicted_mixture_keeps_its_share(share: float, count: int, size: f
     assert start is not None
     output, target = start.double().expand(1000, -1), spoil(residual, count, size).unsqueeze(1)
     wrong[:count] = True
-    state = noise.refit(output, target, noise.initial_state(1, 2))
+    state = refit(noise, [Chunk(output, target)], noise.initial_state(1, 2))
     suspect = noise.is_outlier(output, target, state).squeeze(1)
     assert noise.error_rate(output, target, state) == pytest.approx(float(wrong.double().mean()), abs=0.02)
     assert bool(suspect[:count].all())
@@ -135,7 +135,7 @@ def test_the_predicted_mixture_finds_nothing_wrong_in_clean_sets(n: int) -> None
     start = noise.initial_output(10, 2)
     assert start is not None
     output, target = start.double().expand(n, -1), torch.stack([clean("gauss", n, 2, s) for s in range(10)], dim=1)
-    state = noise.refit(output, target, noise.initial_state(10, 2))
+    state = refit(noise, [Chunk(output, target)], noise.initial_state(10, 2))
     assert noise.error_rate(output, target, state) < 0.01
     assert float(noise.is_outlier(output, target, state).double().mean()) < 0.01
 

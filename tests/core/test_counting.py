@@ -24,7 +24,7 @@ def at(*levels: float) -> Callable[[Tensor], Tensor]:
 def found_ranks(value: Tensor, ranks: Callable[[Tensor], Tensor], many: int, chunks: int = 1) -> Tensor:
     search, rounds = Search.start(many, columns=value.shape[1]), 0
     while not search.done:
-        counts = sum((search.counts(part) for part in value.tensor_split(chunks)), torch.tensor(0))
+        counts = sum((search.counts(order_key(part)) for part in value.tensor_split(chunks)), torch.tensor(0))
         search = search.narrowed(counts, ranks)
         rounds += 1
     assert rounds == 6
@@ -75,6 +75,7 @@ def test_the_result_does_not_depend_on_the_chunks(chunks: int) -> None:
     "column",
     [
         [0.0],
+        [1.7e308, NAN, -NAN, 1.6e308, INF],
         [NAN, NAN],
         [-0.0, 0.0, -0.0],
         [TINY, -TINY, 0.0, 2 * TINY],
@@ -119,6 +120,6 @@ def test_a_search_is_tensors_by_name() -> None:
     search = Search.start(2, columns=2)
     again = Search.of(search.named("a_") | {"other": torch.zeros(1)}, "a_")
     assert all(torch.equal(value, again.named()[name]) for name, value in search.named().items())
-    after = search.narrowed(search.counts(torch.zeros(3, 2)), middle_ranks)
+    after = search.narrowed(search.counts(order_key(torch.zeros(3, 2))), middle_ranks)
     assert not after.done
     assert after.count.tolist() == [3, 3]

@@ -9,6 +9,7 @@ import torch
 
 from steadfit.data.images.mirror import mirror, permute_labels
 from steadfit.noise import L1, L2, GaussianUniformNoise, LabelNoise, NoiseModel, TukeyNoise
+from steadfit.noise import tracker as tracker_module
 
 NAN = math.nan
 
@@ -150,3 +151,19 @@ def test_as_a_part_of_a_module_it_moves_with_it() -> None:
     made.refit(torch.zeros(2, 1).double(), torch.tensor([[[1.0]], [[3.0]]]).double())
     assert made.state["scale"].dtype == torch.float64
     assert not list(made.parameters())
+
+
+def test_a_device_without_float64_leaves_refits_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tracker_module.exact_device(torch.device("mps")) == torch.device("cpu")
+    assert tracker_module.exact_device(torch.device("cuda", 1)) == torch.device("cuda", 1)
+    asked: list[torch.device] = []
+
+    def exact(device: torch.device) -> torch.device:
+        asked.append(device)
+        return torch.device("cpu")
+
+    monkeypatch.setattr(tracker_module, "exact_device", exact)
+    made = LabelNoise(TukeyNoise(), n_samples=3, points=1, dims=1)
+    made.refit(torch.zeros(3, 1), torch.tensor([[[1.0]], [[3.0]], [[9.0]]]))
+    assert asked == [torch.device("cpu")]
+    assert float(made.state["scale"]) == pytest.approx(1.4826 * 2)

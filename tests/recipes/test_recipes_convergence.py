@@ -112,7 +112,7 @@ def test_a_stopped_study_continues_to_the_same_result(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Stopped in the second epoch of the third run."""
-    row, calls = History.row, []
+    row, calls = History._measures, []
 
     def stopping(self: History, *args: Any) -> dict[str, Any]:
         calls.append(1)
@@ -120,14 +120,14 @@ def test_a_stopped_study_continues_to_the_same_result(
             raise InterruptedError
         return row(self, *args)
 
-    monkeypatch.setattr(History, "row", stopping)
+    monkeypatch.setattr(History, "_measures", stopping)
     with pytest.raises(InterruptedError):
         convergence(annotations, ["l2", "tukey"], SETTINGS, tmp_path, seeds=2, device="cpu")
     assert not (tmp_path / "convergence.json").exists()
     with pytest.raises(RunError, match="holds a run already"):
         convergence(annotations, ["l2", "tukey"], SETTINGS, tmp_path, seeds=2, device="cpu")
     assert not (tmp_path / "runs" / "tukey-6").exists()  # told before anything is trained
-    monkeypatch.setattr(History, "row", lambda self, *args: (calls.append(2), row(self, *args))[1])
+    monkeypatch.setattr(History, "_measures", lambda self, *args: (calls.append(2), row(self, *args))[1])
     convergence(annotations, ["l2", "tukey"], SETTINGS, tmp_path, seeds=2, device="cpu", resume=True)
     assert calls.count(2) == 2 + 3  # epochs that were trained already are not trained again
     tables = [pd.read_csv(folder / "convergence.csv") for folder in (study[0], tmp_path)]
@@ -139,7 +139,7 @@ def test_a_finished_study_is_told_again(
     annotations: Annotations, study: tuple[Path, dict[str, Any], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, result, _ = study
-    monkeypatch.setattr(History, "row", None)  # nothing is trained
+    monkeypatch.setattr(History, "_measures", None)  # nothing is trained
     again = convergence(annotations, ["l2", "tukey"], SETTINGS, out, seeds=2, device="cpu", resume=True)
     assert plain(again) == plain(result)
     near = convergence(annotations, ["l2", "tukey"], SETTINGS, out, seeds=1, measure="mean", within=9.0, resume=True)

@@ -14,7 +14,8 @@ from steadfit.data import Schema, load_annotations
 from steadfit.data.drawn.synthetic import write_dataset
 from steadfit.errors import DataError, DataWarning
 from steadfit.recipes.calibrate import calibrate_run
-from steadfit.recipes.predict import evaluate_run, load_by_name, predict_to
+from steadfit.recipes import evaluate_run, predict_to
+from steadfit.recipes.opening import load_by_name
 from steadfit.training import Run, Settings, fit
 
 

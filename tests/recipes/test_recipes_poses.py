@@ -151,16 +151,16 @@ def test_the_runs_of_a_comparison() -> None:
     plain = variants(["l2", "gum"], [], dataclasses.replace(POSE, network="compact"))
     assert {name: one.noise for name, one in plain.items()} == {"l2": "l2", "gum": "gum"}
     one = variants(["gum"], ["mse", "anchor"], POSE)
-    assert {name: (run.loss, run.noise) for name, run in one.items()} == {
+    assert {name: (run.output.loss, run.noise) for name, run in one.items()} == {
         "mse": ("mse", "gum"), "anchor": ("anchor", "gum"),
     }  # fmt: skip
     both = variants(["l2", "gum"], ["bce"], POSE)
-    assert {name: (run.loss, run.noise) for name, run in both.items()} == {
+    assert {name: (run.output.loss, run.noise) for name, run in both.items()} == {
         "bce+l2": ("bce", "l2"), "bce+gum": ("bce", "gum"),
     }  # fmt: skip
     assert all(name == run.method for name, run in both.items())
     given = variants(["l2", "gum"], [], dataclasses.replace(POSE, output=Heatmaps(loss="ohkm")))
-    assert [run.loss for run in given.values()] == ["ohkm", "ohkm"]
+    assert [run.output.loss for run in given.values()] == ["ohkm", "ohkm"]
 
 
 @pytest.mark.parametrize(

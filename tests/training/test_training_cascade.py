@@ -23,7 +23,6 @@ from steadfit.training import Settings, fit
 from steadfit.training.cascade import CoarseToFine, combined, default_regions, fit_cascade, load_cascade
 from steadfit.training.cascade import fit as fitting
 from steadfit.training.cascade.placing import estimates, fold_rows, observed_errors
-from steadfit.training.opening import load_predictor
 from steadfit.training.predictor import Located
 
 TINY = Settings(noise="gum", epochs=2, batch_size=8, size=16, seed=1)
@@ -96,7 +95,7 @@ def test_files_arrays_and_tables_give_the_same(cascade: CoarseToFine, faces: Ann
 
 
 def test_opened_again(cascade: CoarseToFine, faces: Annotations) -> None:
-    for opened in (load_cascade(cascade.folder), steadfit.load(cascade.folder), load_predictor(cascade.folder)):
+    for opened in (load_cascade(cascade.folder), steadfit.load(cascade.folder)):
         assert isinstance(opened, CoarseToFine)
         assert opened.regions == cascade.regions
         np.testing.assert_array_equal(opened.predict(faces).mean, cascade.predict(faces).mean)

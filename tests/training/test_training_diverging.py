@@ -70,7 +70,7 @@ def test_it_ends_in_the_first_such_epoch(table: Annotations, tmp_path: Path, wha
     assert str(error).startswith(f"{tmp_path}: expected ")
     assert f"in epoch 2, from batch {wanted} of 4 on. The training diverged: use a smaller lr (--lr)" in str(error)
     left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert left == {"config.yaml", "history.csv", "last.ckpt", "diverged.json"}
+    assert left == {"config.yaml", "rows.parquet", "history.csv", "last.ckpt", "diverged.json"}
     assert len(pd.read_csv(tmp_path / "history.csv")) == 1  # the good epoch
     state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     assert all(bool(v.isfinite().all()) for name, v in state.items() if name.startswith("regressor"))

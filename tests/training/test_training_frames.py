@@ -17,7 +17,7 @@ from steadfit.networks import ConvNet
 from steadfit.training import Run, Settings, fit, load
 from steadfit.training.fit import Splits, build_module
 from steadfit.training.predictor import in_frame
-from steadfit.training.run import fingerprint
+from steadfit.training.folder import fingerprint
 from steadfit.training.views import scale_frame, views_of
 
 TALL = Settings(epochs=1, batch_size=8, size=(24, 16), noise="l2")

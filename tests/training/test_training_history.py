@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from steadfit.noise import L2
+from steadfit.outputs import Positions
 from steadfit.training.callbacks.history import History
 
 TARGET = torch.tensor([[[0.0, 0.0], [3.0, 4.0]], [[1.0, 1.0], [torch.nan, torch.nan]], [[6.0, 8.0], [0.0, 2.0]]])
@@ -25,11 +26,9 @@ def epoch(prediction: Tensor, length: list[float] | None = None) -> dict[str, An
     )  # fmt: skip
     module = SimpleNamespace(
         label_noise=SimpleNamespace(noise=L2(), state={}), held_out=[(index, prediction.flatten(1), TARGET)], dims=2,
-        device="cpu", regressor=SimpleNamespace(destandardize=lambda points: points), validation_loss=lambda: 0.0,
+        device="cpu", output=Positions(), regressor=SimpleNamespace(destandardize=lambda points: points),
     )  # fmt: skip
-    history = History(cast(Any, val))
-    history._phase = "round"
-    return history.row(cast(Any, None), cast(Any, module), 0.0)
+    return History(cast(Any, val), module.output)._measures(cast(Any, module))
 
 
 def test_median_mean_and_pck_of_the_annotated_labels() -> None:

@@ -16,7 +16,7 @@ from steadfit.data.tables.identity import feature_keys
 from steadfit.errors import DataWarning, RunError
 from steadfit.evaluation.measures import write_metrics
 from steadfit.recipes.calibrate import calibrate_run
-from steadfit.recipes.predict import evaluate_run
+from steadfit.recipes import evaluate_run
 from steadfit.training import Settings, fit
 from steadfit.training.known import FILE, KnownRows, as_in_run, write_rows
 

@@ -141,7 +141,7 @@ def test_a_prediction(faces: Annotations, grey: Run, table: Annotations, tabular
 
 def test_a_folder_is_opened_again(faces: Annotations, grey: Run) -> None:
     again = load(str(grey.folder))
-    assert repr(again) == f"Run({str(grey.folder)!r}, noise='gum', targets=7)"
+    assert repr(again) == f"Run({str(grey.folder)!r}, gum, targets=7)"
     np.testing.assert_array_equal(again.predict(faces).mean, grey.predict(faces).mean)
     np.testing.assert_array_equal(again.judge(faces).trust, grey.judge(faces).trust)
     assert again.settings == grey.settings

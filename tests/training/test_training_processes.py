@@ -97,12 +97,13 @@ class Mortal(Mine):
 
 
 def work(rank, port, end):
+    hangs = end is not None and end[1] == signal.SIGSTOP
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
     sys.stderr = open(os.path.join(folder, f"stderr{rank}"), "w")
     trainer = L.Trainer(max_epochs=EPOCHS, accelerator="cpu", devices=2, strategy="ddp", logger=False,
         enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
-        callbacks=[RefitNoise(timeout=3), ModelCheckpoint(dirpath=folder, filename="last", enable_version_counter=False,
-            save_on_train_epoch_end=True)])
+        callbacks=[RefitNoise(timeout=8 if hangs else 60), ModelCheckpoint(dirpath=folder, filename="last",
+            enable_version_counter=False, save_on_train_epoch_end=True)])
     module = Mortal(end if rank == 1 else None)
     trainer.fit(module, loader(make_data(40)[0], batch_size=8), ckpt_path=last if os.path.exists(last) else None,
         weights_only=True)
@@ -140,4 +141,5 @@ print("the same")
 
 @forked
 def test_a_lost_process_ends_the_other_and_training_goes_on(tmp_path: Path) -> None:
+    """One that is killed is noticed at once, one that hangs after the timeout; the checkpoint is resumed, twice."""
     says_the_same(LOST, tmp_path)

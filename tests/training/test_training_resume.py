@@ -114,7 +114,7 @@ def test_there_are_no_other_files(runs: Path, name: str) -> None:
     """What a kill leaves of a temporary file has a hidden name and is never read."""
     found = {str(path.relative_to(runs / name)) for path in (runs / name).rglob("*") if path.is_file()}
     assert {path for path in found if not Path(path).name.startswith(".")} == {
-        "config.yaml", "history.csv", MODEL, f"checkpoints/{LAST}"
+        "config.yaml", "history.csv", "rows.parquet", MODEL, f"checkpoints/{LAST}"
     }  # fmt: skip
 
 

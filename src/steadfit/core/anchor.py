@@ -1,4 +1,4 @@
-"""Anchor loss (paper 4): which probability q* a modulator is measured against, for classes and for heatmaps.
+"""Anchor loss (paper 4): the anchors q* of its modulators, for classes and for heatmaps.
 
 The pure functions here take float32 or float64 logits. ``gap`` is 1 - q* on the background's side and q_pos on the
 target's; both come from logits without a subtraction, since 1 - sigmoid(z) = sigmoid(-z).
@@ -29,9 +29,16 @@ def anchor_loss(
     clamp: bool = False,
     term_weight: Tensor | None = None,
 ) -> Tensor:
-    """Eq. A-1, summed over the classes: (B,) of logits (B, C) and class indices (B,) or soft labels (B, C).
+    """Anchor loss (eq. A-1), summed over the classes, (B,).
 
-    See :class:`steadfit.losses.AnchorLoss`. Indices must be in 0 ... C - 1; ``term_weight`` broadcasts to (B, C).
+    Args:
+        logits: (B, C).
+        target: class indices (B,) in 0 ... C - 1, or soft labels (B, C).
+        gamma: the modulator's exponent.
+        margin: delta.
+        anchor: as in :class:`steadfit.losses.AnchorLoss`.
+        clamp: whether q_neg and q_pos are kept in [0, 1].
+        term_weight: broadcasts to (B, C); None: 1.
     """
     with torch.no_grad():
         sides = modulators(logits.detach(), target, gamma=gamma, margin=margin, anchor=anchor, clamp=clamp)
@@ -46,12 +53,15 @@ def focal_loss(
     alpha: float | None = None,
     term_weight: Tensor | None = None,
 ) -> Tensor:
-    """Eq. 7, summed over the classes, (B,): anchor loss with q_pos = 0 and q_neg = 1."""
+    """Focal loss (eq. 7), summed over the classes, (B,): anchor loss with q_pos = 0 and q_neg = 1."""
     return summed_over_classes(logits, target, *focal_modulators(gamma, alpha), term_weight)
 
 
 def focal_modulators(gamma: float, alpha: float | None) -> tuple[Modulator, Modulator]:
-    """(1 - q)^gamma for the target and q^gamma for the background, times alpha and 1 - alpha where it is given."""
+    """The modulators (1 - q)^gamma for the target and q^gamma for the background.
+
+    With ``alpha`` they are multiplied by alpha and 1 - alpha.
+    """
     rise, fall = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
     return Modulator(0.0, gamma, scale=rise), Modulator(0.0, gamma, scale=fall)
 
@@ -102,7 +112,7 @@ def _best(logits: Tensor, target: Tensor, *, wrong: bool) -> tuple[Tensor, Tenso
 
 
 def _soft_best(logits: Tensor, target: Tensor, *, wrong: bool) -> tuple[Tensor, Tensor]:
-    """The highest logit of the right classes, or of the wrong ones, and in which samples there is none, (B, 1) each.
+    """The highest logit of the right or of the wrong classes, and which samples have none, (B, 1) each.
 
     Right is p > 1/2. Wrong is p = 0, and p < 1/2 in a sample without such a class: smoothed labels have none.
     """
@@ -124,13 +134,13 @@ def highest(logits: Tensor, excluded: Tensor, dim: int | tuple[int, ...]) -> Ten
 
 
 def heatmap_terms(logits: Tensor, target: Tensor, peak: Tensor, gamma: float, margin: float) -> Pair:
-    """Eq. 5 and its derivative, elementwise, (B, K, H, W); ``peak`` (B, K) is the target's largest value."""
+    """The loss of eq. 5 and its derivative, elementwise, (B, K, H, W); ``peak`` (B, K) is the target's maximum."""
     with torch.no_grad():
         return truncated(logits, target, spatial_modulator(logits, target, peak, gamma, margin))
 
 
 def heatmap_modulator(logits: Tensor, target: Tensor, gamma: float = 2.0, margin: float = 0.0) -> Tensor:
-    """By what factor eq. 5 exceeds binary cross entropy at each pixel: its map is the paper's Fig. 7.
+    """The factor by which eq. 5 exceeds binary cross entropy at each pixel: the maps of the paper's Fig. 7.
 
     M(p) (1 + q - q*)^gamma + 1 - M(p),  M(p) = 1 where p = 0, q* = max of q where p > 1/2, minus the margin
 
@@ -144,7 +154,8 @@ def heatmap_modulator(logits: Tensor, target: Tensor, gamma: float = 2.0, margin
         (B, K, H, W), in [0, (2 + margin)^gamma], float32 for half precision, without a gradient; 1 where
         p > 0 and in joints without any p > 1/2.
 
-    References: Ryou et al., ICCV 2019, eqs 3-5 and Fig. 7.
+    References:
+        Ryou et al., ICCV 2019, eqs 3-5 and Fig. 7.
 
     >>> logits = torch.tensor([[[[0.0, 0.0, 20.0]]]])  # q = 1/2 at the joint, 1/2 and 1 elsewhere
     >>> heatmap_modulator(logits, torch.tensor([[[[1.0, 0.0, 0.0]]]]))
@@ -158,10 +169,10 @@ def heatmap_modulator(logits: Tensor, target: Tensor, gamma: float = 2.0, margin
 
 
 def spatial_modulator(logits: Tensor, target: Tensor, peak: Tensor, gamma: float, margin: float) -> Modulator | None:
-    """Eqs 3-4: an anchor for each joint, and where the modulator is 1."""
+    """The modulator of eqs 3-4: an anchor for each joint, and where it is 1."""
     if gamma == 0:
         return None
     room = mask(torch.le, target, CERTAIN)
     best = highest(logits, room, dim=(2, 3))
-    threshold = -(peak <= CERTAIN).to(logits.dtype)[..., None, None]  # -1 without an anchor: everything is above
+    threshold = -(peak <= CERTAIN).to(logits.dtype)[..., None, None]  # -1 without an anchor, below everything
     return Modulator(torch.sigmoid(-best) + margin, gamma, mask(torch.gt, target, threshold, out=room))

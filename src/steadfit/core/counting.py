@@ -3,12 +3,13 @@
 The bit pattern of a floating-point number, read as an integer, has the order of the number. So the value of a rank is
 found digit by digit: count how many values begin with each digit, keep the digit in which the rank falls, go on with
 the next one. Counts add over chunks and processes, so the result is the same to the bit however the values are spread.
-Eleven bits a digit make six rounds for float64.
+Eleven bits per digit make six rounds for float64.
 
 >>> value = torch.tensor([[3.0], [1.0], [torch.nan], [8.0], [2.0]])
 >>> search = Search.start(2, columns=1)
 >>> while not search.done:
-...     search = search.narrowed(search.counts(value[:2]) + search.counts(value[2:]), middle_ranks)
+...     counts = [search.counts(order_key(some)) for some in (value[:2], value[2:])]
+...     search = search.narrowed(sum(counts), middle_ranks)
 >>> search.values().tolist()
 [[2.0], [3.0]]
 """
@@ -27,12 +28,15 @@ BINS = 1 << DIGIT
 FIRST_SHIFT = 55
 """The lowest bit of the first digit; 55, 44, 33, 22, 11, 0."""
 _BELOW_SIGN = 2**63 - 1
+_INFINITY = 0x7FF << 52
+"""The key of infinity; NaN has a larger one."""
 
 
 def order_key(value: Tensor) -> Tensor:
-    """Integers (int64) in the order of the values; -0 and 0 have the same."""
-    bits = (value.double() + 0.0).contiguous().view(torch.int64)
-    return bits ^ ((bits >> 63) & _BELOW_SIGN)
+    """Integers (int64) in the order of the values; -0 and 0 have the same, NaN is above all others."""
+    bits = (value.double().nan_to_num(nan=torch.nan, posinf=torch.inf, neginf=-torch.inf) + 0.0).contiguous()
+    key = bits.view(torch.int64)
+    return key ^ ((key >> 63) & _BELOW_SIGN)
 
 
 def value_of(key: Tensor) -> Tensor:
@@ -41,7 +45,7 @@ def value_of(key: Tensor) -> Tensor:
 
 
 def middle_ranks(count: Tensor) -> Tensor:
-    """The ranks (2, C) of the two middle ones of ``count`` (C,) values: one rank twice, where the count is odd."""
+    """The ranks (2, C) of the two middle ones of ``count`` (C,) values; equal where the count is odd."""
     return torch.stack([(count - 1) // 2, count // 2])
 
 
@@ -56,11 +60,11 @@ class Search:
 
     @classmethod
     def start(cls, ranks: int, *, columns: int, device: torch.device | None = None) -> Search:
-        """Nothing is known yet.
+        """The search before its first round.
 
         Args:
-            ranks: Q.
-            columns: C.
+            ranks: Q, the number of ranks.
+            columns: C, the number of columns.
             device: where the values are.
         """
         lowest = torch.iinfo(torch.int64).min
@@ -73,7 +77,7 @@ class Search:
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor], prefix: str = "") -> Search:
-        """From the fields by name, as :meth:`named` gives them; others are ignored."""
+        """The search with the fields that :meth:`named` gave; other names are ignored."""
         return cls(**{field.name: tensors[prefix + field.name] for field in fields(cls)})
 
     def named(self, prefix: str = "") -> dict[str, Tensor]:
@@ -85,29 +89,33 @@ class Search:
         """Whether every digit is found."""
         return int(self.shift) < 0
 
-    def counts(self, value: Tensor) -> Tensor:
-        """How many of some values have each next digit, to be added up over all of them.
+    def counts(self, key: Tensor) -> Tensor:
+        """The number of values with each next digit, to be added up over chunks and processes.
 
         Args:
-            value: (n, C) of any floating dtype; NaN is left out, n may be 0.
+            key: :func:`order_key` of the values, (n, C); NaN is left out, n may be 0.
 
         Returns:
-            (Q, C, BINS), int64, of the values that share the digits found so far.
+            (Q, C, BINS), int64, over the values that share the digits found so far.
         """
         shift = int(self.shift)
-        key, known = order_key(value) >> shift, ~value.isnan()
+        begins = key >> min(shift + DIGIT, 63)
         found: list[Tensor] = []
         for rank, low in enumerate(self.low):
             same = next((found[other] for other in range(rank) if torch.equal(self.low[other], low)), None)
-            found.append(_digit_counts(key, known, low >> shift) if same is None else same)
+            if same is None:
+                inside = ((begins == low >> min(shift + DIGIT, 63)) | (shift == FIRST_SHIFT)).nonzero(as_tuple=True)
+                same = _digit_counts(key[inside], inside[1], low, shift)
+            found.append(same)
         return torch.stack(found)
 
     def narrowed(self, counts: Tensor, ranks: Callable[[Tensor], Tensor]) -> Search:
         """The search after a round.
 
         Args:
-            counts: of all values, (Q, C, BINS).
-            ranks: the wanted ranks (Q, C), from 0, of so many values, (C,); asked in the first round.
+            counts: the sum of :meth:`counts` over all values, (Q, C, BINS).
+            ranks: the wanted ranks (Q, C), from 0, as a function of the number of values (C,); called in the first
+                round.
         """
         rank, count = self.rank, self.count
         if int(self.shift) == FIRST_SHIFT:
@@ -129,9 +137,8 @@ class Search:
         return torch.where(self.count > 0, value_of(self.low), torch.nan)
 
 
-def _digit_counts(key: Tensor, known: Tensor, low: Tensor) -> Tensor:
-    """Counts (C, BINS) of the last digit of the keys (n, C) that share all digits of ``low`` (C,) but the last."""
-    digit = key - low
-    inside = known & (digit >= 0) & (digit < BINS)
-    column = BINS * torch.arange(len(low), device=key.device)
-    return torch.bincount((column + digit)[inside], minlength=BINS * len(low)).view(-1, BINS)
+def _digit_counts(key: Tensor, column: Tensor, low: Tensor, shift: int) -> Tensor:
+    """Counts (C, BINS) of the next digit of keys (m,) of some columns that share the digits of ``low`` (C,) so far."""
+    digit = (key >> shift) - (low >> shift)[column]
+    cell = (BINS * column + digit)[key <= _INFINITY]
+    return torch.bincount(cell, minlength=BINS * len(low)).view(-1, BINS)

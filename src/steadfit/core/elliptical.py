@@ -3,7 +3,8 @@
 nu-location: the whitened residual is A y - nu; mu-location: A (y - mu), mu the mean. Shapes: value, nu (..., D), root
 A (..., D, D) symmetric positive definite.
 
-Numerics: those of :mod:`steadfit.core.linalg.small`.
+Numerics:
+    Those of :mod:`steadfit.core.linalg.small`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def whiten(value: Tensor, location: Tensor, root: Tensor, kind: str) -> Tensor:
 def log_density(
     distance: Tensor, log_det: Tensor, penalty: Penalty, dim: int, *, scale: Tensor | float | None = None
 ) -> Tensor:
-    """log|A| - d log tau - log c_d - rho(r/tau), r = ||A y - nu|| (eq. 3): the one place of the formula.
+    """log|A| - d log tau - log c_d - rho(r/tau), r = ||A y - nu|| (eq. 3).
 
     Args:
         distance: r, (...), >= 0.
@@ -50,7 +51,10 @@ def log_density(
 def log_prob(
     value: Tensor, location: Tensor, root: Tensor, log_det: Tensor | None, penalty: Penalty, kind: str
 ) -> Tensor:
-    """The log-density, (...): :func:`log_density` of the parts, faster up to D = 3. ``log_det`` None: of ``root``."""
+    """The log-density, (...): equal to :func:`log_density` of the parts, but faster up to D = 3.
+
+    Where ``log_det`` is None it is computed from ``root``.
+    """
     dim = value.shape[-1]
     if dim > small.CLOSED:
         logs = small.log_determinant(root) if log_det is None else log_det
@@ -63,7 +67,7 @@ def log_prob(
 
 
 class _LogProb(torch.autograd.Function):
-    """log|A| - log c_d - rho(||u||), u = nu - A y or A (mu - y); without log|A| where the caller has it.
+    """log|A| - log c_d - rho(||u||), u = nu - A y or A (mu - y); log|A| is left out where the caller has it.
 
     With h = -weight u the gradient is h for nu, A^T h for mu, and A^-T - h y^T or A^-T + h (mu - y)^T for A. The
     backward pass starts from the inputs again: that is faster than the graph of the parts, and can be differentiated.
@@ -91,7 +95,7 @@ class _LogProb(torch.autograd.Function):
         arm, residual = _residual(value, location, rows, ctx.kind)
         twice = torch.is_grad_enabled()  # this pass will be differentiated too
         length = small.norm(torch.stack(residual).movedim(0, -1)) if twice else small.length_of(*residual)
-        weight = ctx.penalty.weight(length.clamp(min=torch.finfo(length.dtype).tiny))  # Laplace's at 0 is inf
+        weight = ctx.penalty.weight(length.clamp(min=torch.finfo(length.dtype).tiny))  # Laplace's weight at 0 is inf
         factor = -slope * weight
         pull = [factor * u for u in residual]
         to_value = to_location = to_root = None

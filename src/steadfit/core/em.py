@@ -46,15 +46,17 @@ class Residuals:
 
     @classmethod
     def of(cls, residual: Tensor, widths: Widths, volume: str | float) -> Residuals:
-        """Units: each coordinate's box, or, where the box is known and the range says nothing, its largest size.
+        """Residuals in units of length that follow from how far they reach.
+
+        The unit is each coordinate's box, or, where the box is known and the range says nothing, its largest size.
 
         A unit that a few far values stretch more than 1,000 times gives way to the trimmed range, so that the others
         are not too small to count.
 
         Args:
             residual: (N, G, D), all residuals or some of them.
-            widths: of all.
-            volume: of :class:`~steadfit.GaussianUniform`.
+            widths: those of all residuals.
+            volume: as in :class:`~steadfit.GaussianUniform`.
         """
         value, trimmed = residual.transpose(0, 1), widths.trimmed  # (G, N, D)
         if isinstance(volume, str):
@@ -73,7 +75,7 @@ class Residuals:
         scaled = cls.scaled(value, torch.where(known, unit, 1.0), informative, torch.where(known, box, 1.0))
         if volume != "trimmed":
             return scaled
-        reach = widths.high - widths.low  # a long tail passes the fences, a gross value is far beyond
+        reach = widths.high - widths.low  # a long tail passes the fences, a gross value lies far beyond them
         gross = ((residual < widths.low - reach) | (residual > widths.high + reach)).any(dim=2).T
         return replace(scaled, near=scaled.present & ~gross)
 
@@ -100,8 +102,12 @@ class Residuals:
 
 
 def expectation(data: Residuals, state: State) -> tuple[Tensor, Tensor, Tensor]:
-    """Responsibilities (G, N), NaN where a label is missing; the log-likelihood in the residuals' own units; and that
-    of every residual (G, N), in the units of :class:`Residuals`."""
+    """Responsibilities and log-likelihoods under the mixture.
+
+    Returns:
+        Responsibilities (G, N), NaN where a label is missing; the log-likelihood in the residuals' own units; and that
+        of every residual (G, N), in the units of :class:`Residuals`.
+    """
     log_side = state.side.log()  # (G, D)
     log_box = (
         log_side.sum(dim=1, keepdim=True)
@@ -121,18 +127,18 @@ def expectation(data: Residuals, state: State) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def log_likelihood(data: Residuals, state: State) -> Tensor:
-    """Of the near residuals of every group, (G,), in units of the residuals' units."""
+    """The log-likelihood of the near residuals of every group, (G,), in the units of :class:`Residuals`."""
     return (expectation(data, state)[2] * data.near).sum(dim=1)
 
 
 def start_sums(data: Residuals) -> Sums:
-    """What the start of EM needs besides the widths: the squares of the values, and of those within one unit."""
+    """The sums for the start of EM: the squares of the values, and of those within one unit."""
     value = data.labelled()
     return Sums({"square": value.square().nansum(dim=1), "clamped": value.clamp(-1, 1).square().nansum(dim=1)})
 
 
 def step_sums(data: Residuals, responsibility: Tensor, kind: str, volume: str | float) -> Sums:
-    """What an M-step needs of some residuals and their responsibilities."""
+    """The sums for an M-step, given some residuals and their responsibilities."""
     inlier = responsibility.nan_to_num(nan=0.0)  # (G, N)
     own = Sums({"inliers": inlier.sum(dim=1), "count": data.present.sum(dim=1)})
     parts = [own, gaussian.moment_sums(data.value, inlier, data.annotated, kind)]
@@ -142,7 +148,7 @@ def step_sums(data: Residuals, responsibility: Tensor, kind: str, volume: str | 
 
 
 def clean_sums(data: Residuals, state: State, clean: State) -> Sums:
-    """What the comparison of the mixture with a density of near residuals needs of some of them."""
+    """The sums for the comparison of the mixture with a density of the near residuals."""
     near = Sums({"near": data.near.sum(dim=1), "mixture": log_likelihood(data, state)})
     return joined(near, gaussian.tail_sums(data.value, clean.covariance, data.observed, data.near))
 
@@ -151,6 +157,9 @@ class Watch:
     """Stops EM when the estimated distance to the fixed point is below ``tol``.
 
     EM converges linearly: with steps s, s rho, s rho^2, … the rest of the way is s rho/(1 - rho).
+
+    Args:
+        tol: in inlier share, relative covariance and relative side, > 0.
     """
 
     def __init__(self, tol: float) -> None:

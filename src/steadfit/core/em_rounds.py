@@ -22,10 +22,28 @@ from steadfit.core.widths import Widths
 Tensors = Mapping[str, Tensor]
 
 
-class Stage(Protocol):
-    """One step: what it asks of some residuals (n, G, D), and what follows from all of them."""
+class Rows:
+    """Some residuals, with what EM computes from them once only.
 
-    def statistics(self, mixture: GaussianUniform, residual: Tensor, state: Tensors) -> Sums: ...
+    Args:
+        residual: (n, G, D), float64 with NaN where missing; n may be 0.
+    """
+
+    def __init__(self, residual: Tensor) -> None:
+        self.reach = widths.Rows.of(residual)
+        self._made: tuple[Tensor, Residuals] | None = None
+
+    def in_units(self, mixture: GaussianUniform, state: Tensors) -> Residuals:
+        """The residuals in the units that follow from the widths of all residuals."""
+        if self._made is None or self._made[0] is not state["width_trimmed"]:
+            self._made = state["width_trimmed"], _data(mixture, self.reach.value, state)
+        return self._made[1]
+
+
+class Stage(Protocol):
+    """One step: what it asks of some residuals, and what follows from all of them."""
+
+    def statistics(self, mixture: GaussianUniform, rows: Rows, state: Tensors) -> Sums: ...
 
     def update(self, mixture: GaussianUniform, sums: Sums, state: Tensors) -> dict[str, Tensor]: ...
 
@@ -33,8 +51,8 @@ class Stage(Protocol):
 class Measure:
     """How far the residuals reach."""
 
-    def statistics(self, mixture: GaussianUniform, residual: Tensor, state: Tensors) -> Sums:
-        return widths.statistics(residual, state)
+    def statistics(self, mixture: GaussianUniform, rows: Rows, state: Tensors) -> Sums:
+        return widths.statistics(rows.reach, state)
 
     def update(self, mixture: GaussianUniform, sums: Sums, state: Tensors) -> dict[str, Tensor]:
         found = widths.update(sums, state)
@@ -44,8 +62,8 @@ class Measure:
 class Start:
     """The parameters at which EM starts."""
 
-    def statistics(self, mixture: GaussianUniform, residual: Tensor, state: Tensors) -> Sums:
-        return start_sums(_data(mixture, residual, state))
+    def statistics(self, mixture: GaussianUniform, rows: Rows, state: Tensors) -> Sums:
+        return start_sums(rows.in_units(mixture, state))
 
     def update(self, mixture: GaussianUniform, sums: Sums, state: Tensors) -> dict[str, Tensor]:
         data = _units(mixture, state)
@@ -58,8 +76,8 @@ class Start:
 class Expect:
     """One round of EM: responsibilities, and the parameters that follow from them."""
 
-    def statistics(self, mixture: GaussianUniform, residual: Tensor, state: Tensors) -> Sums:
-        data = _data(mixture, residual, state)
+    def statistics(self, mixture: GaussianUniform, rows: Rows, state: Tensors) -> Sums:
+        data = rows.in_units(mixture, state)
         responsibility, _, _ = expectation(data, _parameters(state))
         return step_sums(data, responsibility, mixture.covariance, mixture.volume)
 
@@ -79,8 +97,8 @@ class Expect:
 class Clean:
     """The parameters if all but gross residuals are right."""
 
-    def statistics(self, mixture: GaussianUniform, residual: Tensor, state: Tensors) -> Sums:
-        data = _data(mixture, residual, state)
+    def statistics(self, mixture: GaussianUniform, rows: Rows, state: Tensors) -> Sums:
+        data = rows.in_units(mixture, state)
         return step_sums(data, data.near.to(data.value), mixture.covariance, mixture.volume)
 
     def update(self, mixture: GaussianUniform, sums: Sums, state: Tensors) -> dict[str, Tensor]:
@@ -88,10 +106,10 @@ class Clean:
 
 
 class Compare:
-    """Whether they are."""
+    """Whether all but gross residuals are right."""
 
-    def statistics(self, mixture: GaussianUniform, residual: Tensor, state: Tensors) -> Sums:
-        return clean_sums(_data(mixture, residual, state), _parameters(state), _parameters(state, "clean_"))
+    def statistics(self, mixture: GaussianUniform, rows: Rows, state: Tensors) -> Sums:
+        return clean_sums(rows.in_units(mixture, state), _parameters(state), _parameters(state, "clean_"))
 
     def update(self, mixture: GaussianUniform, sums: Sums, state: Tensors) -> dict[str, Tensor]:
         return _next(dict(state) | _named(unless_clean(sums, _parameters(state), _parameters(state, "clean_"))))
@@ -102,19 +120,22 @@ AFTER_EM = 3
 
 
 def begin(state: Tensors) -> dict[str, Tensor]:
-    """The state at which a fit begins, from one with a ``box`` (G, D)."""
+    """The state at which a fit begins, given one with a ``box`` (G, D)."""
     groups, dims = state["box"].shape
     return dict(state) | {"stage": torch.tensor(0)} | widths.begin(groups, dims, state["box"].device)
 
 
-def statistics(mixture: GaussianUniform, residual: Tensor, state: Tensors) -> Sums:
-    """What some residuals (n, G, D), float64 with NaN where missing, say in this round; n may be 0."""
-    return STAGES[int(state["stage"])].statistics(mixture, residual, state)
+def statistics(mixture: GaussianUniform, rows: Rows, state: Tensors) -> Sums:
+    """The sums of some residuals in this round."""
+    return STAGES[int(state["stage"])].statistics(mixture, rows, state)
 
 
 def update(mixture: GaussianUniform, sums: Sums, state: Tensors) -> dict[str, Tensor]:
-    """The state after a round; when :func:`settled` with ``inlier_share``, ``covariance``, ``box``, ``unit`` and
-    ``informative``, as the fields of :class:`~steadfit.core.mixture.GaussianUniformResult`."""
+    """The state after a round.
+
+    When it is :func:`settled` it has ``inlier_share``, ``covariance``, ``box``, ``unit`` and ``informative``, with the
+    meaning of the fields of :class:`~steadfit.core.mixture.GaussianUniformResult`.
+    """
     after = STAGES[int(state["stage"])].update(mixture, sums, state)
     return _in_own_units(after) if settled(mixture, after) else after
 
@@ -133,7 +154,7 @@ def _data(mixture: GaussianUniform, residual: Tensor, state: Tensors) -> Residua
 
 
 def _units(mixture: GaussianUniform, state: Tensors) -> Residuals:
-    """The units and the box that all residuals have in common, without any."""
+    """The units and the box that all residuals share, without any residual."""
     box = state["box"]
     return _data(mixture, box.new_empty(0, *box.shape), state)
 

@@ -1,4 +1,4 @@
-"""Several predictions of one point made one: the joint mode of elliptical densities, and its precision."""
+"""Fusion of several predictions of one point: the joint mode of elliptical densities, and its precision."""
 
 from __future__ import annotations
 
@@ -18,13 +18,21 @@ from steadfit.errors import ConvergenceWarning
 
 @dataclass(frozen=True, kw_only=True)
 class Fusion:
-    """What :func:`fuse_views` found. ``weight`` is w_v = psi(r_v)/r_v at the mode, 0 where a view takes no part."""
+    """What :func:`fuse_views` found.
 
-    mode: Tensor  # (..., D)
-    precision: Tensor  # (..., D, D)
-    weight: Tensor  # (V, ...)
-    n_iter: Tensor  # (...) int64
-    converged: Tensor  # (...) bool
+    Attributes:
+        mode: (..., D), in the unit of y.
+        precision: (..., D, D), in 1/unit^2.
+        weight: (V, ...), w_v = psi(r_v)/r_v at the mode, 0 where a view takes no part.
+        n_iter: (...), int64, the steps taken.
+        converged: (...), bool.
+    """
+
+    mode: Tensor
+    precision: Tensor
+    weight: Tensor
+    n_iter: Tensor
+    converged: Tensor
 
 
 def fuse(
@@ -46,19 +54,22 @@ def fuse(
     :class:`~steadfit.penalties.Squared`, it is the precision-weighted mean.
 
     Args:
-        nu: (V, ..., D), the views' locations: nu of the residual A y - nu, or, with ``location="mu"``, the means mu of
-            A (y - mu), in the unit of y. "mu" is exact where coordinates are large beside their precision.
+        nu: (V, ..., D), the views' locations: nu of the residual A y - nu, or the means mu of A (y - mu), in the unit
+            of y.
         root: (V, ..., D, D), A_v, symmetric positive definite, in 1/unit of y. NaN anywhere in a view's nu or root
             means that the view is missing there: it takes no part.
-        penalty: what the densities have in common. A convex one has one minimum, or several of one value, whatever the
+        penalty: rho, which the densities share. A convex one has one minimum, or several of one value, whatever the
             views: Squared, Absolute, Huber, Charbonnier, Barron from alpha = 1 on, and what declares itself ``convex``.
-        weight: (V, ...), >= 0, multiplies each view's rho; 2 is the view twice, 0 is no view.
+        location: what ``nu`` holds, ``"nu"`` or ``"mu"``; "mu" is exact where coordinates are large relative to their
+            precision.
+        weight: (V, ...), >= 0, multiplies each view's rho; 2 counts the view twice, 0 leaves it out.
         resolution: the smallest residual, in standardised units, at which the infinite weight of
             :class:`~steadfit.penalties.Absolute` at 0 is taken for the precision: w <= 1/resolution. 1 bounds every
             view's share of the precision by A_v^2.
-        max_iter: steps at most; a case that needs more is a :class:`~steadfit.errors.ConvergenceWarning`.
-        tol: a Newton step shorter than tol (1 + distance from the start), in units of the views' joint standard
-            deviation, is the last one.
+        max_iter: the largest number of steps; a case that needs more is reported by a
+            :class:`~steadfit.errors.ConvergenceWarning`.
+        tol: the iteration ends with a Newton step shorter than tol (1 + distance from the start), in units of the
+            views' joint standard deviation.
 
     Returns:
         ``mode`` (..., D) in the unit of y and ``precision`` (..., D, D) in 1/unit^2, in nu's dtype, without gradients.
@@ -73,14 +84,18 @@ def fuse(
         - Roots that leave a direction open between them: some minimum, finite.
 
     Raises:
-        TypeError: nu, root or weight is no floating-point tensor. ValueError: shapes that do not fit, no view, an
-        infinite value, a negative weight, an unknown location, resolution, max_iter or tol out of range.
+        TypeError: nu, root or weight is not a floating-point tensor.
+        ValueError: shapes that do not fit, no view, an infinite value, a negative weight, an unknown location,
+            resolution, max_iter or tol out of range.
 
-    Numerics: float64 inside. Positions are exact to about 1e-12 joint standard deviations times the largest residual,
-    whatever the condition of the roots up to 1e12 (in the nu-location rounding of nu itself costs more).
+    Numerics:
+        Computed in float64. Positions are exact to about 1e-12 joint standard deviations times the largest residual,
+        whatever the condition of the roots up to 1e12 (in the nu-location rounding of nu itself costs more).
 
-    References: Mohlin et al., BMVC 2021, appendix E, eqs 129-131 (there 20 fixed steps of majorise-minimise, which
-    are not enough); Vardi & Zhang, PNAS 2000 (the mode at a view's own mode).
+    References:
+        Mohlin et al., BMVC 2021, appendix E, eqs 129-131 (there 20 fixed steps of majorise-minimise, which are not
+        enough).
+        Vardi & Zhang, PNAS 2000 (the mode at a view's own mode).
 
     >>> from steadfit.penalties import Huber
     >>> mode, precision = fuse(torch.tensor([[0.0], [0.2], [9.0]]), torch.ones(3, 1, 1), Huber(1.0))
@@ -133,9 +148,9 @@ def _fuse(
     spot, roots = spot.masked_fill(~seen[..., None], 0.0), roots.masked_fill(~seen[..., None, None], 0.0)
     share = share.masked_fill(~seen, 0.0)
     origin = torch.zeros_like(spot[:, :1])
-    if location == "mu":  # from an origin amid the views, so that large coordinates do not cancel
+    if location == "mu":  # relative to an origin amid the views, so that large coordinates do not cancel
         origin = spot.sum(dim=1, keepdim=True) / seen.sum(dim=1).clamp(min=1)[:, None, None]
-        spot = joint_mode.product(roots, spot - origin)  # 0 where not seen: so are the roots
+        spot = joint_mode.product(roots, spot - origin)  # 0 where not seen, as the roots are
     problem, mean, factor = joint_mode.Problem.of(spot, roots, share, penalty)
     z, n_iter, converged = joint_mode.minimize(problem, penalty, max_iter, tol)
     z = joint_mode.settle(problem, penalty, z, max(16 * torch.finfo(nu.dtype).eps, 1e-13))

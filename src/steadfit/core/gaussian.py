@@ -20,7 +20,7 @@ POWERS = (2.0, 1.5, 1.0, 0.75, 0.5)
 
 
 def moment_sums(value: Tensor, weight: Tensor, observed: Tensor | None, kind: str) -> Sums:
-    """What :func:`second_moment` needs of some values: weighted squares or products, weights, whether any is missing.
+    """The sums for :func:`second_moment`: weighted squares or products, weights, whether any value is missing.
 
     ``kind``: ``"full"``, ``"diagonal"``, or ``"isotropic"``, one variance for all coordinates.
     """
@@ -43,9 +43,9 @@ def second_moment(sums: Sums, kind: str, unit: Tensor) -> Tensor:
     """sum w v v^T / sum w over the pairs that are observed, (G, D, D), see :func:`definite`; 0 where no weight is left.
 
     Args:
-        sums: of :func:`moment_sums`, over all values.
-        kind: as there; an isotropic variance is pooled in the units of the residuals.
-        unit: (G, D), a value is a residual divided by it.
+        sums: those of :func:`moment_sums`, over all values.
+        kind: as for :func:`moment_sums`; an isotropic variance is pooled in the units of the residuals.
+        unit: (G, D), by which residuals were divided to give values.
     """
     moment, total = sums.added["moment"], sums.added["weights"]
     if kind == "full":
@@ -64,7 +64,7 @@ def second_moment(sums: Sums, kind: str, unit: Tensor) -> Tensor:
 def relative(unit: Tensor) -> Tensor:
     """The units of a group (G, D) over a power of two, the largest then in [1/2, 1), so that squares stay finite.
 
-    Dividing by a power of two is exact. A unit below 2^-50 of the largest counts as that.
+    Dividing by a power of two is exact. A unit below 2^-50 of the largest is raised to that.
     """
     exponent = torch.frexp(unit.amax(dim=1, keepdim=True)).exponent
     return torch.ldexp(unit, -exponent).clamp(min=2.0**-50)
@@ -75,14 +75,16 @@ def _nonzero(total: Tensor) -> Tensor:
 
 
 def spread_sums(value: Tensor, weight: Tensor, observed: Tensor | None) -> Sums:
-    """What :func:`spread` needs of some values."""
+    """The sums for :func:`spread`."""
     w = (weight.unsqueeze(-1) if observed is None else weight.unsqueeze(-1) * observed).expand_as(value)
     return Sums({"out": w.sum(dim=1), "out_value": (w * value).sum(dim=1), "out_square": (w * value**2).sum(dim=1)})
 
 
 def spread(sums: Sums) -> Tensor:
-    """Weighted variance about the weighted mean of every coordinate, (G, D); 0 where no weight is left, or where it is
-    no more than rounding: one outlier has none."""
+    """Weighted variance about the weighted mean of every coordinate, (G, D).
+
+    0 where no weight is left, or where it is no more than rounding: a single outlier has no variance.
+    """
     total = _nonzero(sums.added["out"])
     square = sums.added["out_square"] / total
     variance = square - (sums.added["out_value"] / total) ** 2
@@ -98,7 +100,7 @@ def log_density(value: Tensor, covariance: Tensor, observed: Tensor | None) -> T
 
 
 def tail_sums(value: Tensor, covariance: Tensor, observed: Tensor | None, near: Tensor) -> Sums:
-    """What :func:`best_exponential_power` needs of some values, of which the ``near`` ones (G, N) count."""
+    """The sums for :func:`best_exponential_power`, over the values that are ``near`` (G, N)."""
     at_zero = log_density(torch.zeros_like(value), covariance, observed)  # -log|Sigma|/2 - D/2 log(2 pi)
     square = 2 * (at_zero - log_density(value, covariance, observed)).clamp(min=0)
     dims = torch.full_like(square, value.shape[-1]) if observed is None else observed.sum(dim=-1).to(value.dtype)

@@ -1,4 +1,4 @@
-"""Points as heatmaps and heatmaps as points.
+"""Heatmaps of points, and the points that heatmaps show.
 
 A heatmap scores every pixel of a coarse grid as a point's place. Pixels: the centre of the first one is (0, 0), here
 as in images; a pixel of the heatmap is ``stride`` px of the frame long. Maps are (..., h, w), points (..., 2) as x, y.
@@ -25,7 +25,7 @@ _CUT = math.exp(-(REACH**2) / 2)
 
 
 def from_frame(points: Tensor, stride: float) -> Tensor:
-    """Px of the frame to px of the heatmap: x' = (x + 1/2) / stride - 1/2.
+    """Points in px of the frame to px of the heatmap: x' = (x + 1/2) / stride - 1/2.
 
     >>> from_frame(torch.tensor([[1.5, 7.0]]), 4).tolist()
     [[0.0, 1.375]]
@@ -34,7 +34,7 @@ def from_frame(points: Tensor, stride: float) -> Tensor:
 
 
 def to_frame(points: Tensor, stride: float) -> Tensor:
-    """Px of the heatmap to px of the frame: x = (x' + 1/2) stride - 1/2.
+    """Points in px of the heatmap to px of the frame: x = (x' + 1/2) stride - 1/2.
 
     >>> to_frame(torch.tensor([[0.0, 1.375]]), 4).tolist()
     [[1.5, 7.0]]
@@ -60,13 +60,16 @@ def render(points: Tensor, size: tuple[int, int], *, sigma: float = 1.0) -> Tens
         three sigmas; one that is nearer leaves the part of its Gaussian that is inside.
 
     Raises:
-        TypeError: points that are no floating-point tensor.
+        TypeError: points that are not a floating-point tensor.
         ValueError: points without two coordinates, sigma or a side that isn't positive.
 
-    Numerics: a product of one factor an axis. Pixels within a relative 1e-6 of the edge may fall on either side.
+    Numerics:
+        A product of one factor per axis. Pixels within a relative 1e-6 of the edge may fall on either side.
 
-    References: Newell et al., ECCV 2016 (one pixel at 64 x 64). Ryou et al., ICCV 2019, eq. 3 (zeros outside).
-    Zhang et al., CVPR 2020, "Coordinate Encoding" (centres that are not rounded).
+    References:
+        Newell et al., ECCV 2016 (one pixel at 64 x 64).
+        Ryou et al., ICCV 2019, eq. 3 (zeros outside).
+        Zhang et al., CVPR 2020, "Coordinate Encoding" (centres that are not rounded).
 
     >>> render(torch.tensor([[1.0, 0.0]]), (1, 6), sigma=1.0).mul(1e4).round().int().tolist()
     [[[6065, 10000, 6065, 1353, 111, 0]]]
@@ -105,23 +108,26 @@ def decode(heat: Tensor, how: str = "refined", *, smooth: float = 0.0) -> tuple[
             none. It calms a ragged map. m is that of the map as it is.
 
     Returns:
-        Points (..., 2) in px of the heatmap and scores (...), the map's highest value; NaN points for a map with NaN
-        or infinity as that. Whether a map is high enough to show a point at all is the caller's to say.
+        Points (..., 2) in px of the heatmap and scores (...), the map's highest value; NaN points for a map whose
+        highest value is NaN or infinite. The caller decides whether a map is high enough to show a point at all.
 
     Raises:
-        TypeError: heat that is no floating-point tensor.
+        TypeError: heat that is not a floating-point tensor.
         ValueError: maps without pixels, another ``how``, a negative ``smooth``.
 
-    Numerics: finite for every finite map. Of equal values the first in reading order is the highest pixel: a constant
-    map gives (0, 0). ``quarter``: no shift along an axis where m is at the border or its neighbours are equal.
-    ``refined``: values count as exp(-4.5) of the highest at least, where targets end; unless H is negative definite
-    each axis is taken alone, and one that isn't concave keeps m; nothing moves more than a pixel from m along an axis.
-    At the border an axis with a pixel below exp(-4.5) keeps m, and diagonals with one are not looked at: the answer is
-    nowhere worse than argmax's. A map that is nowhere above 0 gives m, and one of fewer than three pixels along a side
-    does, too. The pixels looked at are within three sigmas of a rendered point, and the answer exact, for sigma >= .71
-    px, at the border .98.
+    Numerics:
+        Finite for every finite map. Of equal values the first in reading order is the highest pixel: a constant map
+        gives (0, 0). ``quarter``: no shift along an axis where m is at the border or its neighbours are equal.
+        ``refined``: values count as exp(-4.5) of the highest at least, where targets end; unless H is negative definite
+        each axis is taken alone, and one that isn't concave keeps m; nothing moves more than a pixel from m along an
+        axis. At the border an axis with a pixel below exp(-4.5) keeps m, and diagonals with one are not looked at: the
+        answer is nowhere worse than argmax's. A map that is nowhere above 0 gives m, and so does one with fewer than
+        three pixels along a side. The pixels looked at are within three sigmas of a rendered point, and the answer
+        exact, for sigma >= .71 px, at the border .98.
 
-    References: Newell et al., ECCV 2016 (quarter). Zhang et al., CVPR 2020, "Coordinate Decoding" (refined).
+    References:
+        Newell et al., ECCV 2016 (quarter).
+        Zhang et al., CVPR 2020, "Coordinate Decoding" (refined).
 
     >>> heat = render(torch.tensor([[3.3, 2.6]], dtype=torch.float64), (6, 8))
     >>> [decode(heat, how)[0].round(decimals=6).tolist() for how in DECODINGS]
@@ -141,35 +147,39 @@ def decode(heat: Tensor, how: str = "refined", *, smooth: float = 0.0) -> tuple[
 
 
 def _smoothed(heat: Tensor, sigma: float) -> Tensor:
-    """Weighted means with Gaussian weights, over the pixels that there are."""
+    """Weighted means with Gaussian weights, over the pixels inside the map."""
     down, across = (_profile(torch.arange(n).to(heat).unsqueeze(-1), n, sigma) for n in heat.shape[-2:])
     down, across = down / down.sum(dim=-1, keepdim=True), across / across.sum(dim=-1, keepdim=True)
     return down @ heat @ across.mT
 
 
 def peaks(heat: Tensor, *, share: float = 0.5, apart: float = 3.0) -> tuple[Tensor, Tensor]:
-    """How many places each heatmap points at: more than one is a joint counted double.
+    """The number of places that each heatmap points at: with more than one a joint is counted double.
 
     A peak is a pixel that is higher than its eight neighbours, at least ``share`` times as high as the highest one,
     and farther than ``apart`` from every higher such pixel.
 
     Args:
         heat: (..., h, w), scores in proportion to a probability: the sigmoid of logits.
-        share: in [0, 1]. apart: in px of the heatmap, >= 0; three sigmas of the targets by default (sigma = 1).
+        share: in [0, 1], relative to the highest value.
+        apart: in px of the heatmap, >= 0; three sigmas of the targets by default (sigma = 1).
 
     Returns:
         The number of peaks (...), int64: 0 for a map that is nowhere above 0 or has NaN as its highest value. The
-        centres (..., 2, 2) of the highest and the second one's pixels, x and y in px; NaN for a peak that there isn't.
+        centres (..., 2, 2) of the highest and the second one's pixels, x and y in px; NaN for a peak that does not
+        exist.
 
     Raises:
-        TypeError: heat that is no floating-point tensor.
+        TypeError: heat that is not a floating-point tensor.
         ValueError: maps without pixels, ``share`` or ``apart`` outside of their range.
 
-    Numerics: comparisons only. Of equal values the first in reading order counts as the higher one: a plateau is one
-    peak, unless it has several tops that are farther apart. Time and memory grow with the square of the number of
-    candidates in the busiest map.
+    Numerics:
+        Comparisons only. Of equal values the first in reading order counts as the higher one: a plateau is one peak,
+        unless it has several tops that are farther apart. Time and memory grow with the square of the number of
+        candidates in the busiest map.
 
-    References: Ryou et al., ICCV 2019, section 4.2, "Double-counting" (the rule is ours).
+    References:
+        Ryou et al., ICCV 2019, section 4.2, "Double-counting" (the rule is ours).
 
     >>> heat = torch.tensor([[[0.0, 0.9, 0.1, 0.0, 0.1, 0.5]]])
     >>> count, place = peaks(heat, apart=2)
@@ -182,7 +192,7 @@ def peaks(heat: Tensor, *, share: float = 0.5, apart: float = 3.0) -> tuple[Tens
     shape = heat.shape[:-2]
     value, place = _candidates(heat.reshape(shape.numel(), *heat.shape[-2:]), share)
     distance = torch.linalg.vector_norm(place.unsqueeze(-2) - place.unsqueeze(-3), dim=-1)  # (M, n, n)
-    near = (distance <= apart).tril(diagonal=-1).any(dim=-1)  # a higher one is near
+    near = (distance <= apart).tril(diagonal=-1).any(dim=-1)  # a higher peak is near
     found = (value > 0) & ~near
     order = (~found).int().argsort(dim=-1, stable=True)[:, :2]
     two = place.gather(-2, order.unsqueeze(-1).expand(-1, -1, 2))
@@ -205,27 +215,28 @@ def _candidates(heat: Tensor, share: float) -> tuple[Tensor, Tensor]:
 
 
 def map_heat(heat: Tensor, matrix: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-    """Heatmaps sampled along maps of their plane, to bring what other views of a frame gave to one grid.
+    """Heatmaps resampled under maps of their plane: brings those of several views of a frame to one grid.
 
     heat'(x') = heat(M⁻¹ x'), bilinear between the four nearest pixels, 0 outside
 
-    A point that is shown at x is shown at M x then; values are scores and stay what they are. Average maps that were
-    brought together, and decode the average.
+    A point shown at x is then shown at M x; the values are scores and are not rescaled. To combine views, average their
+    resampled heatmaps and decode the average.
 
     Args:
         heat: (B, K, h, w).
-        matrix: (3, 3) for all, or (B, 3, 3), in px of the heatmap, on any device. A map T of the frame is C T C⁻¹
-            here, with C that of :func:`from_frame`.
-        size: (h', w') of the result; None for the same.
+        matrix: (3, 3) for all heatmaps, or (B, 3, 3), in px of the heatmap, on any device. A map T of the frame is C T
+            C⁻¹ here, with C that of :func:`from_frame`.
+        size: (h', w') of the result; None: (h, w).
 
     Returns:
         (B, K, h', w') in the heatmaps' dtype. 0 at and behind the map's horizon.
 
     Raises:
-        TypeError: heat or matrix that is no floating-point tensor.
+        TypeError: heat or matrix that is not a floating-point tensor.
         ValueError: other shapes, a singular matrix.
 
-    Numerics: positions are computed in float64 and rounded once to the heatmaps' dtype: 1e-5 px in float32 at 64 px.
+    Numerics:
+        Positions are computed in float64 and rounded once to the heatmaps' dtype: 1e-5 px in float32 at 64 px.
 
     >>> mirror = torch.tensor([[-1.0, 0.0, 3.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     >>> map_heat(torch.tensor([[[[0.0, 1.0, 2.0, 3.0]]]]), mirror).tolist()
@@ -255,7 +266,7 @@ def _grid(back: Tensor, size: tuple[int, int], source: tuple[int, int]) -> Tenso
     places = []
     for along, length in ((u, source[1]), (v, source[0])):
         place = torch.where(ahead, along / torch.where(ahead, w, 1.0), -2.0)
-        place = place.clamp(-2.0, length + 1.0)  # a pixel outside there is nothing left; far ones overflow an index
+        place = place.clamp(-2.0, length + 1.0)  # nothing is left a pixel outside, and far ones overflow
         places.append((2 * place + 1) / length - 1)
     return torch.stack(places, dim=-1)
 

@@ -1,4 +1,4 @@
-"""The minimiser of F(y) = sum_v c_v rho(||A_v y - nu_v||), for many cases at once, each to its own convergence.
+"""The minimiser of F(y) = sum_v c_v rho(||A_v y - nu_v||), for many cases at once, each until it converges.
 
 Coordinates: with the QR factorisation of the stacked roots (rows weighted by sqrt c_v) the residuals are
 B_v z + e_v, z = R (y - m), m the precision-weighted mean and sum c_v B_v^T B_v = I. There the sum of squares is
@@ -77,7 +77,7 @@ class Problem:
 
     @classmethod
     def of(cls, nu: Tensor, root: Tensor, share: Tensor, penalty: Penalty) -> tuple[Problem, Tensor, Tensor]:
-        """The problem for nu (B, V, D) and root (B, V, D, D), and what leads back: y = R^-1 (u + z), u and R."""
+        """The problem for nu (B, V, D) and root (B, V, D, D), and the u and R of the way back, y = R^-1 (u + z)."""
         cases, views, dim = nu.shape
         stretch = share.sqrt()
         stack = (stretch[..., None, None] * root).reshape(cases, views * dim, dim)
@@ -85,7 +85,7 @@ class Problem:
         value = (stretch.unsqueeze(-1) * nu).flatten(1)
         u = product(q.mT, value)
         offset = product(q, u) - value
-        rest = product(q.mT, offset)  # what rounding left: once more
+        rest = product(q.mT, offset)  # removes what rounding left over
         u, offset = u - rest, offset - product(q, rest)
         unit = torch.where(share > 0, stretch, 1.0)
         offset = offset.reshape(cases, views, dim) / unit.unsqueeze(-1)
@@ -162,7 +162,7 @@ def _start(problem: Problem, penalty: Penalty) -> Tensor:
     lowest = problem.energy(z, penalty)
     for candidate in problem.own_modes().unbind(dim=1):
         energy = problem.energy(candidate, penalty)
-        better = energy < lowest * (1 - 1e-12)  # a tie is the mean's
+        better = energy < lowest * (1 - 1e-12)  # in a tie the mean wins
         z, lowest = torch.where(better.unsqueeze(-1), candidate, z), torch.where(better, energy, lowest)
     return z
 
@@ -199,7 +199,7 @@ def _iterate(problem: Problem, penalty: Penalty, z: Tensor, tol: float) -> tuple
         calm = ((after - weight).abs() <= CALM * weight.amax(dim=1, keepdim=True)).all(dim=1)
         accept &= calm & (torch.linalg.cholesky_ex(hessian).info == 0)  # Newton is drawn to saddles
     step = torch.where(accept.unsqueeze(-1), stretch * newton, step)
-    moved = ~stationary & (accept | (low <= here + noise))  # else nothing falls any more but by rounding
+    moved = ~stationary & (accept | (low <= here + noise))  # otherwise F falls by rounding alone
     close = length(steps).amax(dim=1) <= tol * (1 + length(z)) + rounding
     return torch.where(moved.unsqueeze(-1), z + step, z), moved, close | ~moved
 
@@ -207,7 +207,7 @@ def _iterate(problem: Problem, penalty: Penalty, z: Tensor, tol: float) -> tuple
 def _model(
     problem: Problem, penalty: Penalty, residual: Tensor, distance: Tensor, weight: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradient g, majoriser M, Hessian H, all divided by the largest weight, and whether g is 0 but for rounding.
+    """Gradient g, majoriser M, Hessian H, all divided by the largest weight, and whether g is 0 up to rounding.
 
     With n = r/||r|| and t = B^T n:  g = sum psi t,  M = sum w B^T B,  H = M + sum (psi' - w) t t^T.
     """
@@ -230,7 +230,8 @@ def _model(
 def _search(problem: Problem, penalty: Penalty, residual: Tensor, change: Tensor) -> Tensor:
     """How far to go along a descent direction of a convex F: |phi'(s)| <= .1 |phi'(0)|, phi(s) = F at r + s q.
 
-    1 if that will do, as it does at the end; else phi' is bracketed and its zero found by safeguarded false position.
+    The step s = 1 is taken where it satisfies this, as it does near the minimum; otherwise phi' is bracketed and its
+    zero found by safeguarded false position.
     """
 
     def derivative(s: Tensor) -> Tensor:
@@ -257,12 +258,11 @@ def _search(problem: Problem, penalty: Penalty, residual: Tensor, change: Tensor
 
 
 def settle(problem: Problem, penalty: Penalty, z: Tensor, tie: float) -> Tensor:
-    """Of the minima of a convex F the one with the least sum of squared residuals.
+    """The minimum of a convex F with the least sum of squared residuals, where it has several.
 
-    More than one there can only be where, in view of everything that still pulls, all modes and z lie on one line (a
-    residual that turns costs more). So the direction of the farthest view is that line; on it the sum of squares is
-    least at the point nearest to 0, and z goes as far towards that as F stays flat: slopes below ``tie``, relative to
-    the summed pulls, are rounding.
+    It has several only where z and the modes of all views that still pull lie on one line (a residual that turns costs
+    more). That line is the direction of the farthest view; on it the sum of squares is least at the point nearest to 0,
+    and z goes as far towards that as F stays flat: slopes below ``tie``, relative to the summed pulls, are rounding.
     """
     if not penalty.convex:
         return z
@@ -278,7 +278,7 @@ def settle(problem: Problem, penalty: Penalty, z: Tensor, tie: float) -> Tensor:
 
 
 def _extent(problem: Problem, penalty: Penalty, z: Tensor, way: Tensor, tie: float) -> Tensor:
-    """The largest s in [0, 1] with a slope of F at z + s way that is 0 but for rounding, by bisection."""
+    """The largest s in [0, 1] with a slope of F at z + s way that is 0 up to rounding, by bisection."""
     extent, size = torch.zeros_like(z[:, 0]), length(way)
     ahead = torch.where(size > 1e4 * tie, 1e4 * tie / torch.where(size > 0, size, 1.0), 1.0)
     flat = (size > 0) & _level(problem, penalty, z, way, ahead, tie)  # a bend of 1e-4 of the pulls shows by there

@@ -36,7 +36,7 @@ class _Cases:
         return cls(found % groups, pattern[found // groups], size, size.cumsum(0) - size, order)
 
     def blocks(self, chosen: Tensor, numbers: int) -> Iterator[Tensor]:
-        """The chosen cases in lots of similar sizes, each with at most ``BLOCK`` numbers (a case has ``numbers``)."""
+        """The chosen cases in groups of similar sizes, each with at most ``BLOCK`` numbers (a case has ``numbers``)."""
         level = self.size.double().log2().ceil().long()
         for depth in range(int(level.max()) + 1):
             lot = (chosen & (level == depth)).nonzero().flatten()
@@ -92,7 +92,7 @@ class _Precision:
 
 
 def _precisions(covariance: Tensor) -> tuple[Tensor, _Precision]:
-    """The precision of every group, and where it may be used: rounding is at most 1/eps^(1/4) times eps."""
+    """The precision of every group, and whether it may be used: rounding is at most 1/eps^(1/4) times eps."""
     factor, deviation = regular_factor(covariance)
     matrix = torch.cholesky_inverse(factor)
     most = matrix.diagonal(dim1=-2, dim2=-1).amax(dim=-1)

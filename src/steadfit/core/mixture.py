@@ -1,6 +1,6 @@
 """The Gaussian-uniform mixture of DeepGUM: which residuals are inliers, estimated by EM.
 
-p(r) = pi Normal(r; 0, Sigma) + (1 - pi) gamma, for every group on its own; all groups in one tensor expression.
+p(r) = pi Normal(r; 0, Sigma) + (1 - pi) gamma, for every group separately; all groups are one tensor expression.
 """
 
 from __future__ import annotations
@@ -28,32 +28,46 @@ COVARIANCES = ("full", "diagonal", "isotropic")
 class GaussianUniformResult:
     """What EM found. For residuals of shape (N, D) the G axis is absent.
 
-    ``covariance`` is in squared units of the residual, ``density`` (gamma) in 1/unit^D; where that under- or overflows
-    ``log_density`` still holds it. ``responsibility`` is the posterior probability of being an inlier, NaN where a
-    label is missing altogether. ``log_likelihood`` has one value an iteration, summed over samples and groups, in nats.
+    Attributes:
+        inlier_share: (G,), pi.
+        covariance: (G, D, D), in squared units of the residual.
+        log_density: (G,), log gamma, also where gamma (:attr:`density`) under- or overflows.
+        responsibility: (N, G), the posterior probability of being an inlier, NaN where a label is missing altogether.
+        log_likelihood: (n_iter,), in nats, summed over samples and groups, one value per iteration.
+        n_iter: the number of iterations.
+        converged: whether EM reached its fixed point.
+        box: (G, D), the sides of the uniform's box; their product is 1/gamma.
+        informative: (G, D), False where all residuals of the fit were equal: left out of the judgement.
+        unit: (G, D), the lengths in which EM computed.
     """
 
-    inlier_share: Tensor  # (G,)
-    covariance: Tensor  # (G, D, D)
-    log_density: Tensor  # (G,)
-    responsibility: Tensor  # (N, G)
-    log_likelihood: Tensor  # (n_iter,)
+    inlier_share: Tensor
+    covariance: Tensor
+    log_density: Tensor
+    responsibility: Tensor
+    log_likelihood: Tensor
     n_iter: int
     converged: bool
-    box: Tensor  # (G, D) sides of the uniform's box; their product is 1/gamma
-    informative: Tensor  # (G, D) False where all residuals of the fit were equal: left out of the judgement
-    unit: Tensor  # (G, D) the lengths in which EM computed
+    box: Tensor
+    informative: Tensor
+    unit: Tensor
 
     @property
     def density(self) -> Tensor:
-        """gamma, the density of the uniform component."""
+        """gamma, the density of the uniform component, (G,), in 1/unit^D."""
         return self.log_density.exp()
 
     def responsibility_of(self, residual: Tensor) -> Tensor:
-        """The inlier posterior of new residuals under this mixture, (N, D) to (N,) or (N, G, D) to (N, G).
+        """The inlier posterior of new residuals under this mixture.
 
-        In the residuals' dtype, computed in the wider one of theirs and the mixture's. Raises ValueError where the
-        shape does not fit the mixture, or for infinite residuals.
+        Args:
+            residual: (N, D) or (N, G, D), as in the fit; NaN marks a missing coordinate.
+
+        Returns:
+            (N,) or (N, G), in the residuals' dtype, computed in the wider one of theirs and the mixture's.
+
+        Raises:
+            ValueError: a shape that does not fit the mixture, or infinite residuals.
         """
         single = self.inlier_share.dim() == 0
         grouped = _grouped("GaussianUniformResult.responsibility_of", residual, single)
@@ -80,36 +94,39 @@ class GaussianUniformResult:
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianUniform:
-    """EM for a zero-mean Gaussian of inliers beside a uniform of outliers.
+    """EM for the mixture of a zero-mean Gaussian of inliers and a uniform density of outliers.
 
     E-step (in log space):  r_n = pi N(r_n; 0, Sigma) / (pi N(r_n; 0, Sigma) + (1 - pi) gamma)
     M-step:                 Sigma = sum r_n d_n d_n^T / sum r_n,  pi = mean r_n
 
-    No threshold and no error rate has to be given: both come out.
-
-    Args:
-        covariance: ``"full"``, ``"diagonal"`` or ``"isotropic"`` (one variance for all D coordinates of a group).
-        volume: 1/gamma. ``"trimmed"``: the product of the residuals' trimmed ranges
-            (:func:`~steadfit.core.scale.trimmed_range`), fixed, which gross residuals don't move; a side is at least 4
-            times the innermost residuals' scale. A group is clean, its Gaussian that of all but gross
-            residuals, unless the mixture's log-likelihood of these exceeds that of the best exponential power density
-            (Gaussian to long tails) by 3 + D log n.
-            ``"range"``: the product of max - min, fixed; one gross residual makes it so large that no other is found,
-            and of fewer than 200 clean residuals it flags many. ``"moments"``: eq. 5, estimated from the
-            responsibilities in every iteration; it flags clean data where D > 1 (21 % at D = 2), and its
-            pseudo-likelihood may fall. Or a number > 0 in unit^D, the volume in which outliers can lie.
-        max_iter: EM iterations at most; reaching it is a :class:`~steadfit.errors.ConvergenceWarning`.
-        tol: the estimated distance to the fixed point at which EM stops, in inlier share and relative covariance. In
-            float32 it is at least 20 eps (2.4e-6).
-        min_inlier_share: pi stays in [min_inlier_share, 1 - eps], so that neither component is lost for good.
+    Neither a threshold nor an error rate has to be given: both are estimated.
 
     ``fit`` takes residuals ``(N, D)`` or ``(N, G, D)`` in any unit, NaN for missing coordinates, and returns a frozen
     :class:`GaussianUniformResult`. It starts at the normalised median |r| of every coordinate (their quadratic mean
     where the covariance is isotropic; with ``"trimmed"`` the innermost residuals' scale) and pi = 1/2, or, with
-    ``start=`` responsibilities, at an M-step from those
-    (with pi kept in [0.05, 0.95], since pi = 1 is a fixed point of every mixture).
+    ``start=`` responsibilities, at an M-step from those (with pi kept in [0.05, 0.95], since pi = 1 is a fixed point of
+    every mixture).
 
-    Degenerate cases, all without NaN:
+    Args:
+        covariance: ``"full"``, ``"diagonal"`` or ``"isotropic"`` (one variance for all D coordinates of a group).
+        volume: 1/gamma. ``"trimmed"``: the product of the residuals' trimmed ranges
+            (:func:`~steadfit.core.scale.trimmed_range`), which is fixed and which gross residuals don't move; a side is
+            at least 4 times the innermost residuals' scale. A group is clean, with the Gaussian of all but gross
+            residuals, unless the mixture's log-likelihood of these exceeds that of the best exponential power density
+            (Gaussian to long tails) by 3 + D log n. ``"range"``: the product of max - min, fixed; one gross residual
+            makes it so large that no other is found, and of fewer than 200 clean residuals it flags many.
+            ``"moments"``: eq. 5, estimated from the responsibilities in every iteration; it flags clean data where D >
+            1 (21 % at D = 2), and its pseudo-likelihood may fall. Or a number > 0 in unit^D, the volume in which
+            outliers can lie.
+        max_iter: the largest number of EM iterations; reaching it is reported by a
+            :class:`~steadfit.errors.ConvergenceWarning`.
+        tol: the estimated distance to the fixed point at which EM stops, in inlier share and relative covariance. In
+            float32 it is at least 20 eps (2.4e-6).
+        min_inlier_share: pi stays in [min_inlier_share, 1 - eps], so that neither component is lost for good.
+
+    Degenerate cases:
+        None of these gives NaN (except as a missing label's responsibility).
+
         - All residuals of a coordinate equal (all zero, say), so that its range is 0: the coordinate says nothing and
           is left out of the judgement (not out of Sigma); in a group where that holds for every coordinate all labels
           are inliers and the share is 1 - eps. With a volume given as a number nothing is left out.
@@ -129,19 +146,17 @@ class GaussianUniform:
           swing between two sizes for thousands of iterations (a warning); who is an outlier is settled by then.
         - An inlier bias is part of Sigma, which is the second moment about zero.
 
-    Raises:
-        TypeError: residuals that are no floating-point tensor. ValueError: another shape, no sample, infinities; a
-        start of another shape or outside [0, 1].
+    Numerics:
+        Everything is computed in units of each coordinate's range (of the trimmed range where a gross value stretches
+        that more than 1,000 times, and with ``"trimmed"``), so scaling a coordinate scales the result and changes
+        nothing else. The covariance must be representable in the residuals' dtype: sizes of 1e±150 in float64, 1e±18 in
+        float32; shares and responsibilities of the fit hold beyond. With a fixed volume the log-likelihood never falls
+        except by rounding; with a full covariance and missing coordinates it may, since moments of available pairs do
+        not maximise it.
 
-    Numerics: everything is computed in units of each coordinate's range (of the trimmed range where a gross value
-    stretches that more than 1,000 times, and with ``"trimmed"``), so scaling a coordinate scales the result and changes
-    nothing else. The covariance must be representable in the residuals' dtype: sizes of 1e±150 in float64, 1e±18 in
-    float32; shares and responsibilities of the fit hold beyond. With a fixed volume the log-likelihood never falls but
-    for rounding; with a full
-    covariance and missing coordinates it may, since moments of available pairs are not its maximum.
-
-    References: Lathuiliere et al., ECCV 2018, eqs 1-6 (eq. 3 corrected: divided by the sum of the responsibilities);
-    Coretto & Hennig, JASA 2016 (fixed improper density).
+    References:
+        Lathuiliere et al., ECCV 2018, eqs 1-6 (eq. 3 corrected: divided by the sum of the responsibilities).
+        Coretto & Hennig, JASA 2016 (fixed improper density).
 
     >>> r = torch.cat([torch.zeros(90, 1).uniform_(-1, 1), torch.linspace(50, 100, 10)[:, None]])
     >>> result = GaussianUniform().fit(r)
@@ -169,7 +184,20 @@ class GaussianUniform:
 
     @torch.no_grad()
     def fit(self, residual: Tensor, *, start: Tensor | None = None) -> GaussianUniformResult:
-        """Run EM to its fixed point. ``start``: responsibilities (N,) or (N, G) to begin with."""
+        """Run EM to its fixed point.
+
+        Args:
+            residual: (N, D) or (N, G, D), in any unit; NaN marks a missing coordinate.
+            start: responsibilities (N,) or (N, G) in [0, 1] from which EM starts; None: the start of the class's
+                description.
+
+        Returns:
+            What EM found; without the G axis for residuals (N, D).
+
+        Raises:
+            TypeError: residuals that are not a floating-point tensor.
+            ValueError: another shape, no sample, infinities; a start of another shape or outside [0, 1].
+        """
         single = isinstance(residual, Tensor) and residual.dim() == 2
         grouped = _grouped("GaussianUniform", residual, single)
         _check_start(start, residual)
@@ -192,7 +220,7 @@ class GaussianUniform:
         return self._result(data, state, torch.stack(bounds), watch.done, single)
 
     def warn(self, step: float, *, stacklevel: int) -> None:
-        """EM has not converged."""
+        """Warn that EM has not converged."""
         warnings.warn(
             f"GaussianUniform: not converged after {self.max_iter} iterations; the last step was {step:.1e} (tol "
             f"{self.tol:.1e}). Raise max_iter or tol; with little contamination pi approaches 1 slowly and the "
@@ -202,7 +230,7 @@ class GaussianUniform:
         )
 
     def _begun_from(self, data: Residuals, start: Tensor) -> State:
-        """The state at responsibilities (N,) or (N, G); pi = 1 is a fixed point of every mixture."""
+        """The state that follows from responsibilities (N,) or (N, G); pi = 1 is a fixed point of every mixture."""
         given = start.reshape(data.present.shape[1], data.present.shape[0]).T.to(data.value)
         begun = self._maximization(data, given.masked_fill(~data.present, torch.nan))
         return replace(begun, share=begun.share.clamp(0.05, 0.95))
@@ -225,8 +253,12 @@ class GaussianUniform:
         return self.maximized(data, step_sums(data, responsibility, self.covariance, self.volume))
 
     def maximized(self, data: Residuals, sums: Sums) -> State:
-        """pi, Sigma (eqs 3 corrected, 4) and, for ``"moments"``, the box (eq. 5), in units of the ranges, from
-        :func:`~steadfit.core.em.step_sums` of all residuals; of ``data`` only the units and the box count."""
+        """The M-step: pi, Sigma (eqs 3 corrected, 4) and, for ``"moments"``, the box (eq. 5), in units of the ranges.
+
+        Args:
+            data: residuals of which only the units and the box are used.
+            sums: those of :func:`~steadfit.core.em.step_sums`, over all residuals.
+        """
         count = sums.added["count"]
         share = torch.where(count > 0, sums.added["inliers"] / count.clamp(min=1), 1.0)
         share = share.clamp(self.min_inlier_share, 1 - torch.finfo(share.dtype).eps)
@@ -235,7 +267,7 @@ class GaussianUniform:
         return State(share=share, covariance=covariance, side=self._side(data, covariance, variance))
 
     def _side(self, data: Residuals, covariance: Tensor | None, variance: Tensor | None) -> Tensor:
-        """The box's sides in units of the ranges, (G, D); ``variance``: of the outliers, where they make the box."""
+        """The box's sides in units of the ranges, (G, D); ``variance`` is the outliers', where it makes the box."""
         if not isinstance(self.volume, str):
             log_side = (math.log(self.volume) - data.unit.log().sum(dim=1, keepdim=True)) / data.unit.shape[1]
             return torch.ones_like(data.unit) * log_side.exp()
@@ -269,11 +301,11 @@ class GaussianUniform:
 
 
 def unless_clean(sums: Sums, state: State, clean: State) -> State:
-    """All but gross ones are inliers where the uniform explains them hardly better than a density with a tail.
+    """``clean`` where the uniform explains the near residuals hardly better than a density with a tail, else ``state``.
 
     Args:
-        sums: of :func:`~steadfit.core.em.clean_sums`, over all residuals.
-        state: where EM has ended.
+        sums: those of :func:`~steadfit.core.em.clean_sums`, over all residuals.
+        state: the parameters at which EM has ended.
         clean: the M-step with all near residuals as inliers.
     """
     count = sums.added["near"]
@@ -287,7 +319,7 @@ def unless_clean(sums: Sums, state: State, clean: State) -> State:
 
 
 def _check_start(start: Tensor | None, residual: Tensor) -> None:
-    """Responsibilities of the residuals' samples (and groups); NaN where a label is missing is allowed."""
+    """Check responsibilities of the residuals' samples (and groups); NaN is allowed where a label is missing."""
     if start is None:
         return
     _checks.floating("GaussianUniform", "start", start)

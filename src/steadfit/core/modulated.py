@@ -6,7 +6,7 @@ numbers >= 0 neither cancels nor falls below 0. The derivative of base^gamma l, 
     base^gamma (q + gamma l (1 - q) q/base)
 
 Because q/base <= 1, no base^(gamma - 1) is needed, which is infinite at 0 for gamma < 1. Everything here works in place
-on tensors of its own (not in compiled or vmapped code), without a graph; :func:`with_slope` makes the result a function
+on temporary tensors (not in compiled or vmapped code), without a graph; :func:`with_slope` makes the result a function
 of the logits.
 """
 
@@ -103,7 +103,7 @@ def two_sided(logits: Tensor, target: Tensor, on_target: Modulator | None, on_ba
 
 
 def truncated(logits: Tensor, target: Tensor, on_background: Modulator | None) -> Pair:
-    """Eq. 5: binary cross entropy -log(1 - q) - p z, modulated by something that is 1 wherever p > 0, elementwise.
+    """Eq. 5: binary cross entropy -log(1 - q) - p z, modulated by a factor that is 1 wherever p > 0, elementwise.
 
     Not yet cut off at :func:`largest`, and off 0 by a rounding of z where p is near 1.
     """
@@ -139,8 +139,10 @@ def largest(dtype: torch.dtype) -> float:
 
 
 def mask(compare: Callable[..., Tensor], value: Tensor, other: Tensor | float, out: Tensor | None = None) -> Tensor:
-    """A comparison as 0 or 1 in the value's dtype, which a CPU handles many times faster than bools; compiled code,
-    where it is the other way round, gets bools, and so does vmapped code, which has no ``out``."""
+    """A comparison as 0 or 1 in the value's dtype, which a CPU handles many times faster than bools.
+
+    Compiled code, where it is the other way round, gets bools, and so does vmapped code, which has no ``out``.
+    """
     if _checks.hidden():
         return compare(value, other)
     return compare(value, other, out=torch.empty_like(value) if out is None else out)
@@ -154,7 +156,7 @@ def filled(value: Tensor, where: Tensor, fill: float, out: Tensor | None = None)
 
 
 def with_slope(logits: Tensor, value: Tensor, slope: Tensor) -> Tensor:
-    """``value`` (...) as a function of the logits (..., *), its derivatives ``slope`` (..., *) being known."""
+    """``value`` (...) as a function of the logits (..., *) with the known derivatives ``slope`` (..., *)."""
     return _WithSlope.apply(logits, value, slope, logits[:0].clone())  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -180,7 +182,7 @@ class _WithSlope(torch.autograd.Function):
 
 
 class _Product(torch.autograd.Function):
-    """The gradient of the logits, which are lost to it: differentiated again it would be wrong without a word."""
+    """The gradient of the logits, which are lost to it: a further derivative would be wrong silently."""
 
     generate_vmap_rule = True
 
@@ -198,5 +200,5 @@ class _Product(torch.autograd.Function):
 
 
 def _lifted(value: Tensor, like: Tensor) -> Tensor:
-    """With as many axes as ``like``."""
+    """The value with as many axes as ``like``."""
     return value.reshape(value.shape + (1,) * (like.dim() - value.dim()))

@@ -1,15 +1,20 @@
 """The penalties: functions of one scaled residual, and the radial densities that the proper ones define.
 
-What a penalty is and does is said by :class:`steadfit.core.penalty.Penalty`.
+:class:`steadfit.core.penalty.Penalty` says what a penalty is and does.
 
-Numerics: all methods are elementwise, keep dtype and device, and have finite gradients at 0, at the knee and at any
-residual whose value is finite. Squares never overflow where the result does not: float64 is exact to a few ulp over
-|u| in [1e-150, 1e150], float32 over [1e-18, 1e18] (beyond that a tiny value may round to 0, as u^2 does; where a
-logarithm of 1e36 is taken and multiplied, as by StudentT, a few ulp are up to 100). float16 and bfloat16 are computed
-in float32 and rounded once. At +-inf every method has its limit, NaN gives NaN.
+Numerics:
+    All methods are elementwise, keep dtype and device, and have finite gradients at 0, at the knee and at any residual
+    whose value is finite. Squares never overflow where the result does not: float64 is exact to a few ulp over |u| in
+    [1e-150, 1e150], float32 over [1e-18, 1e18] (beyond that a tiny value may round to 0, as u^2 does; where a logarithm
+    of 1e36 is taken and multiplied, as by StudentT, a few ulp are up to 100). float16 and bfloat16 are computed in
+    float32 and rounded once. At +-inf every method has its limit, NaN gives NaN.
 
-References: Belagiannis et al., ICCV 2015, eqs 3-5 (Tukey); Mohlin et al., BMVC 2021 (radial densities); Barron, CVPR
-2019, eqs 8, 13 (Barron); Huber, "Robust Statistics", 1981; Holland & Welsch, 1977 (tuning constants).
+References:
+    Belagiannis et al., ICCV 2015, eqs 3-5 (Tukey).
+    Mohlin et al., BMVC 2021 (radial densities).
+    Barron, CVPR 2019, eqs 8, 13 (Barron).
+    Huber, "Robust Statistics", 1981.
+    Holland & Welsch, 1977 (tuning constants).
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ from torch import Tensor
 from steadfit import _checks
 from steadfit.core import radial
 from steadfit.core.penalty import Penalty
+from steadfit.core.stable import bounded, constant, hypot1, log1p_square
 
 __all__ = [
     "TUKEY_C",
@@ -44,34 +50,9 @@ TUKEY_C = 4.6851
 """95 % efficiency of Tukey's biweight under N(0, 1)."""
 
 
-def log1p_square(x: Tensor) -> Tensor:
-    """log(1 + x^2) without overflow, exact for tiny and huge x; gradient 2x/(1 + x^2)."""
-    size = x.abs()
-    small = size <= 1
-    inner = torch.where(small, size, 1.0)
-    outer = torch.where(small, 1.0, size)
-    return torch.where(small, torch.log1p(inner * inner), 2 * outer.log() + torch.log1p(outer.reciprocal() ** 2))
-
-
-def hypot1(x: Tensor) -> Tensor:
-    """sqrt(1 + x^2) without overflow."""
-    return torch.hypot(x, x.new_ones(()))
-
-
-def bounded(x: Tensor) -> Tensor:
-    """x with +-inf as the largest numbers, and a gradient of 0 there: inf/inf and 0 inf become limits."""
-    largest = torch.finfo(x.dtype).max
-    return x.clamp(-largest, largest)
-
-
-def constant(r: Tensor, value: float) -> Tensor:
-    """The same value everywhere, without a gradient; NaN where r is NaN."""
-    return r.detach().clamp(value, value)
-
-
 @dataclass(frozen=True)
 class Squared(Penalty):
-    """u^2/2: the Gaussian's.
+    """The Gaussian's penalty, u^2/2.
 
     >>> Squared().rho(torch.tensor(3.0))
     tensor(4.5000)
@@ -101,7 +82,7 @@ class Squared(Penalty):
 
 @dataclass(frozen=True)
 class Absolute(Penalty):
-    """|u|: Laplace's. The weight's limit at 0 is inf; psi(0) = 0.
+    """Laplace's penalty, |u|. The weight's limit at 0 is inf; psi(0) = 0.
 
     >>> Absolute().trust(torch.tensor([0.5, 4.0]))
     tensor([1.0000, 0.2500])
@@ -134,7 +115,7 @@ class Absolute(Penalty):
 
 @dataclass(frozen=True)
 class Huber(Penalty):
-    """u^2/2 up to delta, then delta(|u| - delta/2).
+    """Huber's penalty, u^2/2 up to delta, then delta(|u| - delta/2).
 
     Args:
         delta: the knee, in units of the scaled residual, > 0 (1.345: 95 % efficiency; 4.6851 in paper 2).
@@ -174,6 +155,9 @@ class Huber(Penalty):
 class Tukey(Penalty):
     """Tukey's biweight, c^2/6 (1 - (1 - (u/c)^2)^3), constant c^2/6 beyond c. Paper 1, eq. 3.
 
+    Args:
+        c: where it becomes constant, in units of the scaled residual, > 0 (4.6851: 95 % efficiency).
+
     >>> Tukey(2.0).rho(torch.tensor([0.0, 2.0, 9.0]))
     tensor([0.0000, 0.6667, 0.6667])
     """
@@ -199,7 +183,7 @@ class Tukey(Penalty):
 
 @dataclass(frozen=True)
 class Charbonnier(Penalty):
-    """sqrt(1 + u^2) - 1: between Gauss and Laplace, smooth everywhere.
+    """Charbonnier's penalty, sqrt(1 + u^2) - 1: between Gauss and Laplace, smooth everywhere.
 
     >>> Charbonnier().psi(torch.tensor(0.75))
     tensor(0.6000)
@@ -230,7 +214,10 @@ class Charbonnier(Penalty):
 
 @dataclass(frozen=True)
 class Cauchy(Penalty):
-    """c^2/2 ln(1 + (u/c)^2). 2.3849: 95 % efficiency.
+    """Cauchy's penalty, c^2/2 ln(1 + (u/c)^2).
+
+    Args:
+        c: in units of the scaled residual, > 0 (2.3849: 95 % efficiency).
 
     >>> Cauchy(1.0).weight(torch.tensor(2.0))
     tensor(0.2000)
@@ -254,7 +241,10 @@ class Cauchy(Penalty):
 
 @dataclass(frozen=True)
 class Welsch(Penalty):
-    """c^2/2 (1 - exp(-(u/c)^2)). 2.9846: 95 % efficiency.
+    """Welsch's penalty, c^2/2 (1 - exp(-(u/c)^2)).
+
+    Args:
+        c: in units of the scaled residual, > 0 (2.9846: 95 % efficiency).
 
     >>> Welsch(1.0).rho(torch.tensor(0.0))
     tensor(0.)
@@ -277,7 +267,10 @@ class Welsch(Penalty):
 
 @dataclass(frozen=True)
 class GemanMcClure(Penalty):
-    """(u^2/2)/(1 + (u/c)^2).
+    """Geman and McClure's penalty, (u^2/2)/(1 + (u/c)^2).
+
+    Args:
+        c: in units of the scaled residual, > 0.
 
     >>> GemanMcClure(1.0).rho(torch.tensor(1.0))
     tensor(0.2500)
@@ -302,7 +295,10 @@ class GemanMcClure(Penalty):
 
 @dataclass(frozen=True)
 class StudentT(Penalty):
-    """(dof + 1)/2 ln(1 + u^2/dof): the negative log-likelihood of Student's t, up to a constant.
+    """Student's t as a penalty, (dof + 1)/2 ln(1 + u^2/dof): its negative log-likelihood, up to a constant.
+
+    Args:
+        dof: degrees of freedom, > 0.
 
     >>> StudentT(3.0).weight(torch.tensor(0.0))
     tensor(1.3333)
@@ -326,10 +322,15 @@ class StudentT(Penalty):
 
 @dataclass(frozen=True)
 class Barron(Penalty):
-    """|alpha-2|/alpha (((u/c)^2/|alpha-2| + 1)^(alpha/2) - 1), with its limits at alpha = 2, 0 and -inf.
+    """Barron's general penalty, |alpha-2|/alpha (((u/c)^2/|alpha-2| + 1)^(alpha/2) - 1).
 
-    alpha = 2 is half the square of u/c, 1 Charbonnier, 0 Cauchy, -2 Geman-McClure, -inf Welsch. Any finite alpha and
-    -inf are allowed; below -1e15 the limit at -inf is used, from which it differs by less than rounding.
+    At alpha = 2, 0 and -inf it is the limit: half the square of u/c, Cauchy's and Welsch's penalty. alpha = 1 is
+    Charbonnier's, -2 Geman and McClure's.
+
+    Args:
+        alpha: any finite number, or -inf; below -1e15 the limit at -inf is used, from which it differs by less than
+            rounding.
+        c: in units of the scaled residual, > 0.
 
     >>> Barron(alpha=1.0).rho(torch.tensor(0.75))
     tensor(0.2500)
@@ -346,7 +347,7 @@ class Barron(Penalty):
 
     @property
     def convex(self) -> bool:
-        """From alpha = 1 on."""
+        """Whether rho is convex: from alpha = 1 on."""
         return self.alpha >= 1
 
     def rho(self, r: Tensor) -> Tensor:
@@ -366,8 +367,9 @@ class Barron(Penalty):
     def _power(self, x: Tensor) -> Tensor:
         """b/alpha (h^alpha - 1), h = sqrt(x^2/b + 1), b = |alpha - 2|.
 
-        Up to h^alpha = e as expm1 of a logarithm, which does not cancel; beyond, the logarithm would multiply its own
-        rounding. For alpha > 1 the factor goes into the power: where b is small, h^alpha overflows long before rho.
+        Up to h^alpha = e it is computed as expm1 of a logarithm, which does not cancel; beyond, the logarithm would
+        multiply its own rounding. For alpha > 1 the factor goes into the power: where b is small, h^alpha overflows
+        long before rho.
         """
         b = abs(self.alpha - 2)
         factor, exponent = b / self.alpha, self.alpha / 2 * self._log_base(x)

@@ -1,10 +1,12 @@
-"""What every penalty is: an M-estimator's loss, influence and weight, and perhaps a radial density.
+"""The interface of every penalty: an M-estimator's loss, influence and weight, and perhaps a radial density.
 
 A penalty is an M-estimator's loss (:meth:`Penalty.rho`), an influence curve (``psi = rho'``) and a weight
 (``psi(u)/u``); :meth:`Penalty.trust` scales the weight to [0, 1]. Where exp(-rho(||y||)) can be normalised in R^d the
 penalty also describes the standard member (A = I, nu = 0) of an elliptical family.
 
-References: Huber, "Robust Statistics", 1981; Mohlin et al., BMVC 2021 (radial densities).
+References:
+    Huber, "Robust Statistics", 1981.
+    Mohlin et al., BMVC 2021 (radial densities).
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class Penalty(ABC):
     what it is, as class attributes or properties:
 
     ``convex``: rho is convex. Fusion then starts anywhere and searches along lines, and of several minima takes the
-    best; without it, it descends to a local minimum from the precision-weighted mean. Sampling uses tangents.
+    best; otherwise it descends to a local minimum from the precision-weighted mean. Sampling uses tangents.
 
     ``proper``: exp(-rho(||y||)) can be normalised in every dimension. Densities, their loss and their samples need it,
     and the methods ``_log_moment``, ``_expected_rho`` and ``_mass``.
@@ -103,7 +105,7 @@ class Penalty(ABC):
         return math.exp(self._log_moment(dim + 1) - self._log_moment(dim - 1)) / dim
 
     def expected_rho(self, dim: int) -> float:
-        """E rho(||y||): the entropy is log c_d plus that."""
+        """E rho(||y||): the entropy is log c_d plus this."""
         radial.check_dim("expected_rho", dim)
         return self._expected_rho(dim)
 

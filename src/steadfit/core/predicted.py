@@ -1,4 +1,4 @@
-"""A network's numbers for one point, read as an elliptical density (paper 3, eqs 4, 7-10).
+"""The numbers of a network for one point, read as an elliptical density (paper 3, eqs 4, 7-10).
 
 Per point the network puts out the location, D numbers, and then what makes the root A: nothing (``"identity"``), D
 eigenvalues (``"diagonal"``), or the D (D + 1)/2 entries of a symmetric matrix (``"full"``), each passed through g
@@ -17,7 +17,7 @@ COVARIANCES = ("identity", "diagonal", "full")
 
 
 def n_parameters(dim: int, covariance: str) -> int:
-    """How many numbers describe one point of D = ``dim`` coordinates."""
+    """The number of outputs that describe one point of D = ``dim`` coordinates."""
     return dim + {"identity": 0, "diagonal": dim, "full": dim * (dim + 1) // 2}[covariance]
 
 

@@ -6,10 +6,12 @@ has none for odd d and is done by Gauss-Legendre panels to about 1e-13.
 
 What depends on the dimension and the penalty alone is computed with Python's floats: it costs microseconds, and
 torch.compile folds it into a constant. The incomplete gamma functions, of whole and half orders only, are the finite
-sums and the series below: torch.special's are wrong in the tenth digit for orders above 20 (torch 2.13).
+sums and the series below, because torch.special's are wrong in the tenth digit for orders above 20 (torch 2.13).
 
-References: Mohlin et al., BMVC 2021, section 3 and appendix (eqs 24, 30-31 corrected: here through incomplete gamma
-functions, which need no recursion); DLMF 8.4.7-8.4.11, 8.7.1 (incomplete gamma), 10.29.1, 10.32.8 (Bessel K).
+References:
+    Mohlin et al., BMVC 2021, section 3 and appendix (eqs 24, 30-31 corrected: here through incomplete gamma functions,
+    which need no recursion).
+    DLMF 8.4.7-8.4.11, 8.7.1 (incomplete gamma), 10.29.1, 10.32.8 (Bessel K).
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ BESSEL_K0_1, BESSEL_K1_1 = 0.42102443824070833, 0.60190723019723457
 
 
 def check_dim(who: str, dim: int) -> None:
+    """Refuse a dimension that is not a whole number above 0."""
     if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
         raise ValueError(f"{who}: expected dim to be an integer >= 1, got {dim!r}.")
 
@@ -45,10 +48,12 @@ def log_gauss(n: int) -> float:
 
 
 def gauss_mass(r: Tensor, dim: int) -> Tensor:
+    """P(||y|| <= r) for rho = r^2/2."""
     return _gamma_tails(dim / 2, 0.5 * r * r)[0]
 
 
 def laplace_mass(r: Tensor, dim: int) -> Tensor:
+    """P(||y|| <= r) for rho = r."""
     return _gamma_tails(dim, r)[0]
 
 
@@ -59,7 +64,7 @@ def log_huber(n: int, delta: float) -> float:
 
 
 def huber_mass(r: Tensor, dim: int, delta: float) -> Tensor:
-    """P(||y|| <= r). Beyond delta as core + tail up to r, or, above 1/2, as 1 - (tail from r): exact near 0 and 1."""
+    """P(||y|| <= r). Beyond delta: core + tail up to r, or, above 1/2, 1 - (tail from r), exact near 0 and 1."""
     whole = log_huber(dim - 1, delta)
     log_tail = _huber_tail(dim - 1, delta) - whole
     core = _gamma_tails(dim / 2, 0.5 * r.clamp(max=delta) ** 2)[0] * math.exp(log_gauss(dim - 1) - whole)
@@ -119,12 +124,12 @@ def _log_bessel_k1(twice_order: int) -> float:
 
 
 def charbonnier_mass(r: Tensor, dim: int) -> Tensor:
-    """P(||y|| <= r) by 32-node Gauss-Legendre on 24 equal panels of [0, r], r capped where nothing is left."""
+    """P(||y|| <= r) by 32-node Gauss-Legendre on 24 equal panels of [0, r], r capped where the rest is negligible."""
     far = 60.0 + 8.0 * dim  # exp(-sqrt(1 + r^2)) r^(d-1) is below 1e-20 of its integral there
     nodes, weights = (torch.from_numpy(a).to(r.device) for a in np.polynomial.legendre.leggauss(32))
     width = (r.clamp(max=far) / 24)[..., None]
     mass = torch.zeros_like(r)
-    for panel in range(24):  # one at a time: the memory of 32 radii for one
+    for panel in range(24):  # one panel at a time: each needs the memory of 32 radii
         x = width * (panel + (nodes + 1) / 2)
         energy = x * (x / (1 + torch.hypot(torch.ones_like(x), x)))
         log = (dim - 1) * x.clamp(min=1e-300).log() - energy - log_charbonnier(dim - 1)
@@ -133,8 +138,11 @@ def charbonnier_mass(r: Tensor, dim: int) -> Tensor:
 
 
 def invert(mass: Callable[[Tensor], Tensor], slope: Callable[[Tensor], Tensor], target: Tensor) -> Tensor:
-    """The r with mass(r) = target, to about 1e-15 of r: Newton on log mass over log r, bisection where that leaves the
-    bracket. For small r the mass is a power of r, a straight line there."""
+    """The r with mass(r) = target, to about 1e-15 of r.
+
+    Newton on log mass over log r, bisection where that leaves the bracket. For small r the mass is a power of r, a
+    straight line there.
+    """
     low, high = torch.zeros_like(target), torch.ones_like(target)
     inner = (target > 0) & (target < 1)
     while bool(((mass(high) < target) & inner & (high < 1e9)).any()):
@@ -208,8 +216,11 @@ def _lower_sum(a: float, x: Number) -> Number:
 
 
 def _upper_sum(a: float, x: Number) -> Number:
-    """1 + (a-1)/x (1 + (a-2)/x (1 + ...)), x >= a > 1/2: Q(a, x) Gamma(a) x^(1-a) e^x for whole a, and without
-    erfc(sqrt(x)) in Q for half ones (DLMF 8.4.8-8.4.15)."""
+    """1 + (a-1)/x (1 + (a-2)/x (1 + ...)), x >= a > 1/2.
+
+    It is Q(a, x) Gamma(a) x^(1-a) e^x for whole a, and the same without erfc(sqrt(x)) in Q for half ones (DLMF
+    8.4.8-8.4.15).
+    """
     total = 1 + 0 * x
     for k in range(min(int(a - 1), _factors(a)), 0, -1):
         total = 1 + total * ((a - k) / x)
@@ -217,5 +228,5 @@ def _upper_sum(a: float, x: Number) -> Number:
 
 
 def _factors(a: float) -> int:
-    """After so many factors a/(a + k), or (a - k)/a, their product is below 1e-17."""
+    """The number of factors a/(a + k), or (a - k)/a, after which their product is below 1e-17."""
     return 24 + math.ceil(9 * math.sqrt(a))

@@ -15,7 +15,7 @@ def sample(penalty: Penalty, shape: torch.Size, dtype: torch.dtype, device: torc
     """Draws from exp(-rho(||u||))/c_D, D = shape[-1]: a radius by :func:`sample_radius`, in a uniform direction."""
     normal = torch.randn(shape, dtype=dtype, device=device)
     length = norm(normal).unsqueeze(-1)
-    direction = torch.where(length > 0, normal / length, shape[-1] ** -0.5)  # all 0 happens: once in 2^24 for D = 1
+    direction = torch.where(length > 0, normal / length, shape[-1] ** -0.5)  # all 0 happens once in 2^24 for D = 1
     return sample_radius(penalty, shape[-1], shape[:-1], dtype, device).unsqueeze(-1) * direction
 
 

@@ -1,4 +1,4 @@
-"""Scales and widths that a few values can't move: the MAD, the trimmed range, the innermost scale; gross values."""
+"""Robust scales and widths (the MAD, the trimmed range, the innermost scale), and gross values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAD_TO_SIGMA = 1.4826
 """1/Phi^-1(3/4) to the digits that paper 1 uses: makes the MAD estimate sigma on Gaussian data."""
 
 REACH = ((0.95, 2.5), (0.8, 10.0), (0.5, 40.0))
-"""A trimmed range is at most so many times the width of the central 95, 80 and 50 % of the values."""
+"""The largest trimmed range, in widths of the central 95, 80 and 50 % of the values."""
 LEAST_CUT = 2
 """So many values on either side never count for a width, if there are nine or more."""
 INNERMOST = 0.2
@@ -60,10 +60,12 @@ def mad(residual: Tensor, dim: int = 0) -> Tensor:
         TypeError: residual is not a floating-point tensor.
         ValueError: ``dim`` is empty.
 
-    Numerics: medians of an even count average the two middle values. No arithmetic but one subtraction and one
-    product a value: exact to one rounding in every dtype.
+    Numerics:
+        Medians of an even count average the two middle values. The only arithmetic is one subtraction and one product
+        per value: exact to one rounding in every dtype.
 
-    References: Belagiannis et al., ICCV 2015, eq. 5 (text).
+    References:
+        Belagiannis et al., ICCV 2015, eq. 5 (text).
 
     >>> float(mad(torch.tensor([1.0, 2.0, 4.0, 8.0], dtype=torch.float64)))
     2.2239
@@ -79,10 +81,10 @@ def trimmed_range(value: Tensor) -> Tensor:
     """max - min along the first dimension, of the values that are not far outside of the bulk.
 
     A central interval [a, b] of width w reaches from a - (f - 1)/2 w to b + (f - 1)/2 w: 2.5 times the central 95 %,
-    10 times the central 80 %, 40 times the central half. What is outside of one of the three does not count.
+    10 times the central 80 %, 40 times the central half. A value outside one of the three does not count.
 
     Without gross values it is the range, and a gross value leaves it as if that value weren't there: up to 2.5 % on
-    either side (and two in any case), or a quarter if they are 20 times as far as the rest.
+    either side (and two in any case), or a quarter if they are 20 times as far away as the rest.
 
     Args:
         value: (N, …), floating point; NaN marks a missing value and is left out.
@@ -91,8 +93,8 @@ def trimmed_range(value: Tensor) -> Tensor:
         (…), >= 0, in the values' unit; 0 where all are equal, NaN where there is none. A central width of 0 (a spike of
         equal values) says nothing and cuts nothing.
 
-    Numerics: order statistics only, which several processes find by counting; no rounding but of the fences and one
-    difference.
+    Numerics:
+        Order statistics only, which several processes find by counting; only the fences and one difference are rounded.
 
     >>> trimmed_range(torch.tensor([-2.0, -1, -1, 0, 0, 0, 1, 1, 1e9]))
     tensor(3.)
@@ -104,13 +106,13 @@ def trimmed_range(value: Tensor) -> Tensor:
 
 
 def fences(value: Tensor) -> tuple[Tensor, Tensor]:
-    """What counts for :func:`trimmed_range`, from and to, (N, …) to twice (…); infinite where nothing is cut."""
+    """The lowest and highest value that count for :func:`trimmed_range`, (…) each; infinite where nothing is cut."""
     ordered, count = _ordered(value)
     return fences_from(torch.stack([_at(ordered, rank) for rank in fence_ranks(count)]))
 
 
 def fence_ranks(count: Tensor) -> Tensor:
-    """The ranks of the lower and upper ends of the central intervals of so many values: (…) to (6, …)."""
+    """The ranks of the lower and upper ends of the central intervals of ``count`` values: (…) to (6, …)."""
     cuts = [
         (count * ((1 - share) / 2)).ceil().long().clamp(min=LEAST_CUT).minimum((count - 1).clamp(min=0) // 4)
         for share, _ in REACH
@@ -134,12 +136,12 @@ def innermost_scale(residual: Tensor, errors: float = 0.0) -> Tensor:
 
     s = |r|_(k)/Phi^-1((1 + p)/2),  p = (k - 1/2)/n,  k = n/5, but at least 10 where that is no more than half
 
-    It is sigma for Gaussian residuals, and at most some sigma/pi where only a share pi > 1/5 of them is: the others
-    cannot move it further, since they are outside.
+    It is sigma for Gaussian residuals, and at most about sigma/pi where only a share pi > 1/5 of them is Gaussian: the
+    others lie outside and cannot move it further.
 
     Args:
         residual: (N, …), floating point; NaN marks a missing label and is left out.
-        errors: that many standard errors are added, s (1 + errors/sqrt(k)).
+        errors: the number of standard errors that are added, s (1 + errors/sqrt(k)).
 
     Returns:
         (…), >= 0, in the residuals' unit; 0 where a fifth of the residuals is 0, NaN where there is none.
@@ -149,7 +151,7 @@ def innermost_scale(residual: Tensor, errors: float = 0.0) -> Tensor:
 
 
 def innermost_rank(count: Tensor) -> Tensor:
-    """The rank, from 0, of the innermost residual that :func:`innermost_scale` looks at, of so many."""
+    """The rank, from 0, of the innermost residual that :func:`innermost_scale` looks at, among ``count``."""
     return torch.maximum((INNERMOST * count).ceil().long(), ((count + 1) // 2).clamp(max=FEW)) - 1
 
 
@@ -182,14 +184,15 @@ class Gross:
 def gross(value: Tensor) -> Gross:
     """Which values are over 1,000 times farther from the median than the 99th percentile of distances, and how many.
 
-    A typing error, a sentinel such as -9999, a unit mixed up: with labels or residuals, along the first dimension.
+    Such values are typing errors, sentinels such as -9999, or mixed-up units. Labels or residuals, along the first
+    dimension.
 
     Args:
         value: (N, …), floating point; NaN marks a missing value and is not gross.
 
     Returns:
-        :class:`Gross`; ``str`` of it is a sentence. With fewer than 200 values the two farthest are left out of the
-        percentile; where it is 0 (a spike of equal values) nothing is gross.
+        The gross values; ``str`` of the result is a sentence. With fewer than 200 values the two farthest are left out
+        of the percentile; where it is 0 (a spike of equal values) nothing is gross.
 
     >>> found = gross(torch.cat([torch.linspace(-1, 1, 100), torch.tensor([99999.0])]))
     >>> found.count, str(found)

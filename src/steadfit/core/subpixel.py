@@ -1,4 +1,4 @@
-"""Where within the highest pixel of a heatmap the top lies."""
+"""The place of a heatmap's top to a fraction of a pixel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def newton_place(heat: Tensor, top: Tensor, floor: float) -> Tensor:
     """One Newton step on log p, guarded; top and result (..., 2).
 
     At the border the 3 x 3 pixels reach farther from the point, so that some may be below the floor although they are
-    next to it: an axis of which that is true keeps the top, and a diagonal of which it is true is not looked at.
+    next to it: such an axis keeps the top, and such a diagonal is not looked at.
     """
     centre = top.clamp(min=1).minimum(_last(heat) - 1)
     patch = _patch(heat, centre)

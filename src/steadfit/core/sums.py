@@ -1,4 +1,4 @@
-"""Sums: what chunks of data say, in tensors that combine over chunks and processes."""
+"""Sums of chunks of data, as tensors that combine over chunks and processes."""
 
 from __future__ import annotations
 

@@ -61,12 +61,15 @@ def map_view(mean: Tensor, root: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor
         :func:`~steadfit.fuse` leaves out, where the mean is missing, is sent to infinity, or J is singular.
 
     Raises:
-        TypeError: no floating-point tensors. ValueError: shapes that do not fit.
+        TypeError: tensors that are not floating point.
+        ValueError: shapes that do not fit.
 
-    Numerics: float64 inside, the result in the mean's dtype; A' is the polar factor of A J^-1, so the condition of A
-    is not squared. Differentiable in all three.
+    Numerics:
+        Computed in float64; the result has the mean's dtype. A' is the polar factor of A J^-1, so the condition of A is
+        not squared. Differentiable with respect to all three arguments.
 
-    References: Mohlin et al., BMVC 2021, section 4 (test-time augmentation).
+    References:
+        Mohlin et al., BMVC 2021, section 4 (test-time augmentation).
 
     >>> half = torch.tensor([[0.5, 0.0, 1.0], [0.0, 0.5, 0.0], [0.0, 0.0, 1.0]])
     >>> mean, root = map_view(torch.tensor([4.0, 2.0]), torch.eye(2), half)

@@ -1,4 +1,4 @@
-"""How far values reach, by a sort or by counting: what units, boxes and the start of EM follow from."""
+"""Widths, how far values reach, by a sort or by counting: units, boxes and the start of EM follow from them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from steadfit.core.counting import Search, middle_ranks
+from steadfit.core.counting import Search, middle_ranks, order_key
 from steadfit.core.scale import fence_ranks, fences, fences_from, innermost_rank
 from steadfit.core.sums import Sums, largest
 
 
 @dataclass(frozen=True)
 class Widths:
-    """Of values (N, G, D), NaN left out; everything is NaN or infinite for a coordinate that has none."""
+    """Widths of values (N, G, D), NaN left out; all are NaN or infinite for a coordinate without a value."""
 
     count: Tensor  # (G, D) how many
     range: Tensor  # (G, D) max - min
@@ -28,7 +28,7 @@ class Widths:
 
     @classmethod
     def of(cls, value: Tensor) -> Widths:
-        """By sorting all values."""
+        """The widths, by sorting all values."""
         low, high = fences(value)
         sizes = _sizes_at(value)
         top, bottom = largest(value), largest(-value)
@@ -47,8 +47,22 @@ class Widths:
 
     @classmethod
     def named(cls, state: Mapping[str, Tensor]) -> Widths:
-        """From a finished :func:`update`."""
+        """The widths in the state of a finished :func:`update`."""
         return cls(**{field.name: state[f"width_{field.name}"] for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some values in the form that :func:`statistics` counts."""
+
+    value: Tensor  # (n, G, D)
+    key: Tensor  # (n, G D) order_key of the values
+    size_key: Tensor  # (n, G D) of their sizes
+
+    @classmethod
+    def of(cls, value: Tensor) -> Rows:
+        flat = value.flatten(1)
+        return cls(value, order_key(flat), order_key(flat.abs()))
 
 
 def begin(groups: int, dims: int, device: torch.device | None = None) -> dict[str, Tensor]:
@@ -58,17 +72,16 @@ def begin(groups: int, dims: int, device: torch.device | None = None) -> dict[st
     return values.named("value_") | sizes.named("size_")
 
 
-def statistics(value: Tensor, state: Mapping[str, Tensor]) -> Sums:
-    """Of some values (n, G, D): counts for the order statistics, then the ends inside the fences."""
+def statistics(rows: Rows, state: Mapping[str, Tensor]) -> Sums:
+    """Sums over some values: counts for the order statistics, then the ends inside the fences."""
     if "width_low" in state:
-        inside = _within(value, state["width_low"], state["width_high"])
+        inside = _within(rows.value, state["width_low"], state["width_high"])
         return Sums(largest={"top": largest(inside), "bottom": largest(-inside)})
-    flat = value.flatten(1)
     counts = {
-        "values": Search.of(state, "value_").counts(flat),
-        "sizes": Search.of(state, "size_").counts(flat.abs()),
+        "values": Search.of(state, "value_").counts(rows.key),
+        "sizes": Search.of(state, "size_").counts(rows.size_key),
     }
-    return Sums(counts, {"top": largest(value), "bottom": largest(-value)})
+    return Sums(counts, {"top": largest(rows.value), "bottom": largest(-rows.value)})
 
 
 def update(sums: Sums, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -88,7 +101,7 @@ def update(sums: Sums, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def finished(state: Mapping[str, Tensor]) -> bool:
-    """Whether :class:`Widths` can be made of it."""
+    """Whether :class:`Widths` can be made of the state."""
     return "width_trimmed" in state
 
 

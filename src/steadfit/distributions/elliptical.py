@@ -22,26 +22,30 @@ class Elliptical(Distribution):
     as the penalty says, so the negative log-likelihood is that penalty of the whitened residual, plus the two
     normalisers that let a network learn A.
 
+    Batch shapes broadcast as in torch; ``event_shape`` is (D,).
+
     Args:
         nu: location (..., D), no unit: the mean times A. :meth:`from_mean` takes the mean itself.
         root: A (..., D, D), symmetric positive definite, in 1/unit of y.
         penalty: rho, a proper one: ``Squared`` (Gauss), ``Absolute`` (Laplace), ``Huber``, ``Charbonnier``.
-        log_det: log|A|, where the caller knows it, such as from :func:`steadfit.spd_from_vector`; (...).
-        validate_args: check values too, which costs a Cholesky factorisation; shapes are always checked. None: as
-            ``torch.distributions.Distribution.set_default_validate_args`` says, which torch.compile and
-            torch.func.vmap switch off.
+        log_det: log|A|, (...), where the caller knows it, for example from :func:`steadfit.spd_from_vector`; None:
+            computed.
+        validate_args: check values too, which costs a Cholesky factorisation; shapes are always checked. None: what
+            ``torch.distributions.Distribution.set_default_validate_args`` has set; torch.compile and torch.func.vmap
+            switch it off.
 
-    Batch shapes broadcast as in torch; ``event_shape`` is (D,).
+    Raises:
+        TypeError: arguments that are not floating-point tensors of one dtype, or not a Penalty.
+        ValueError: an improper penalty, shapes that do not fit; with ``validate_args`` a location that is not finite, a
+            root that is not positive definite, and NaN in :meth:`log_prob`.
 
-    Raises: TypeError for arguments that are no floating-point tensors of one dtype, or no Penalty; ValueError for an
-    improper penalty and for shapes that do not fit; with ``validate_args`` for a location that is not finite, a root
-    that is not positive definite, and in :meth:`log_prob` for NaN.
+    Numerics:
+        log_prob is finite, with finite gradients, wherever A y is and rho does not overflow; at y = mean the gradient
+        of Laplace is 0. The form with the mean subtracts before it multiplies: no digits are lost when the mean is far
+        from 0. A root that is singular in floating point has log|A| = -inf unless ``log_det`` is given.
 
-    Numerics: log_prob is finite, with finite gradients, wherever A y is and rho does not overflow; at y = mean the
-    gradient of Laplace is 0. The mean-form subtracts before it multiplies: no digits are lost when the mean is far from
-    0. A root that is singular in floating point has log|A| = -inf unless ``log_det`` is given.
-
-    References: Mohlin et al., BMVC 2021, eq. 3 and supplementary A (the normaliser corrected).
+    References:
+        Mohlin et al., BMVC 2021, eq. 3 and supplementary A (the normaliser corrected).
 
     >>> from steadfit.penalties import Huber
     >>> y = Elliptical(torch.zeros(2), torch.eye(2), Huber(1.0))
@@ -74,7 +78,7 @@ class Elliptical(Distribution):
         log_det: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> Self:
-        """The same distribution by its mean (..., D), in the unit of y: the residual is A (y - mean)."""
+        """The distribution with a given mean (..., D), in the unit of y: the residual is A (y - mean)."""
         return cls._at_mean(mean, root, penalty, log_det, validate_args)
 
     @classmethod
@@ -105,7 +109,7 @@ class Elliptical(Distribution):
 
     def _set(self, location: Tensor, root: Tensor, log_det: Tensor | None, batch: torch.Size) -> None:
         event = location.shape[-1:]
-        Distribution.__init__(self, batch, event, validate_args=False)  # the checks are our own, below
+        Distribution.__init__(self, batch, event, validate_args=False)  # the checks below replace torch's
         self._location = location.expand(batch + event)
         self.root = root.expand(batch + event + event)
         self._log_det = None if log_det is None else log_det.expand(batch)
@@ -177,7 +181,7 @@ class Elliptical(Distribution):
         r"""log c_d - log\|A\| + E rho, (...), in nats."""
         return self.penalty.log_normalizer(self._dim) + self.penalty.expected_rho(self._dim) - self.log_det
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008 - torch's signature
         """Samples sample_shape + batch_shape + (D,); gradients flow through the location and A."""
         shape = self._extended_shape(torch.Size(sample_shape))
         noise = sampling.sample(self.penalty, shape, self._location.dtype, self._location.device)
@@ -186,9 +190,15 @@ class Elliptical(Distribution):
         return small.solve(self.root, self._location + noise)
 
     def mass_within(self, radius: Tensor | float) -> Tensor:
-        r"""P(\|\|A y - nu\|\| <= radius), shape of ``radius`` >= 0: what the ellipse of that Mahalanobis radius holds.
+        r"""P(\|\|A y - nu\|\| <= radius): the share of samples inside the ellipse of that Mahalanobis radius.
 
         As a function of the radius it is the distribution function of :meth:`mahalanobis` of a sample.
+
+        Args:
+            radius: >= 0, of any shape.
+
+        Returns:
+            In [0, 1], the shape of ``radius``.
         """
         return self.penalty.mass(radius, self._dim)
 
@@ -208,7 +218,7 @@ class Elliptical(Distribution):
 def _check_kinds_and_shapes(
     who: str, name: str, location: Tensor, root: Tensor, penalty: Penalty, log_det: Tensor | None
 ) -> torch.Size:
-    """The batch shape."""
+    """Check the arguments, and return the batch shape."""
     if not isinstance(penalty, Penalty):
         raise TypeError(f"{who}: expected penalty to be a Penalty, got {type(penalty).__name__}.")
     tensors = {name: location, "root": root, **({} if log_det is None else {"log_det": log_det})}

@@ -9,7 +9,7 @@ from torch import Tensor
 from steadfit.core.penalties import Absolute, Charbonnier, Huber, Penalty, Squared
 from steadfit.distributions.elliptical import Elliptical
 
-# A family's from_mean takes the family's own parameters, as its constructor does; mypy calls that a wrong override.
+# A family's from_mean takes the same parameters as its constructor; mypy calls that a wrong override.
 
 
 class _Standard(Elliptical):
@@ -26,12 +26,18 @@ class _Standard(Elliptical):
     def from_mean(  # type: ignore[override]
         cls, mean: Tensor, root: Tensor, *, log_det: Tensor | None = None, validate_args: bool | None = None
     ) -> Self:
-        """The same distribution by its mean (..., D), in the unit of y: the residual is A (y - mean)."""
+        """The distribution with a given mean (..., D), in the unit of y: the residual is A (y - mean)."""
         return cls._at_mean(mean, root, cls._rho, log_det, validate_args)
 
 
 class MultivariateGauss(_Standard):
-    """N(A^-1 nu, A^-2): rho = r^2/2. Arguments as :class:`Elliptical`, without ``penalty``.
+    """Gauss, N(A^-1 nu, A^-2): rho = r^2/2.
+
+    Args:
+        nu: as :class:`Elliptical`.
+        root: as :class:`Elliptical`.
+        log_det: as :class:`Elliptical`.
+        validate_args: as :class:`Elliptical`.
 
     >>> import torch
     >>> round(float(MultivariateGauss(torch.zeros(2), torch.eye(2)).entropy()), 4)  # 1 + log(2 pi)
@@ -42,7 +48,13 @@ class MultivariateGauss(_Standard):
 
 
 class MultivariateLaplace(_Standard):
-    """rho = r: covariance (d + 1) A^-2. Arguments as :class:`Elliptical`, without ``penalty``.
+    """Laplace: rho = r, covariance (d + 1) A^-2.
+
+    Args:
+        nu: as :class:`Elliptical`.
+        root: as :class:`Elliptical`.
+        log_det: as :class:`Elliptical`.
+        validate_args: as :class:`Elliptical`.
 
     >>> import torch
     >>> MultivariateLaplace(torch.zeros(2), torch.eye(2)).variance
@@ -53,7 +65,13 @@ class MultivariateLaplace(_Standard):
 
 
 class MultivariateCharbonnier(_Standard):
-    """rho = sqrt(1 + r^2) - 1: smooth, with Laplace's tails. Arguments as :class:`Elliptical`, without ``penalty``.
+    """Charbonnier: rho = sqrt(1 + r^2) - 1, smooth, with Laplace's tails.
+
+    Args:
+        nu: as :class:`Elliptical`.
+        root: as :class:`Elliptical`.
+        log_det: as :class:`Elliptical`.
+        validate_args: as :class:`Elliptical`.
 
     >>> import torch
     >>> round(float(MultivariateCharbonnier(torch.zeros(2), torch.eye(2)).log_prob(torch.zeros(2))), 3)
@@ -64,19 +82,20 @@ class MultivariateCharbonnier(_Standard):
 
 
 class MultivariateHuber(Elliptical):
-    r"""Gauss up to a Mahalanobis radius of delta, Laplace beyond.
+    r"""Huber: Gauss up to a Mahalanobis radius of delta, Laplace beyond.
 
     The gradient of log_prob with respect to nu is never longer than delta: a wrong label pulls no harder than a right
     one at the knee.
 
     Args:
         nu: as :class:`Elliptical`.
-        root: as there.
+        root: as :class:`Elliptical`.
         delta: the knee, > 0, in units of the Mahalanobis radius.
-        log_det: as there.
-        validate_args: as there.
+        log_det: as :class:`Elliptical`.
+        validate_args: as :class:`Elliptical`.
 
-    References: Mohlin et al., BMVC 2021, eqs 3-4.
+    References:
+        Mohlin et al., BMVC 2021, eqs 3-4.
 
     >>> import torch
     >>> round(float(MultivariateHuber(torch.zeros(2), torch.eye(2)).variance[0]), 4)
@@ -104,5 +123,5 @@ class MultivariateHuber(Elliptical):
         log_det: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> Self:
-        """The same distribution by its mean (..., D), in the unit of y: the residual is A (y - mean)."""
+        """The distribution with a given mean (..., D), in the unit of y: the residual is A (y - mean)."""
         return cls._at_mean(mean, root, Huber(delta), log_det, validate_args)

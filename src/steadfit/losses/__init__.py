@@ -1,4 +1,4 @@
-"""Losses as ``nn.Module``: ``loss(prediction, target, weight=None)``, one weight rule, one reduction rule."""
+"""Losses as ``nn.Module``: ``loss(prediction, target, weight=None)``, with one rule for weights and for reductions."""
 
 from steadfit.losses.anchor import AnchorLoss
 from steadfit.losses.elliptical import EllipticalLoss

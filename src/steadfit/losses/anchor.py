@@ -15,8 +15,12 @@ class AnchorLoss(nn.Module):
 
     -sum_k [p_k (1 - q_k + q_pos)^gamma_t log q_k + (1 - p_k) (1 + q_k - q_neg)^gamma_b log(1 - q_k)],  q = sigmoid(z)
 
-    Easy classes (q below the anchor) are suppressed and confusions amplified, each sample by its own measure. The
+    Easy classes (q below the anchor) are suppressed and confusions amplified, relative to each sample's scores. The
     anchors are constants in backpropagation, q in the modulator is not.
+
+    For soft labels q_t is the highest q of the classes with p > 1/2 (as in eq. 4). The wrong classes of q_pos are those
+    with p = 0, or, in a sample without any (smoothed labels), those with p < 1/2. A sample without a class above 1/2 is
+    not modulated (except by a static q*), nor is the target's side where no class is wrong.
 
     Args:
         gamma: >= 0, the modulator's exponent; 0 is binary cross entropy.
@@ -24,26 +28,32 @@ class AnchorLoss(nn.Module):
         anchor: ``"background"`` (design ii: q_neg = q_t - margin, gamma_t = 0), ``"target"`` (design i: q_pos = the
             highest wrong score + margin, gamma_b = 0), ``"both"`` (iii), or a number q* in [0, 1]: a static q_neg,
             without margin.
-        clamp: keep q_neg and q_pos in [0, 1].
+        clamp: whether q_neg and q_pos are kept in [0, 1].
         reduction: ``"mean"`` (sum of w l over sum of w), ``"sum"`` or ``"none"``; l is the sum over the classes.
         class_weight: (C,), >= 0, multiplies the term of each class.
 
-    Call with logits (B, C) and a target: class indices (B,), where -100 means "not annotated", or soft or multi-label
-    p (B, C) in [0, 1], where NaN leaves that class of that sample out. For soft labels q_t is the highest q of the
-    classes with p > 1/2 (as in eq. 4) and the wrong classes of q_pos are those with p = 0, or, in a sample without any
-    (smoothed labels), those with p < 1/2. A sample without a class above 1/2 is not modulated (except by a static q*),
-    nor is the target's side where no class is wrong. ``weight``
-    broadcasts to (B,) and is >= 0. A scalar in nats, or (B,) for ``"none"``.
+    Call:
+        logits: (B, C).
+        target: class indices (B,), where -100 means "not annotated", or soft or multi-label p (B, C) in [0, 1], where
+            NaN leaves that class of that sample out.
+        weight: >= 0, broadcasts to (B,); None: 1.
 
-    Raises: TypeError for logits that are no floating-point tensor; ValueError for other shapes, indices outside
-    0 ... C - 1, p outside [0, 1], negative weights. Under torch.compile values are not looked at.
+    Returns:
+        A scalar in nats, or (B,) for ``"none"``.
 
-    Numerics: half-precision logits are computed in float32, which the loss has. Value and gradient are finite for every
-    finite logit: 1 + q - q* = sigmoid(z) + sigmoid(-z_t) + margin neither cancels nor falls below 0, and for gamma < 1
-    the gradient at 0 is its limit, 0. Terms end at the root of the dtype's largest number (1.8e19 in float32). One
-    derivative; a second one raises RuntimeError.
+    Raises:
+        TypeError: logits that are not a floating-point tensor.
+        ValueError: other shapes, indices outside 0 ... C - 1, p outside [0, 1], negative weights. Values are not
+            checked under torch.compile.
 
-    References: Ryou et al., ICCV 2019, eqs 1, 2, 13, 14; designs by eqs A-1 to A-4 (q_pos with our margin).
+    Numerics:
+        Half-precision logits are computed in float32, the dtype of the loss. Value and gradient are finite for every
+        finite logit: 1 + q - q* = sigmoid(z) + sigmoid(-z_t) + margin neither cancels nor falls below 0, and for gamma
+        < 1 the gradient at 0 is its limit, 0. Terms end at the root of the dtype's largest number (1.8e19 in float32).
+        There is one derivative; a second one raises RuntimeError.
+
+    References:
+        Ryou et al., ICCV 2019, eqs 1, 2, 13, 14; the designs by eqs A-1 to A-4 (q_pos with our margin).
 
     >>> import torch
     >>> AnchorLoss(gamma=1.0, margin=0.0)(torch.zeros(1, 2), torch.tensor([0]))  # all q = q* = 1/2: 2 log 2

@@ -19,32 +19,41 @@ class EllipticalLoss(nn.Module):
     Its gradient with respect to nu is psi of the residual's length, at most delta for Huber, 1 for Laplace and
     Charbonnier: a wrong label moves the network no more than a doubtful right one.
 
+    A label that is not visible, not annotated or of weight 0 adds neither loss nor gradient, whatever is predicted
+    there.
+
     Args:
         penalty: rho, a proper one: ``Squared`` (Gauss), ``Absolute`` (Laplace), ``Huber``, ``Charbonnier``.
         covariance: ``"full"``, ``"diagonal"`` (A diagonal) or ``"identity"`` (A = I).
         location: what the network's first D numbers are: ``"nu"`` (the mean is A^-1 nu) or ``"mu"`` (the mean; the
             residual is A (y - mu)).
-        floor: theta of eq. 9, in 1/unit of the target: eigenvalues of A above it are the network's own numbers, below
-            it they fall off exponentially. Not a lower bound.
+        floor: theta of eq. 9, in 1/unit of the target: eigenvalues of A above it are those that the network puts out,
+            below it they fall off exponentially. It is not a lower bound.
         reduction: ``"mean"`` (sum of w l over sum of w), ``"sum"`` or ``"none"``.
 
-    Call with prediction (..., P) and target (..., D); P is D for ``"identity"``, 2 D for ``"diagonal"``,
-    D + D (D + 1)/2 for ``"full"``: the location, then v of :func:`steadfit.spd_from_vector` (the diagonal's entries for
-    ``"diagonal"``). ``weight`` broadcasts to the losses' shape (...) and is >= 0. ``visible`` (...), bool, leaves out
-    labels where it is False, as do weight 0 and NaN in any coordinate of the target: they add neither loss nor
-    gradient, whatever is predicted there.
+    Call:
+        prediction: (..., P), P being D for ``"identity"``, 2 D for ``"diagonal"``, D + D (D + 1)/2 for ``"full"``: the
+            location, then v of :func:`steadfit.spd_from_vector` (the diagonal's entries for ``"diagonal"``).
+        target: (..., D); a NaN in any coordinate means "not annotated".
+        weight: >= 0, broadcasts to (...); None: 1.
+        visible: (...), bool, False for labels that are left out; None: all are visible.
 
-    Returns a scalar, or (...) for ``"none"``, in nats; the normaliser is always included, so that values of different
-    families compare. A density can exceed 1, so a loss below 0 is no error.
+    Returns:
+        A scalar, or (...) for ``"none"``, in nats. The normaliser is always included, so that values of different
+        families compare. A density can exceed 1, so a loss below 0 is not an error.
 
-    Raises: TypeError for targets that are no floating-point tensors; ValueError for an improper penalty, a prediction
-    whose last axis is not P, unequal leading shapes, negative weights.
+    Raises:
+        TypeError: targets that are not floating-point tensors.
+        ValueError: an improper penalty, a prediction whose last axis is not P, unequal leading shapes, negative
+            weights.
 
-    Numerics: half-precision predictions, as autocast makes them, are computed in float32. Gradients are finite wherever
-    the loss is; at a residual of zero that of Laplace is 0. ||dL/dnu|| <= delta and
-    ||dL/dv|| <= sqrt(D)/theta + delta ||y|| for Huber.
+    Numerics:
+        Half-precision predictions, as autocast makes them, are computed in float32. Gradients are finite wherever the
+        loss is; at a residual of zero that of Laplace is 0. For Huber ||dL/dnu|| <= delta and
+        ||dL/dv|| <= sqrt(D)/theta + delta ||y||.
 
-    References: Mohlin et al., BMVC 2021, eqs 3, 6-10 and supplementary C (the normaliser corrected).
+    References:
+        Mohlin et al., BMVC 2021, eqs 3, 6-10 and supplementary C (the normaliser corrected).
 
     >>> from steadfit.penalties import Squared
     >>> round(float(EllipticalLoss(Squared())(torch.tensor([[0.0, 0.0, 1.0, 0.0, 1.0]]), torch.zeros(1, 2))), 4)

@@ -13,7 +13,7 @@ from steadfit.losses.reduction import REDUCTIONS, reduce
 
 
 class FocalLoss(nn.Module):
-    r"""Binary cross entropy with easy classes and pixels suppressed, whatever the others score.
+    r"""Binary cross entropy with easy classes and pixels suppressed, whatever the other ones score.
 
     -[p (1 - q)^gamma log q + (1 - p) q^gamma log(1 - q)],  q = sigmoid(z)
 
@@ -25,15 +25,26 @@ class FocalLoss(nn.Module):
         alpha: in [0, 1], multiplies the term of p, and 1 - alpha that of 1 - p.
         class_weight: (C,), >= 0, multiplies the term of each class; not for heatmaps.
 
-    Call with logits (B, C) and class indices (B,) or soft labels (B, C) as :class:`steadfit.losses.AnchorLoss` (sum
-    over the classes), or with heatmaps (B, K, H, W) as :class:`steadfit.losses.HeatmapAnchorLoss` (elementwise;
-    ``visible`` belongs to these). In nats.
+    Call:
+        logits: (B, C), or (B, K, H, W) for heatmaps.
+        target: class indices (B,) or soft labels (B, C), as in :class:`steadfit.losses.AnchorLoss`, or heatmaps
+            (B, K, H, W), as in :class:`steadfit.losses.HeatmapAnchorLoss`.
+        weight: >= 0, as in these classes; None: 1.
+        visible: (B, K), bool, for heatmaps only.
 
-    Raises: as these two; ValueError for ``visible`` with logits (B, C).
+    Returns:
+        A scalar in nats; for ``"none"`` a loss per sample, summed over the classes, or per pixel.
 
-    Numerics: as :class:`steadfit.losses.AnchorLoss`.
+    Raises:
+        TypeError: as these classes.
+        ValueError: as these classes; ``visible`` with logits (B, C).
 
-    References: Lin et al., ICCV 2017, eqs 4, 5; Ryou et al., ICCV 2019, eqs 7, 10-12 (11 corrected).
+    Numerics:
+        As :class:`steadfit.losses.AnchorLoss`.
+
+    References:
+        Lin et al., ICCV 2017, eqs 4, 5.
+        Ryou et al., ICCV 2019, eqs 7, 10-12 (11 corrected).
 
     >>> import torch
     >>> FocalLoss(gamma=1.0)(torch.zeros(1, 2), torch.tensor([0]))  # log 2

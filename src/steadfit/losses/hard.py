@@ -20,12 +20,21 @@ class OHEMLoss(nn.Module):
         reduction: ``"mean"`` over those kept (sum of w l over sum of w), ``"sum"`` or ``"none"``, (B,) with zeros for
             the others.
 
-    Call with logits (B, C) and a target as :class:`steadfit.losses.CrossEntropyLoss`. ``weight`` broadcasts to (B,):
-    the largest w l are kept, and samples of weight 0 are not counted. Of equal losses the first are kept.
+    Call:
+        logits: (B, C).
+        target: class indices (B,) or soft labels (B, C), as in :class:`steadfit.losses.CrossEntropyLoss`.
+        weight: >= 0, broadcasts to (B,). The largest w l are kept, and samples of weight 0 are not counted.
 
-    Raises: as :class:`steadfit.losses.AnchorLoss`; ValueError for keep outside (0, 1].
+    Returns:
+        A scalar in nats, or (B,) for ``"none"``. Of equal losses the first are kept.
 
-    References: Shrivastava et al., CVPR 2016; Ryou et al., ICCV 2019, section 4.1 (rho = keep).
+    Raises:
+        TypeError: as :class:`steadfit.losses.AnchorLoss`.
+        ValueError: as :class:`steadfit.losses.AnchorLoss`; keep outside (0, 1].
+
+    References:
+        Shrivastava et al., CVPR 2016.
+        Ryou et al., ICCV 2019, section 4.1 (rho = keep).
 
     >>> logits = torch.tensor([[0.0, 0.0], [9.0, 0.0]])
     >>> OHEMLoss(keep=0.5)(logits, torch.tensor([0, 0]))  # the first sample alone: log 2
@@ -54,12 +63,21 @@ class OHKMLoss(nn.Module):
         reduction: ``"mean"`` over the joints kept (sum of w l over sum of w, l the mean over the pixels), ``"sum"`` or
             ``"none"``, (B, K) with zeros for the others.
 
-    Call with output and target (B, K, H, W) and ``visible`` as :class:`steadfit.losses.HeatmapMSELoss`; ``weight`` is
-    (B, K), one a joint: the largest w l are kept, and joints of weight 0 are not counted.
+    Call:
+        logits: the network's output (B, K, H, W).
+        target: (B, K, H, W), as in :class:`steadfit.losses.HeatmapMSELoss`.
+        weight: (B, K), >= 0, one per joint. The largest w l are kept, and joints of weight 0 are not counted.
+        visible: (B, K), bool, as in :class:`steadfit.losses.HeatmapMSELoss`.
 
-    Raises: as :class:`steadfit.losses.HeatmapAnchorLoss`; ValueError for keep outside (0, 1], weights for pixels.
+    Returns:
+        A scalar, or (B, K) for ``"none"``; heights of heatmaps, squared, have no unit.
 
-    References: Chen et al., CVPR 2018, section 3.2 (8 of 17 joints).
+    Raises:
+        TypeError: as :class:`steadfit.losses.HeatmapAnchorLoss`.
+        ValueError: as :class:`steadfit.losses.HeatmapAnchorLoss`; keep outside (0, 1], weights for pixels.
+
+    References:
+        Chen et al., CVPR 2018, section 3.2 (8 of 17 joints).
 
     >>> target = torch.tensor([1.0, 0.5]).view(1, 2, 1, 1)
     >>> OHKMLoss(keep=0.5)(torch.zeros(1, 2, 1, 1), target)  # the first joint alone

@@ -1,4 +1,4 @@
-"""Losses of heatmaps (B, K, H, W): one frame for masks, weights and reductions, one function a loss."""
+"""Losses of heatmaps (B, K, H, W): one frame for masks, weights and reductions, and one function per loss."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Terms = Callable[[Tensor, Tensor, Tensor], Pair]
 
 
 class HeatmapAnchorLoss(nn.Module):
-    r"""Binary cross entropy of heatmaps that counts more where something else than the joint scores above it.
+    r"""Binary cross entropy of heatmaps that counts more where anything but the joint scores above the joint.
 
     [M(p) (1 + q - q*)^gamma + 1 - M(p)] BCE(p, q),  M(p) = 1 where p = 0,  q* = max of q where p > 1/2, minus margin
 
@@ -33,18 +33,28 @@ class HeatmapAnchorLoss(nn.Module):
         margin: in [0, 1].
         reduction: ``"mean"`` over all pixels of the visible joints (sum of w l over sum of w), ``"sum"`` or ``"none"``.
 
-    Call with logits and target (B, K, H, W), the target in [0, 1] and truncated to exact zeros (a Gaussian at 3 sigma).
-    ``visible`` (B, K), bool, leaves joints out where it is False; so do a target that is zero everywhere and one with a
-    NaN. A joint whose target has no pixel above 1/2 has no anchor: plain cross entropy. ``weight`` is >= 0 and of shape
-    (B, K), one a joint, or broadcasts to (B, K, H, W). A scalar in nats, or (B, K, H, W) for ``"none"``.
+    Call:
+        logits: (B, K, H, W).
+        target: (B, K, H, W), in [0, 1] and truncated to exact zeros (a Gaussian at 3 sigma). A joint whose target is
+            zero everywhere or has a NaN is left out. One without a pixel above 1/2 has no anchor: plain cross entropy.
+        weight: >= 0, (B, K), one per joint, or broadcasts to (B, K, H, W); None: 1.
+        visible: (B, K), bool, False for joints that are left out; None: all are visible.
 
-    Raises: TypeError for tensors that are not of a floating dtype; ValueError for unequal shapes, targets outside
-    [0, 1], negative weights. Under torch.compile values are not looked at.
+    Returns:
+        A scalar in nats, or (B, K, H, W) for ``"none"``.
 
-    Numerics: as :class:`steadfit.losses.AnchorLoss`. The value of a pixel with p > 0 is exact to a few roundings of
-    max(1, \|z\|).
+    Raises:
+        TypeError: tensors that are not of a floating dtype.
+        ValueError: unequal shapes, targets outside [0, 1], negative weights. Values are not checked under
+            torch.compile.
+            at.
 
-    References: Ryou et al., ICCV 2019, eqs 3-5, 14.
+    Numerics:
+        As :class:`steadfit.losses.AnchorLoss`. The value of a pixel with p > 0 is exact to a few roundings of
+        max(1, \|z\|).
+
+    References:
+        Ryou et al., ICCV 2019, eqs 3-5, 14.
 
     >>> target = torch.zeros(1, 1, 1, 3)
     >>> target[..., 0] = 1.0
@@ -76,14 +86,27 @@ class HeatmapMSELoss(nn.Module):
     """(output - target)^2 at every pixel, without a sigmoid, as stacked hourglass networks were trained at first.
 
     Args:
-        reduction: as :class:`HeatmapAnchorLoss`, whose call, conventions and errors it shares.
+        reduction: as :class:`HeatmapAnchorLoss`.
 
-    Returns no unit: heights of heatmaps, squared.
+    Call:
+        logits: the network's output (B, K, H, W).
+        target: as :class:`HeatmapAnchorLoss`.
+        weight: as :class:`HeatmapAnchorLoss`.
+        visible: as :class:`HeatmapAnchorLoss`.
 
-    Numerics: half precision is computed in float32; outputs end at the fourth root of the dtype's largest number
-    (4.3e9 in float32), where the slope is cut off too.
+    Returns:
+        As :class:`HeatmapAnchorLoss`, but without unit: heights of heatmaps, squared.
 
-    References: Newell et al., ECCV 2016, section 3.2.
+    Raises:
+        TypeError: as :class:`HeatmapAnchorLoss`.
+        ValueError: as :class:`HeatmapAnchorLoss`.
+
+    Numerics:
+        Half precision is computed in float32; outputs end at the fourth root of the dtype's largest number (4.3e9 in
+        float32), where the slope is cut off, too.
+
+    References:
+        Newell et al., ECCV 2016, section 3.2.
 
     >>> HeatmapMSELoss()(torch.zeros(1, 1, 1, 4), torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]]))
     tensor(0.2500)
@@ -117,7 +140,7 @@ def heatmap_loss(
     maps = checked_maps(who, output, target, visible, weight)
     weight = maps.weight
     loss, slope = evaluated(terms, maps)
-    cut = largest(loss.dtype)  # of a pixel or a joint; the least is 0 but for roundings
+    cut = largest(loss.dtype)  # of a pixel or a joint; the least is 0 up to roundings
     if kind == "none" or (weight is not None and weight.dim() == 4):
         lifted = weight[..., None, None] if weight is not None and weight.dim() == 2 else weight
         present = None if maps.present is None else maps.present[..., None, None]
@@ -129,9 +152,9 @@ def heatmap_loss(
 
 @torch.no_grad()
 def evaluated(terms: Terms, maps: Maps) -> Pair:
-    """The terms as constants, their derivatives being known, and 0 in joints that don't count.
+    """The terms and their derivatives, without a graph, and 0 in joints that don't count.
 
-    Joints don't see each other, so that it does to empty those afterwards; emptying the output too would cost a copy.
+    Joints don't depend on each other, so it is enough to empty those afterwards; emptying the output would cost a copy.
     """
     loss, slope = terms(maps.output.detach(), maps.target.detach(), maps.peak.detach())
     if maps.present is None:
@@ -151,13 +174,13 @@ class Maps:
     target: Tensor  # (B, K, H, W), without NaN
     peak: Tensor  # (B, K): the target's largest value, NaN where it has one
     present: Tensor | None  # (B, K) bool: the joints that count; None: all
-    weight: Tensor | None  # (B, K), or four axes for one a pixel
+    weight: Tensor | None  # (B, K), or four axes for one per pixel
 
 
 def checked_maps(
     who: str, output: Tensor, target: Tensor, visible: Tensor | None, weight: Tensor | None = None
 ) -> Maps:
-    """The arguments, checked and without holes. While compiling or vmapping values are not looked at."""
+    """The arguments, checked and without holes. Values are not checked while compiling or vmapping."""
     _checks.floating(who, "logits", output)
     _checks.floating(who, "target", target)
     _checks.same_shape(who, "logits", output, "target", target)
@@ -185,9 +208,9 @@ def checked_maps(
 
 
 def _without_zeros(output: Tensor, weight: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """The output and the joints that count, without what has weight 0: joints, or pixels that are NaN or infinite.
+    """The output and the joints that count, without those of weight 0: joints, or pixels that are NaN or infinite.
 
-    A pixel of weight 0 is a rival like any other where its score is a number.
+    A pixel of weight 0 is a rival like any other where its score is finite.
     """
     if weight.dim() == 2:
         return output, weight != 0 if present is None else present & (weight != 0)
@@ -195,7 +218,7 @@ def _without_zeros(output: Tensor, weight: Tensor, present: Tensor | None) -> tu
 
 
 def _extremes(target: Tensor, peak: Tensor) -> tuple[float, float, float]:
-    """The smallest value, the lowest and the highest peak, in one look; NaN where not known."""
+    """The smallest value, the lowest and the highest peak, in one transfer; NaN where not known."""
     if _checks.hidden() or not target.numel():
         return math.nan, math.nan, math.nan
     lowest, dimmest, brightest = torch.stack([target.amin(), peak.amin(), peak.amax()]).tolist()
@@ -203,7 +226,7 @@ def _extremes(target: Tensor, peak: Tensor) -> tuple[float, float, float]:
 
 
 def joint_weight(who: str, weight: Tensor | None, shape: torch.Size) -> Tensor | None:
-    """A weight of two axes is one a joint; others are one a pixel and get four."""
+    """The weight with two axes for one per joint, or with four for one per pixel."""
     if weight is None:
         return None
     check_weight(who, weight, shape[:2] if weight.dim() == 2 else shape)

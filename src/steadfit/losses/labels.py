@@ -1,4 +1,4 @@
-"""Class labels as the classification losses take them: indices or soft labels, checked, their holes taken out."""
+"""Class labels for the classification losses: indices or soft labels, checked and without holes."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def prepared(
     *,
     whole: bool = False,
 ) -> Batch:
-    """The arguments, checked and without holes. While compiling or vmapping values are not looked at.
+    """The arguments, checked and without holes. Values are not checked while compiling or vmapping.
 
     Args:
-        who: the loss, for messages.
+        who: the loss's name, for messages.
         logits: (B, C).
         target: class indices (B,) or soft labels (B, C).
         weight: broadcasts to (B,), >= 0; None: 1.
         class_weight: (C,), >= 0; None: 1.
-        whole: leave a sample out where the soft label of any class is missing, not of all.
+        whole: leave a sample out where the soft label of any class is missing, rather than of all classes.
     """
     _checks.floating(who, "logits", logits)
     _check_shapes(who, logits, target, class_weight)
@@ -59,7 +59,7 @@ def prepared(
         check_weight(who, weight, target.shape[:1])
         present = weight != 0 if present is None else present & (weight != 0)
     seen = None if present is None else present.unsqueeze(-1) if known is None else present.unsqueeze(-1) & known
-    if class_weight is not None:  # a class of weight 0 is a rival like any other, but for NaN and inf
+    if class_weight is not None:  # a class of weight 0 is a rival like any other, except for NaN and inf
         z = torch.where((class_weight > 0) | z.isfinite(), z, -largest(z.dtype))
     return Batch(masked(z, seen), labels, present, _term_weight(class_weight, known, z.dtype))
 
@@ -95,7 +95,7 @@ def _term_weight(class_weight: Tensor | None, known: Tensor | None, dtype: torch
 
 
 def _within(values: Tensor, low: float, high: float) -> bool:
-    """One look at the values for the usual case; False with NaN."""
+    """Whether all values are in [low, high], in one transfer for the usual case; False with NaN."""
     if not values.numel():
         return True
     smallest, largest = torch.stack([values.amin(), values.amax()]).tolist()

@@ -1,8 +1,8 @@
-"""One weight rule and one reduction rule for all losses.
+"""The weight rule and the reduction rule of all losses.
 
 Weights multiply losses, never residuals, so weight 2 equals the element twice and weight 0 equals its absence,
-gradients included: whatever stands in the prediction or the target of an absent element, NaN and inf too. So both are
-replaced there before anything is computed (:func:`masked`); 0 times the gradient of an infinite loss would be NaN.
+gradients included: whatever the prediction or the target of an absent element is, even NaN or inf. So both are replaced
+there before anything is computed (:func:`masked`); 0 times the gradient of an infinite loss would be NaN.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ def reduce(loss: Tensor, weight: Tensor | None, reduction: str, present: Tensor 
     is 0, with zero gradients. ``"sum"`` is sum(w l), ``"none"`` w l with 0 for absent elements.
 
     Args:
-        loss: elementwise, float32 or float64: in half precision sums of some thousand elements overflow.
-        weight: broadcasts to ``loss``; of any dtype, in the loss's or a wider one inside.
+        loss: elementwise, float32 or float64, since sums of some thousand elements overflow in half precision.
+        weight: broadcasts to ``loss``; of any dtype, computed in the wider one of the loss's and its own; None: 1.
         reduction: one of :data:`REDUCTIONS`.
         present: bool, the elements that count; None: all.
+
+    Returns:
+        A scalar, or the shape of ``loss`` for ``"none"``.
     """
     if weight is None:
         w = torch.ones_like(loss)
@@ -48,7 +51,7 @@ def masked(value: Tensor, present: Tensor | None, fill: float = 0.0) -> Tensor:
 
 
 def check_fits(who: str, name: str, value: Tensor, shape: torch.Size) -> None:
-    """Only ``value`` may be broadcast, never the losses."""
+    """Check that ``value`` broadcasts to the losses, which are never broadcast themselves."""
     ours, given = tuple(shape), tuple(value.shape)
     lined = zip(reversed(given), reversed(ours), strict=False)
     if len(given) > len(ours) or any(a not in (1, b) for a, b in lined):
@@ -58,7 +61,7 @@ def check_fits(who: str, name: str, value: Tensor, shape: torch.Size) -> None:
 
 
 def check_weight(who: str, weight: Tensor, shape: torch.Size) -> None:
-    """Weights broadcast to the losses and are >= 0; values are not looked at while compiling or vmapping."""
+    """Check that weights broadcast to the losses and are >= 0; values are not checked while compiling or vmapping."""
     check_fits(who, "weight", weight, shape)
     if not _checks.hidden() and bool((weight < 0).any()):
         raise ValueError(f"{who}: expected weights >= 0, got {float(weight[weight < 0].min())}.")

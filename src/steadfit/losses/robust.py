@@ -1,4 +1,4 @@
-"""Any penalty of the scaled residual as a loss."""
+"""A loss from any penalty of the scaled residual."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from steadfit.losses.reduction import REDUCTIONS, check_fits, check_weight, mask
 class RobustLoss(nn.Module):
     """rho((target - prediction)/scale) of any penalty.
 
+    What is not annotated or has weight 0 adds neither loss nor gradient, whatever the prediction or target is there.
+
     Args:
         penalty: a :class:`steadfit.penalties.Penalty`.
         scale: the residuals' scale in the target's unit: a number > 0, or a tensor that broadcasts against the
@@ -22,15 +24,22 @@ class RobustLoss(nn.Module):
             float64 (``"mps"``).
         reduction: ``"mean"`` (sum of w l over sum of w), ``"sum"`` or ``"none"``.
 
-    Call with prediction and target of one shape. ``weight`` broadcasts to it and is >= 0. NaN in the target means "not
-    annotated": it adds neither loss nor gradient, and neither does what has weight 0, whatever the prediction or target
-    is there. Returns a scalar, or the target's shape for ``"none"``; no unit.
+    Call:
+        prediction: of any shape.
+        target: of the same shape; NaN means "not annotated".
+        weight: >= 0, broadcasts to the target; None: 1.
 
-    Raises: TypeError for targets that are no floating-point tensors; ValueError for unequal shapes, a scale that is
-    not positive or not finite in its dtype, negative weights, a scale or weight that does not broadcast to the target.
+    Returns:
+        A scalar, or the target's shape for ``"none"``; without unit.
 
-    Numerics: finite values and gradients wherever rho is finite; the gradient with respect to the prediction is
-    -psi(u)/scale. Half precision is computed in float32, which the loss has. An all-missing target gives 0.
+    Raises:
+        TypeError: targets that are not floating-point tensors.
+        ValueError: unequal shapes, a scale that is not positive or not finite in its dtype, negative weights, a scale
+            or weight that does not broadcast to the target.
+
+    Numerics:
+        Finite values and gradients wherever rho is finite; the gradient with respect to the prediction is
+        -psi(u)/scale. Half precision is computed in float32, the dtype of the loss. A target without any label gives 0.
 
     >>> from steadfit.penalties import Tukey
     >>> RobustLoss(Tukey(c=3.0), scale=2.0)(torch.tensor([0.0]), torch.tensor([100.0]))

@@ -18,12 +18,21 @@ class CrossEntropyLoss(nn.Module):
     Args:
         reduction: ``"mean"`` (sum of w l over sum of w), ``"sum"`` or ``"none"``.
 
-    Call as :class:`AnchorLoss`: logits (B, C), class indices (B,) with -100 for "not annotated" or soft labels (B, C)
-    (a sample with a NaN is left out), ``weight``. A scalar in nats, or (B,) for ``"none"``.
+    Call:
+        logits: (B, C).
+        target: as :class:`AnchorLoss`: class indices (B,) with -100 for "not annotated", or soft labels (B, C), where a
+            NaN leaves the sample out.
+        weight: >= 0, broadcasts to (B,); None: 1.
 
-    Raises: as :class:`AnchorLoss`.
+    Returns:
+        A scalar in nats, or (B,) for ``"none"``.
 
-    Numerics: half precision is computed in float32; logits end at the root of the dtype's largest number.
+    Raises:
+        TypeError: as :class:`AnchorLoss`.
+        ValueError: as :class:`AnchorLoss`.
+
+    Numerics:
+        Half precision is computed in float32; logits end at the root of the dtype's largest number.
 
     >>> import torch
     >>> CrossEntropyLoss()(torch.zeros(1, 2), torch.tensor([0]))  # log 2

@@ -1,4 +1,4 @@
-"""One loss for the first epochs, another one for the rest."""
+"""A loss for the first epochs, and another one for the rest."""
 
 from __future__ import annotations
 
@@ -16,17 +16,28 @@ class WarmUpLoss(nn.Module):
 
     Early scores say nothing about which classes are confused; with a large gamma the loss needs this start.
 
+    :meth:`set_epoch` must be called at the start of every epoch, counted from 0; the epoch is in the state_dict, so a
+    resumed training goes on where it was.
+
     Args:
         first: a loss, called as ``loss(logits, target, weight)``; softmax cross entropy unless given.
         then: another one; :class:`steadfit.losses.AnchorLoss` unless given.
-        epochs: >= 0, how many epochs ``first`` is used.
+        epochs: >= 0, for how many epochs ``first`` is used.
 
-    Call as the losses. :meth:`set_epoch` is called at the start of every epoch, counted from 0; the epoch is in the
-    state_dict, so a resumed training goes on where it was.
+    Call:
+        logits: what both losses take.
+        target: what both losses take.
+        weight: what both losses take.
 
-    Raises: TypeError for losses that are no modules; ValueError for epochs or an epoch below 0.
+    Returns:
+        What the loss in use returns.
 
-    References: Ryou et al., ICCV 2019, section 4.1 (5 epochs).
+    Raises:
+        TypeError: losses that are not modules.
+        ValueError: epochs or an epoch below 0.
+
+    References:
+        Ryou et al., ICCV 2019, section 4.1 (5 epochs).
 
     >>> loss = WarmUpLoss(epochs=1)
     >>> loss(torch.zeros(1, 2), torch.tensor([0]))  # softmax: log 2
@@ -51,7 +62,7 @@ class WarmUpLoss(nn.Module):
         self.register_load_state_dict_post_hook(_read_epoch)  # type: ignore[no-untyped-call]
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell which epoch, counted from 0, begins."""
+        """Set the epoch that begins, counted from 0."""
         self._now = _count("epoch", epoch)
         self.epoch.fill_(self._now)
 

@@ -1,4 +1,4 @@
-"""Accuracy of classifiers: top-k, and an exact paired test of two methods for any number of seeds."""
+"""Accuracy of classifiers: top-k, and an exact paired test of two methods over any number of seeds."""
 
 from __future__ import annotations
 
@@ -20,11 +20,18 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class AccuracyComparison:
-    """One method against the reference on the same images and equally many seeds.
+    """The comparison of one method with the reference, on the same images and equally many seeds.
 
-    ``difference`` is accuracy - reference, in [-1, 1]. ``adjusted`` is Holm's p over all the methods compared,
-    ``stars`` are those of ``adjusted``. ``images`` were compared; about ``discordant`` of them one of both is right
-    with more seeds.
+    Attributes:
+        method: its name.
+        reference: the name of the reference.
+        accuracy: of the method, in [0, 1].
+        difference: accuracy - accuracy of the reference, in [-1, 1].
+        p: of :func:`sign_flip`.
+        adjusted: Holm's p over all the methods compared.
+        stars: the mark of ``adjusted``.
+        images: the number of images compared.
+        discordant: the number of images about which one of the two is right with more seeds.
     """
 
     method: str
@@ -39,7 +46,7 @@ class AccuracyComparison:
 
 
 def top_k(logits: Tensor, target: Tensor, *, k: int = 1) -> Tensor:
-    """Images whose class is among the k greatest logits; the mean is the top-k accuracy.
+    """Whether each image's class is among the k greatest logits; the mean is the top-k accuracy.
 
     right = [ y in the k greatest of z ].
 
@@ -68,7 +75,7 @@ def top_k(logits: Tensor, target: Tensor, *, k: int = 1) -> Tensor:
 
 
 def compare_accuracy(right: Mapping[str, ArrayLike], *, reference: str | None = None) -> list[AccuracyComparison]:
-    """Every method against one, by :func:`sign_flip`, with Holm's correction.
+    """Every method compared with one of them, by :func:`sign_flip`, with Holm's correction.
 
     Args:
         right: method to (S, N) or (N,) flags: whether the network of seed s is right about image n.
@@ -110,13 +117,14 @@ def compare_accuracy(right: Mapping[str, ArrayLike], *, reference: str | None = 
 
 
 def sign_flip(difference: ArrayLike) -> float:
-    """Exact two-sided p of the sum of paired differences, each of whose signs could have been the other.
+    r"""Exact two-sided p of the sum of paired differences, under random signs.
 
-    p = P(\\|sum_n e_n d_n\\| >= \\|sum_n d_n\\|), e_n = +-1 with equal chances
+    p = P(\|sum_n e_n d_n\| >= \|sum_n d_n\|), e_n = +-1 with equal chances
 
     With one network per method, d in {-1, 0, 1}, this is the exact McNemar test. With S networks per method d is the
-    difference of how many are right about an image: images stay the units, however many seeds there are. It asks
-    whether *these* networks differ on other images like these; how much another seed changes is seen in the spread.
+    difference between the numbers of networks that are right about an image: images stay the units, whatever the number
+    of seeds. The test asks whether *these* networks differ on other images like these; the spread over seeds shows what
+    another seed changes.
 
     Args:
         difference: (N,) whole numbers.
@@ -154,7 +162,7 @@ def sign_flip(difference: ArrayLike) -> float:
 
 
 def _counts(right: Mapping[str, ArrayLike]) -> tuple[dict[str, Counts], int]:
-    """For every method how many seeds are right about each image, (N,), and the number of seeds."""
+    """The number of seeds that are right about each image, (N,), for every method, and the number of seeds."""
     if not right:
         raise ValueError("compare_accuracy: expected at least one method, got none.")
     flags = {name: np.atleast_2d(np.asarray(value)) for name, value in right.items()}

@@ -1,6 +1,6 @@
-"""Do predicted covariances hold? Expected against empirical error, coverage of ellipses, PIT of the radius.
+"""Calibration of predicted covariances: expected and empirical error, coverage of ellipses, PIT of the radius.
 
-With weights, the trust in every label, a measure is about the labels that are right, in so far as the weights are the
+With weights, the trust in every label, a measure describes the labels that are right, as far as the weights are the
 probabilities of being right. Results are float64.
 """
 
@@ -27,15 +27,19 @@ CURVE = tuple(i / 40 for i in range(1, 40))
 
 @dataclass(frozen=True)
 class Reliability:
-    """Expected against empirical error in B bins of labels with similar expectations; errors in the user's units.
+    """Expected and empirical error in B bins of labels with similar expectations; errors in the user's units.
 
-    ``standard_error`` is that of the empirical mean, NaN in a bin of one label.
+    Attributes:
+        expected: (B,), the mean expected error, ascending.
+        empirical: (B,), the mean empirical error.
+        standard_error: (B,), that of the empirical mean, NaN in a bin of one label.
+        labels: (B,), the number of labels.
     """
 
-    expected: Tensor  # (B,) ascending
-    empirical: Tensor  # (B,)
-    standard_error: Tensor  # (B,)
-    labels: Tensor  # (B,) how many
+    expected: Tensor
+    empirical: Tensor
+    standard_error: Tensor
+    labels: Tensor
 
     @property
     def calibration_error(self) -> float:
@@ -48,35 +52,51 @@ class Coverage:
     """The share of labels inside the ellipses of L levels, overall and for each of K points, with 95 % intervals.
 
     Shares are NaN, and intervals [0, 1], where there is no label.
+
+    Attributes:
+        levels: (L,), the shares that the ellipses should contain.
+        share: (L,), the shares that they contain.
+        low: (L,), the lower ends of the intervals.
+        high: (L,), the upper ends.
+        point_share: (L, K), as ``share``, for each point.
+        point_low: (L, K), as ``low``, for each point.
+        point_high: (L, K), as ``high``, for each point.
     """
 
-    levels: Tensor  # (L,)
-    share: Tensor  # (L,)
-    low: Tensor  # (L,)
-    high: Tensor  # (L,)
-    point_share: Tensor  # (L, K)
-    point_low: Tensor  # (L, K)
-    point_high: Tensor  # (L, K)
+    levels: Tensor
+    share: Tensor
+    low: Tensor
+    high: Tensor
+    point_share: Tensor
+    point_low: Tensor
+    point_high: Tensor
 
 
 @dataclass(frozen=True)
 class Pit:
     """The probability integral transform of the radius, uniform on [0, 1] for a calibrated prediction.
 
-    ``density`` is 1 in every bin if uniform; high at 1 for overconfident predictions, high at 0 for timid ones.
-    ``ks`` is Kolmogorov's distance of the distribution from the uniform. NaN where there is no label.
+    It is NaN where there is no label.
+
+    Attributes:
+        edges: (B + 1,), of the bins.
+        density: (B,), 1 in every bin if uniform; high at 1 for overconfident predictions, high at 0 for underconfident
+            ones.
+        point_density: (K, B), the same for each point.
+        ks: Kolmogorov's distance of the distribution from the uniform.
+        point_ks: (K,), the same for each point.
     """
 
-    edges: Tensor  # (B + 1,)
-    density: Tensor  # (B,)
-    point_density: Tensor  # (K, B)
+    edges: Tensor
+    density: Tensor
+    point_density: Tensor
     ks: float
-    point_ks: Tensor  # (K,)
+    point_ks: Tensor
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What :func:`calibration` returns: all that a figure of calibration shows."""
+    """What :func:`calibration` returns: everything that a figure of calibration shows."""
 
     reliability: Reliability
     coverage: Coverage
@@ -86,11 +106,11 @@ class Calibration:
 def reliability(
     mean: Tensor, root: Tensor, target: Tensor, penalty: Penalty, *, bin_size: int = 734, weight: Tensor | None = None
 ) -> Reliability:
-    """Sort labels by the error that was expected of them, and compare means in bins of equal count.
+    """Expected and empirical errors of labels, sorted by the expected ones, in bins of equal count.
 
     expected = mean E||y - mu||, empirical = mean ||y - mu||, in each bin
 
-    Unlike coverage it sees whether the network knows which of its predictions are the bad ones.
+    Unlike coverage it shows whether the network knows which of its predictions are bad.
 
     Args:
         mean: ``(N, K, D)``, mu in the user's units, finite.
@@ -102,7 +122,7 @@ def reliability(
         weight: ``(N, K)`` trust in [0, 1]; None: 1.
 
     Returns:
-        :class:`Reliability`, no bins where there is no label.
+        The bins; none where there is no label.
 
     Raises:
         TypeError: as :func:`~steadfit.metrics.mahalanobis`.
@@ -110,7 +130,7 @@ def reliability(
             below 1.
 
     Numerics:
-        As of :func:`~steadfit.metrics.expected_error`. Standard errors take labels as independent.
+        As :func:`~steadfit.metrics.expected_error`. Standard errors assume independent labels.
 
     References:
         Mohlin et al., BMVC 2021, section 4.2, Fig. 3.
@@ -150,7 +170,7 @@ def coverage(
     levels: Sequence[float] = LEVELS,
     weight: Tensor | None = None,
 ) -> Coverage:
-    """The share of labels inside the ellipses that should hold given shares of them.
+    """The share of labels inside the ellipses that should contain given shares of them.
 
     share = sum w [r <= R(level)]/sum w, R(level) = ``penalty.radius(level, D)``
 
@@ -163,8 +183,8 @@ def coverage(
         weight: ``(N, K)`` trust in [0, 1]; None: 1.
 
     Returns:
-        :class:`Coverage`. The intervals are Wilson's for the effective number of labels (sum w)²/sum w²; overall, that
-        number falls with the correlation of the points of one row, down to what the rows alone would give.
+        Shares and intervals. The intervals are Wilson's for the effective number of labels (sum w)²/sum w²; overall,
+        that number falls with the correlation of the points of one row, down to what the rows alone would give.
 
     Raises:
         TypeError: as :func:`~steadfit.metrics.mahalanobis`.
@@ -202,7 +222,7 @@ def _clustered(hit: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     labels_alone = total**2 / weight.square().sum()
     rows_alone = total**2 / weight.sum(1).square().sum()
     variance = (weight * (hit - share)).sum(1).square().sum() / total**2
-    number = (share * (1 - share) / variance).nan_to_num(nan=0.0)  # share 0 or 1: nothing says how points correlate
+    number = (share * (1 - share) / variance).nan_to_num(nan=0.0)  # shares of 0 and 1 show no correlation
     return share, torch.minimum(torch.maximum(number, rows_alone), labels_alone)
 
 
@@ -231,7 +251,7 @@ def pit(
         weight: ``(N, K)`` trust in [0, 1]; None: 1.
 
     Returns:
-        :class:`Pit`. With n labels a distance above 1.36/sqrt(n) happens by chance once in twenty.
+        The histogram. With n labels a distance ``ks`` above 1.36/sqrt(n) happens by chance once in twenty.
 
     Raises:
         TypeError: as :func:`~steadfit.metrics.mahalanobis`.

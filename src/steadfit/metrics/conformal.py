@@ -1,4 +1,4 @@
-"""Split-conformal ellipsoids: radii that hold a given share of right labels, whatever the predictions are worth."""
+"""Split-conformal ellipsoids: radii that contain a given share of right labels, however good the predictions are."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ class ConformalRadius:
 
     {y: ||A (y - mu)|| <= q_k},  q_k = smallest s with  sum_n w_nk [s_nk <= s] >= coverage·(sum_n w_nk + 1)
 
-    With all weights 1 this is the ceil((n + 1)·coverage)-th smallest score. The 1 stands for the label to come, as if
-    it lay at infinity: that is what makes the promise hold for few labels.
-
-    Args:
-        points: K names.
-        scores: ``(N, K)``, r of :func:`~steadfit.metrics.mahalanobis` for labels neither trained on nor used to choose
-            a model; NaN marks a missing label.
-        weights: ``(N, K)``, the probability of every label of being right, in [0, 1]; None: 1.
+    With all weights 1 this is the ceil((n + 1)·coverage)-th smallest score. The 1 represents the label to come, as if
+    it lay at infinity, which makes the promise hold for few labels.
 
     **What is promised.** A right label y_k of a new row, drawn like the rows of the scores, lies in the ellipsoid with
     probability >= coverage (on average over rows and over such calibration sets, not in every image):
     exactly, with clean labels and weights 1; and exactly, with wrong labels among the scores, if every weight is the
     posterior probability of being right given prediction and label, by a rule that these scores did not choose: the
-    right labels are then a known reweighting of all labels. The promise is as good as the weights. A trust that is
-    not a probability (a penalty's weight) takes right labels far out for less than they are, and the radius gets small.
+    right labels are then a known reweighting of all labels. The promise is as good as the weights. A trust that is not
+    a probability (a penalty's weight) undervalues right labels far out, and the radius becomes too small.
+
+    Args:
+        points: K names.
+        scores: ``(N, K)``, r of :func:`~steadfit.metrics.mahalanobis` for labels that were neither trained on nor used
+            to choose a model; NaN marks a missing label.
+        weights: ``(N, K)``, the probability of every label of being right, in [0, 1]; None: 1.
 
     Raises:
         TypeError: scores or weights that are not floating tensors.
@@ -85,8 +85,8 @@ class ConformalRadius:
         Args:
             coverage: in (0, 1).
             pooled: one radius for all points, from all their scores; it promises coverage of a point picked at random,
-                not of each. Every row counts once, each of its n annotated labels with weight/n: labels of one row are
-                not independent, so that the promise is one about rows. For few rows, or high coverage.
+                not of each point. Every row counts once, each of its n annotated labels with weight/n: labels of one
+                row are not independent, so the promise is about rows. Useful for few rows, or high coverage.
 
         Returns:
             ``(K,)``, float64, >= 0, in units of the predicted radius; inf where the labels are too few for the
@@ -113,7 +113,7 @@ class ConformalRadius:
     def coverage(
         self, radius: Tensor, levels: Sequence[float], *, pooled: bool = False, weight: Tensor | None = None
     ) -> Coverage:
-        """The share of other labels inside the regions of several levels: a check on data not used here.
+        """The share of other labels inside the regions of several levels: a check on data not used for the radii.
 
         Args:
             radius: ``(N, K)`` of :func:`~steadfit.metrics.mahalanobis`; NaN marks a missing label.
@@ -171,11 +171,11 @@ class ConformalRadius:
         return cls(points, scores, weights)
 
     def _trusted(self) -> Tensor:
-        assert self.weights is not None  # __post_init__ has put ones
+        assert self.weights is not None  # __post_init__ has filled in ones
         return self.weights
 
     def _mass(self, pooled: bool) -> Tensor:
-        """What every score counts, in addition to the 1 of the label to come."""
+        """The weight of every score, in addition to the 1 of the label to come."""
         annotated = (~self.scores.isnan()).sum(1, keepdim=True).clamp(min=1)
         return self._trusted() / annotated if pooled else self._trusted()
 

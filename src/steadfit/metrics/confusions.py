@@ -1,4 +1,4 @@
-"""What is confused: left taken for right, and heatmaps with several peaks."""
+"""Confusions: left taken for right, and heatmaps with several peaks."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def swaps(prediction: Tensor, target: Tensor, length: float | Tensor, pairs: Pai
 
     swap = [ ||y_k - f_k||₂ > alpha·L  and  ||y_k' - f_k||₂ <= alpha·L ], k' the partner of k.
 
-    It implies that the prediction is nearer to the partner's annotation than to its own. Other wrong points missed the
+    A swapped prediction is nearer to the partner's annotation than to its own. Other wrong points missed the
     body part altogether. Ronchi and Perona call this error of one person an inversion, and keep "swap" for the parts
     of two persons.
 
     Args:
         prediction: ``(N, K, D)``, in the user's units.
         target: the same shape; a point with a NaN coordinate is not annotated.
-        length: L in the same units, > 0; one number or ``(N,)``. NaN: this image has none and is left out.
+        length: L in the same units, > 0; one number or ``(N,)``. NaN where an image has none; it is left out.
         pairs: left and right points, as indices; a point in at most one pair.
         alpha: part of the length within which a point is right, > 0.
 
@@ -56,11 +56,12 @@ def swaps(prediction: Tensor, target: Tensor, length: float | Tensor, pairs: Pai
 
 
 def double_counts(counts: Tensor, right: Tensor, known: Tensor | None = None) -> Tensor:
-    """Heatmaps with several peaks, and those of them whose highest peak is right all the same.
+    """Heatmaps with several peaks, and those among them whose highest peak is right nevertheless.
 
     double = [ peaks > 1 ], double_right = [ right ] of these. The means over the heatmaps are the two shares.
 
-    A network that cannot tell left from right raises a peak on both; the loss decides which one becomes the higher.
+    A network that cannot distinguish left from right raises a peak on both; the loss decides which one becomes the
+    higher.
 
     Args:
         counts: ``(N, K)`` whole numbers, the peaks of each heatmap.

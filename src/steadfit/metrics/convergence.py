@@ -1,4 +1,4 @@
-"""How soon does one method get where another one's best is? Epochs and seconds, over several seeds."""
+"""Convergence: epochs and seconds until one method reaches another one's best error, over several seeds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEASURES = {"median": "val_error", "mean": "val_mean"}
 
 
 def first_reach(errors: ArrayLike, level: float) -> int | None:
-    """The first epoch whose error is at or under a level.
+    """The first epoch whose error is at or below a level.
 
     min { e : v_e <= level }, e = 1 … E
 
@@ -48,7 +48,8 @@ def first_reach(errors: ArrayLike, level: float) -> int | None:
 def middle(values: ArrayLike) -> float:
     """The upper median of epochs or seconds in which "never" (NaN) is later than all numbers; NaN if that is "never".
 
-    The upper of the two middle ones, so that an even number of seeds too is judged by more than half of them.
+    With an even number of values it is the upper one of the two middle ones, so that more than half of the seeds
+    decide.
 
     >>> middle([3.0, 9.0]), middle([3.0, 9.0, float("nan")]), middle([3.0, float("nan")])
     (9.0, 9.0, nan)
@@ -59,11 +60,19 @@ def middle(values: ArrayLike) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Race:
-    """How soon ``method`` gets down to a level of ``reference``, and how soon that one did, seed by seed.
+    """How soon ``method`` reaches a level of ``reference``, and how soon the reference did, seed by seed.
 
-    ``level`` is (S,), in the unit of the errors. ``epochs`` and ``seconds`` (cumulated over the epochs) are (S,) each,
-    from the start to the first epoch at or under the level; NaN if it is never reached. S counts the seeds in which the
-    reference has a level at all, ``trained`` are the epochs of the method.
+    S is the number of seeds in which the reference has a level.
+
+    Attributes:
+        method: the name of the method.
+        reference: the name of the reference.
+        level: (S,), in the unit of the errors.
+        epochs: (S,), from the start to the method's first epoch at or below the level; NaN if it is never reached.
+        seconds: (S,), the same in seconds, cumulated over the epochs.
+        reference_epochs: (S,), as ``epochs``, of the reference.
+        reference_seconds: (S,), as ``seconds``, of the reference.
+        trained: (S,), the epochs for which the method was trained.
     """
 
     method: str
@@ -77,22 +86,22 @@ class Race:
 
     @property
     def seeds(self) -> int:
-        """How many seeds there are."""
+        """The number of seeds."""
         return len(self.level)
 
     @property
     def reached(self) -> int:
-        """In how many of them the method reaches the level."""
+        """The number of seeds in which the method reaches the level."""
         return int((~np.isnan(self.epochs)).sum())
 
     @property
     def speed_up(self) -> float:
-        """The reference's median epochs by the method's (:func:`middle`): above 1 the method is sooner; NaN: never."""
+        """The reference's median epochs over the method's (:func:`middle`): above 1 it is sooner; NaN: never."""
         return _ratio(middle(self.reference_epochs), middle(self.epochs))
 
     @property
     def speed_up_seconds(self) -> float:
-        """The same of seconds; NaN also where none were recorded."""
+        """The same in seconds; NaN also where none were recorded."""
         return _ratio(middle(self.reference_seconds), middle(self.seconds))
 
 
@@ -100,11 +109,16 @@ class Race:
 class Convergence:
     """What :func:`summarise` found.
 
-    ``forward`` is the second method's race to the best error of the first in the same seed, ``backward`` the first's to
-    the second's; ``forward_common`` and ``backward_common`` are the races to one level for all seeds, the upper median
-    of those bests. ``runs`` has a row for each method and seed: ``method, seed, epochs, seconds`` (of the whole
-    training), ``best, best_epoch, best_seconds``, and of the race that the method runs ``level, reached_epoch,
-    reached_seconds, speed_up, speed_up_seconds, common_level, common_epoch, common_seconds``.
+    Attributes:
+        measure: as in :func:`summarise`.
+        within: as in :func:`summarise`.
+        forward: the second method's race to the best error of the first in the same seed.
+        backward: the first method's race to the best error of the second.
+        forward_common: as ``forward``, to one level for all seeds, the upper median of the bests.
+        backward_common: as ``backward``, to one level for all seeds.
+        runs: a row for each method and seed: ``method, seed, epochs, seconds`` (of the whole training), ``best,
+            best_epoch, best_seconds``, and of the race that the method runs ``level, reached_epoch, reached_seconds,
+            speed_up, speed_up_seconds, common_level, common_epoch, common_seconds``.
     """
 
     measure: str
@@ -117,37 +131,37 @@ class Convergence:
 
     @property
     def methods(self) -> tuple[str, str]:
-        """The reference and the other one."""
+        """The reference and the other method."""
         return self.forward.reference, self.forward.method
 
     def best(self, method: str) -> Vector:
-        """Its best validation error in each seed, (S,); NaN where no epoch has one."""
+        """A method's best validation error in each seed, (S,); NaN where no epoch has one."""
         return self.runs.loc[self.runs["method"] == method, "best"].to_numpy(dtype=np.float64)
 
 
 def summarise(
     histories: Histories, *, measure: str = "median", within: float = 0.0, first_seed: int = 0
 ) -> Convergence:
-    """How many epochs and seconds each of two methods needs to the other's best validation error.
+    """The epochs and seconds that each of two methods needs to reach the other's best validation error.
 
     level_s = (1 + within) min over e of v_se  of the reference,  reached_s = min { e : v'_se <= level_s }
 
     The best of a noisy curve is partly luck: of two equal methods each reaches the other's best in half of the seeds
-    only, and where it does, often sooner. So look at both directions, at ``reached`` of ``seeds``, and at ``within``.
+    only, and where it does, often sooner. So consider both directions, ``reached`` out of ``seeds``, and ``within``.
 
     Args:
         histories: method to its histories, one for each seed in the same order, with the columns ``epoch``,
             ``MEASURES[measure]`` (NaN is no error) and, for times, ``seconds`` (of each epoch). The first of the two
             methods is the reference.
         measure: ``"median"`` or ``"mean"``, over the validation labels.
-        within: how far above the best counts as reached, relative to it, >= 0: .02 is 2 %. The same level holds for
-            the reference, whose last small gains then count as no convergence.
+        within: how far above the best counts as reached, relative to it, >= 0: .02 is 2 %. The same level applies to
+            the reference, whose last small gains then do not count.
         first_seed: number of the first seed, for ``runs``.
 
     Returns:
-        :class:`Convergence`. A level that is not reached is NaN, and later than every epoch in medians, not left out of
-        them: leaving it out would favour a method that is fast or never there. Seeds in which the reference has no
-        finite error have no level, and take no part in its race.
+        The races. A level that is not reached is NaN, and counts in medians as later than every epoch: leaving it out
+        would favour a method that is either fast or never there. Seeds in which the reference has no finite error have
+        no level, and take no part in its race.
 
     Raises:
         ValueError: another number of methods than two, no or unequal numbers of seeds, an unknown measure, a history
@@ -201,13 +215,13 @@ class _Curve:
         return float(np.nanmin(self.error)) if np.isfinite(self.error).any() else float("nan")
 
     def reach(self, level: float) -> tuple[float, float]:
-        """Epoch and seconds; NaN for never."""
+        """The epoch and seconds at which a level is reached; NaN for never."""
         place = first_reach(self.error, level)
         return (float("nan"),) * 2 if place is None else (float(self.epoch[place - 1]), float(self.elapsed[place - 1]))
 
 
 def _race(method: str, reference: str, curves: Mapping[str, Sequence[_Curve]], within: float, *, common: bool) -> Race:
-    """Over all seeds; where the reference has no level, neither is anything reached."""
+    """The race over all seeds; where the reference has no level, nothing is reached."""
     level = (1 + within) * np.array([curve.best for curve in curves[reference]])  # (S,)
     if common:
         known = level[~np.isnan(level)]
@@ -221,7 +235,7 @@ def _race(method: str, reference: str, curves: Mapping[str, Sequence[_Curve]], w
 
 
 def _with_level(race: Race) -> Race:
-    """Without the seeds in which the reference has no level."""
+    """The race without the seeds in which the reference has no level."""
     keep = ~np.isnan(race.level)
     vectors = (race.level, race.epochs, race.seconds, race.reference_epochs, race.reference_seconds, race.trained)
     return Race(race.method, race.reference, *(vector[keep] for vector in vectors))

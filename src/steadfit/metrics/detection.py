@@ -1,4 +1,4 @@
-"""How well the wrong labels were found: precision, recall, F1, average precision."""
+"""Detection of wrong labels: precision, recall, F1, average precision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ __all__ = ["OutlierScores", "outlier_scores"]
 
 @dataclass(frozen=True)
 class OutlierScores:
-    """What :func:`outlier_scores` returns; shares in [0, 1], NaN where a share has no denominator."""
+    """What :func:`outlier_scores` returns; shares in [0, 1], NaN where a share has no denominator.
+
+    Attributes:
+        precision: the share of the flagged labels that are wrong.
+        recall: the share of the wrong labels that are flagged.
+        f1: the harmonic mean of both.
+        average_precision: over the ranking by trust; NaN without trust.
+        gross_recall: recall over the gross labels; NaN if they are not given.
+        flagged: the number of flagged labels.
+        wrong: the number of wrong labels.
+    """
 
     precision: float
     recall: float
@@ -27,22 +37,22 @@ class OutlierScores:
 def outlier_scores(
     flagged: ArrayLike, wrong: ArrayLike, trust: ArrayLike | None = None, gross: ArrayLike | None = None
 ) -> OutlierScores:
-    """Precision and recall of the labels that were called wrong against the truth.
+    """Precision and recall of the labels that were flagged as wrong.
 
     precision = TP/flagged, recall = TP/wrong, F1 = 2·TP/(flagged + wrong),
     average precision = sum_n (R_n - R_{n-1})·P_n over the distinct values of 1 - trust.
 
-    Recall over all wrong labels has a ceiling below 1, as some moved so little that nothing can find them: ``gross``.
+    Recall over all wrong labels cannot reach 1 where some moved so little that nothing can find them; see ``gross``.
 
     Args:
-        flagged: boolean, any shape: called wrong.
+        flagged: boolean, any shape: flagged as wrong.
         wrong: boolean, the same shape: truly wrong.
         trust: the same shape, any real order (less is more suspect); NaN marks a label that is not annotated, which
             is left out everywhere. None: no average precision.
-        gross: boolean, the same shape, a part of ``wrong``: those that can be found. None: no gross recall.
+        gross: boolean, the same shape, a subset of ``wrong``: the labels that can be found. None: no gross recall.
 
     Returns:
-        :class:`OutlierScores`. With nothing flagged, precision is NaN; with nothing wrong, recall and average
+        The scores. With nothing flagged, precision is NaN; with nothing wrong, recall and average
         precision are; with neither, F1 is; with nothing gross, gross recall is.
 
     Raises:

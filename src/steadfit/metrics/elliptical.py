@@ -1,10 +1,11 @@
-"""Predicted elliptical densities against labels: Mahalanobis radii, expected errors, and the checks they share.
+"""Labels under predicted elliptical densities: Mahalanobis radii, expected errors, and the checks they share.
 
 A prediction is p(y) = |A|/c_d exp(-rho(||A (y - mu)||)): a mean mu ``(N, K, D)`` in the user's units, a root A
 ``(N, K, D, D)``, symmetric positive definite, in 1/unit, and a proper penalty rho. Targets are ``(N, K, D)``; a label
-with a NaN coordinate takes no part in anything. All is computed in float64.
+with a NaN coordinate takes no part in anything. Everything is computed in float64.
 
-Reference: Mohlin et al., BMVC 2021, eq. 3 and section 4.2.
+References:
+    Mohlin et al., BMVC 2021, eq. 3 and section 4.2.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def mahalanobis(mean: Tensor, root: Tensor, target: Tensor) -> Tensor:
             symmetric positive definite.
 
     Numerics:
-        float64 inside; no overflow of the squares.
+        Computed in float64; no overflow of the squares.
 
     References:
         Mohlin et al., BMVC 2021, eq. 3, mu-parametrisation.
@@ -60,12 +61,12 @@ def mahalanobis(mean: Tensor, root: Tensor, target: Tensor) -> Tensor:
 
 
 def expected_error(root: Tensor, penalty: Penalty) -> Tensor:
-    """The error that a prediction expects of itself: the mean Euclidean distance of its label from its mean.
+    """The expected error of a prediction: the mean Euclidean distance of its label from its mean.
 
     E||y - mu|| = E[R] · mean over directions e of ||A⁻¹ e||,  E[R] = I_D/I_(D-1),  I_n = ∫ r^n exp(-rho(r)) dr
 
-    Not sqrt(tr Sigma), which is the root of the mean square and therefore larger, for a round Gaussian in the plane by
-    13 %: it is the mean of the errors that stands against this.
+    It is not sqrt(tr Sigma), the root of the mean square, which is larger (by 13 % for a round Gaussian in the plane):
+    mean errors have to be compared with the mean.
 
     Args:
         root: ``(..., D, D)``, A in 1/unit, symmetric positive definite.
@@ -115,7 +116,7 @@ def mean_stretch(root: Tensor) -> Tensor:
     if dim == 1:
         return root[..., 0, 0].reciprocal()
     eigenvalue = torch.linalg.eigvalsh(root)
-    tiny = torch.finfo(root.dtype).eps * eigenvalue[..., -1:]  # below it an eigenvalue is rounding
+    tiny = torch.finfo(root.dtype).eps * eigenvalue[..., -1:]  # an eigenvalue below it is rounding
     eigenvalue = torch.maximum(eigenvalue, tiny)
     longest = eigenvalue[..., :1].reciprocal()
     square = (eigenvalue[..., :1] / eigenvalue) ** 2  # (..., D), in (0, 1]
@@ -165,7 +166,7 @@ def log_determinant(root: Tensor) -> Tensor:
 
 
 def checked_weight(who: str, weight: Tensor | None, keep: Tensor) -> Tensor:
-    """Weights in float64, 1 without any given and 0 where there is no label (and there they may be NaN)."""
+    """Weights in float64: 1 if none are given, and 0 where there is no label (where they may be NaN)."""
     if weight is None:
         return keep.double()
     _checks.same_shape(who, "weight", _checks.floating(who, "weight", weight), "labels", keep)
@@ -194,9 +195,9 @@ class Labels:
 
 
 def labels(who: str, mean: Tensor, root: Tensor, target: Tensor, penalty: Penalty, weight: Tensor | None) -> Labels:
-    """What every measure of calibration starts from."""
+    """The checked labels from which every measure of calibration starts."""
     residual, wide = checked(who, mean, root, target)
-    penalty.log_normalizer(target.shape[-1])  # refuses an improper one
+    penalty.log_normalizer(target.shape[-1])  # refuses an improper penalty
     keep = ~residual.isnan().any(-1)
     residual = residual.nan_to_num(nan=0.0)
     radius = norm(multiply(wide, residual))

@@ -1,7 +1,7 @@
-"""Keypoints that are right: PCK, the area under its curve, failures, the curve itself.
+"""Correct keypoints: PCK, the area under its curve, failures, the curve itself.
 
-All of them judge one thing, an error in parts of a length of its own image, `normalised_error`: NaN is not judged,
-infinite is annotated but not predicted.
+All of them judge `normalised_error`, an error as a part of a length of its image: NaN is not judged, infinite is
+annotated but not predicted.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def torso_length(target: Tensor, shoulder: int, hip: int) -> Tensor:
 
     L_n = ||y_shoulder - y_hip||₂.
 
-    The length of PCK on LSP (left shoulder and right hip, points 9 and 2 there; alpha = .2) and on FLIC. Sideways it
-    shrinks less than the shoulders' distance.
+    The length of PCK on LSP (left shoulder and right hip, points 9 and 2 there; alpha = .2) and on FLIC. For a person
+    seen from the side it shrinks less than the distance of the shoulders.
 
     Args:
         target: ``(N, K, D)`` annotated points, in the user's units; NaN is missing.
-        shoulder: index of the one point.
-        hip: index of the other.
+        shoulder: index of the shoulder.
+        hip: index of the hip.
 
     Returns:
         ``(N,)`` in the user's units, >= 0; NaN where one of the two is missing.
@@ -51,14 +51,14 @@ def head_length(target: Tensor, top: int, neck: int, *, factor: float = 1.0) -> 
 
     L_n = factor·||y_top - y_neck||₂.
 
-    MPII's own PCKh takes .6 of the diagonal of its annotated head rectangle: give the two corners ``(N, 2, D)`` as
+    MPII's PCKh takes .6 of the diagonal of its annotated head rectangle: give the two corners ``(N, 2, D)`` as
     points 0 and 1 with ``factor=0.6``. Data sets without rectangles use head top and neck with factor 1; the two are
     not the same length, so their PCKh do not compare.
 
     Args:
         target: ``(N, K, D)`` annotated points, in the user's units; NaN is missing.
-        top: index of the one point.
-        neck: index of the other.
+        top: index of the head's top, or of one corner.
+        neck: index of the neck, or of the other corner.
         factor: > 0, multiplies the distance.
 
     Returns:
@@ -79,14 +79,14 @@ def head_length(target: Tensor, top: int, neck: int, *, factor: float = 1.0) -> 
 
 
 def normalised_error(prediction: Tensor, target: Tensor, length: float | Tensor) -> Tensor:
-    """Euclidean errors in parts of each image's length: what every measure here judges.
+    """Euclidean errors as parts of each image's length: what every measure here judges.
 
     e_nk = ||y_nk - f_nk||₂ / L_n.
 
     Args:
         prediction: ``(N, K, D)``, in the user's units.
         target: the same shape; a point with a NaN coordinate is not annotated.
-        length: L in the same units, > 0; one number or ``(N,)``. NaN: this image has none and is left out.
+        length: L in the same units, > 0; one number or ``(N,)``. NaN where an image has none; it is left out.
 
     Returns:
         ``(N, K)`` without unit, >= 0. NaN: not judged. Infinite: annotated, but the prediction is NaN.
@@ -112,7 +112,7 @@ def pck(prediction: Tensor, target: Tensor, length: float | Tensor, *, alpha: fl
     Args:
         prediction: ``(N, K, D)``, in the user's units.
         target: the same shape; a point with a NaN coordinate is not annotated.
-        length: L in the same units, > 0; one number or ``(N,)``. NaN: this image has none and is left out.
+        length: L in the same units, > 0; one number or ``(N,)``. NaN where an image has none; it is left out.
         alpha: part of the length, > 0.
 
     Returns:
@@ -138,7 +138,7 @@ def pck(prediction: Tensor, target: Tensor, length: float | Tensor, *, alpha: fl
 
 
 def pck_area(prediction: Tensor, target: Tensor, length: float | Tensor, *, alpha: float = 0.5) -> Tensor:
-    """What each point adds to the area under PCK's curve from 0 to alpha, divided by alpha; the mean is the area.
+    """Each point's share of the area under PCK's curve from 0 to alpha, divided by alpha; the mean is the area.
 
     1/alpha ∫₀^alpha PCK(a) da = mean max(0, 1 - e/alpha).
 
@@ -149,7 +149,7 @@ def pck_area(prediction: Tensor, target: Tensor, length: float | Tensor, *, alph
     Args:
         prediction: ``(N, K, D)``, in the user's units.
         target: the same shape; a point with a NaN coordinate is not annotated.
-        length: L in the same units, > 0; one number or ``(N,)``. NaN: this image has none and is left out.
+        length: L in the same units, > 0; one number or ``(N,)``. NaN where an image has none; it is left out.
         alpha: the highest threshold, part of the length, > 0.
 
     Returns:
@@ -174,7 +174,7 @@ def failure(prediction: Tensor, target: Tensor, length: float | Tensor, *, thres
     Args:
         prediction: ``(N, K, D)``, in the user's units.
         target: the same shape; a point with a NaN coordinate is not annotated.
-        length: L in the same units, > 0; one number or ``(N,)``. NaN: this image has none and is left out.
+        length: L in the same units, > 0; one number or ``(N,)``. NaN where an image has none; it is left out.
         threshold: part of the length, > 0; .05 is DeepGUM's failure (of the face width).
 
     Returns:
@@ -201,8 +201,8 @@ def pck_curve(error: Tensor, alphas: Sequence[float] | Tensor, *, per_point: boo
 
     Args:
         error: ``(N, K)`` of `normalised_error`; NaN is left out.
-        alphas: ``(A,)`` thresholds, >= 0, in the same parts of the length.
-        per_point: one curve for each point.
+        alphas: ``(A,)`` thresholds, >= 0, as parts of the length.
+        per_point: whether there is one curve for each point.
 
     Returns:
         ``(A,)``, or ``(A, K)``, in [0, 1]; NaN where nothing was judged.

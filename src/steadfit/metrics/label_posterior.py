@@ -1,4 +1,4 @@
-"""Which labels of a calibration set are right? Posterior probabilities under the predictions, by EM."""
+"""Posterior probabilities that the labels of a calibration set are right, under the predictions, by EM."""
 
 from __future__ import annotations
 
@@ -24,9 +24,17 @@ LEAST = 0.01
 
 @dataclass(frozen=True)
 class RightLabels:
-    """What :func:`right_labels` found: the posterior of every label, the share that is right, the temperature."""
+    """What :func:`right_labels` found.
 
-    probability: Tensor  # (N, K), NaN where the label is missing
+    Attributes:
+        probability: (N, K), the posterior of every label; NaN where it is missing.
+        share: pi, the share of labels that are right.
+        tau: the temperature.
+        n_iter: the number of EM's iterations.
+        converged: whether EM reached its fixed point.
+    """
+
+    probability: Tensor
     share: float
     tau: float
     n_iter: int
@@ -37,28 +45,29 @@ class RightLabels:
 def right_labels(
     mean: Tensor, root: Tensor, target: Tensor, penalty: Penalty, *, max_iter: int = 500, tol: float = 1e-6
 ) -> RightLabels:
-    """The probability of every label of being right, if the others lie anywhere in a box.
+    """The probability that each label is right, if wrong labels lie anywhere in a box.
 
     p(y) = pi p_tau(y) + (1 - pi) gamma_k,  probability = pi p_tau(y)/p(y)
 
     p_tau is the prediction with its covariance times tau², gamma_k uniform over the trimmed range of point k's
-    residuals, which gross ones don't move. EM
-    for the two numbers pi and tau: weights for :func:`~steadfit.metrics.fit_temperature` and
-    :class:`~steadfit.metrics.ConformalRadius` where the noise model's own trust is not a probability.
+    residuals, which gross ones don't move. EM finds the two numbers pi and tau. The probabilities are weights for
+    :func:`~steadfit.metrics.fit_temperature` and :class:`~steadfit.metrics.ConformalRadius` where the noise model's
+    trust is not a probability.
 
     Args:
         mean: ``(N, K, D)``, mu in the user's units.
         root: ``(N, K, D, D)``, A in 1/unit, symmetric positive definite.
         target: ``(N, K, D)`` of labels that were not trained on; NaN marks a missing label.
         penalty: a proper penalty.
-        max_iter: iterations at most; reaching it is a :class:`~steadfit.errors.ConvergenceWarning`.
+        max_iter: the largest number of iterations; reaching it is reported by a
+            :class:`~steadfit.errors.ConvergenceWarning`.
         tol: step of pi and log tau at which EM stops.
 
     Returns:
-        :class:`RightLabels`; the probabilities in the target's dtype. All labels are right (1, and tau the temperature
-        of them all) where the uniform raises the log-likelihood by less than 3 + log n, since on clean labels it would
-        else take in some of the tail, and where EM finds no right labels (a share of .01); and without labels, or with
-        all radii 0, where tau is 1.
+        The probabilities, in the target's dtype, and the two numbers. All labels are right (probability 1, tau fitted
+        to all of them) where the uniform raises the log-likelihood by less than 3 + log n, since on clean labels it
+        would otherwise take some of the tail; where EM finds no right labels (a share of .01); and without labels, or
+        with all radii 0, where tau is 1.
 
     Raises:
         TypeError: as :func:`~steadfit.metrics.mahalanobis`.
@@ -123,7 +132,7 @@ class _Mixture:
         return right, share, tau, max_iter, False
 
     def log_likelihood(self, share: float, tau: float) -> float:
-        """In units of the uniform's."""
+        """The log-likelihood relative to that of the uniform alone."""
         if share == 1:
             return float(self._log_ratio(tau).sum())
         wrong = torch.full_like(self.radius, math.log1p(-share))

@@ -16,17 +16,18 @@ Formula = Callable[..., Tensor]
 
 
 class Measure(Metric):
-    """The mean of an elementwise formula over everything that was seen.
+    """The mean of an elementwise formula over all batches.
 
     finish(sum of the values / their number), over the values that are not NaN
 
     The formulas of this package mark what is not annotated by NaN, so ``formula(...).nanmean()`` is the measure of
-    whole arrays. This class is the same for a loop: its state is a sum and a count, so batches and ranks merge exactly.
+    whole arrays. This class does the same in a loop: its state is a sum and a count, so batches and ranks merge
+    exactly.
 
     Args:
         formula: function of the arguments of ``update`` that returns one value per element, NaN where nothing is
             judged. Bind options with ``functools.partial``.
-        columns: length of the values' last axis, >= 1; ``compute`` then gives one mean for each entry. None: one mean.
+        columns: length of the values' last axis, >= 1; ``compute`` then gives one mean per entry. None: one mean.
         finish: function of the mean, such as ``torch.sqrt`` for the root of a mean square. None: the mean itself.
 
     Raises:
@@ -34,8 +35,8 @@ class Measure(Metric):
 
     Numerics:
         Sums have the default dtype at construction, as everywhere in torchmetrics; counts are integers. In a
-        ``MetricCollection`` set ``compute_groups=False``: torchmetrics takes two metrics whose states agree after the
-        first batch for one and the same.
+        ``MetricCollection`` set ``compute_groups=False``: torchmetrics treats two metrics whose states agree after the
+        first batch as one.
 
     >>> from steadfit.metrics import pck, square_error
     >>> rmse, right = Measure(square_error, finish=torch.sqrt), Measure(partial(pck, alpha=0.2), columns=2)
@@ -63,14 +64,14 @@ class Measure(Metric):
         self.add_state("count", torch.zeros(shape, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, *batch: Any, **named: Any) -> None:
-        """Take in a batch.
+        """Add a batch.
 
         Args:
             *batch: the formula's arguments.
             **named: the same by name.
 
         Raises:
-            ValueError: the values' last axis is not ``columns``; and all that the formula raises.
+            ValueError: the length of the values' last axis is not ``columns``; the formula's errors come in addition.
         """
         value = self.formula(*batch, **named).detach()
         if self.columns is not None and value.shape[-1:] != (self.columns,):
@@ -82,7 +83,7 @@ class Measure(Metric):
         self.count += (~rows.isnan()).sum(0)
 
     def compute(self) -> Tensor:
-        """The measure of everything seen.
+        """The measure over all batches so far.
 
         Returns:
             A scalar, or ``(columns,)``, in the formula's unit; NaN where nothing was judged.

@@ -1,7 +1,7 @@
-"""Parts of a body that are right: PCP, strict and loose, and its curve.
+"""Correct parts of a body: PCP, strict and loose, and its curve.
 
-A part is a named stick between two ends; `part_errors` says how far a predicted stick is off in parts of the true
-one's length, and everything else here counts these.
+A part is a named stick between two ends; `part_errors` is the error of a predicted stick as a part of the true one's
+length, and the measures here count these.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Part:
     """A named stick between two ends, each a point or the mean of several.
 
     Args:
-        name: what it is called, such as ``"left_thigh"``.
-        start: indices of the points whose mean is the one end.
-        end: those of the other end.
+        name: its name, such as ``"left_thigh"``.
+        start: indices of the points whose mean is one end.
+        end: indices of the points whose mean is the other end.
 
     Raises:
-        ValueError: an end without points, a negative index, or twice the same end.
+        ValueError: an end without points, a negative index, or two equal ends.
 
     >>> Part("torso", start=(8, 9), end=(2, 3)).start
     (8, 9)
@@ -65,14 +65,14 @@ _SYNONYMS = {"upperneck": "neck", "tophead": "headtop", "topofhead": "headtop"}
 
 
 def body_joints(names: Sequence[str]) -> dict[str, int]:
-    """Which of the points are the 14 joints of a body.
+    """The points that are the 14 joints of a body.
 
     Args:
         names: as for `body_parts`.
 
     Returns:
-        Index by joint (``r_ankle``, ..., ``neck``, ``headtop``), in the order of LSP; empty where one is missing. Of
-        two points of one joint it is the first.
+        Index by joint (``r_ankle``, ..., ``neck``, ``headtop``), in the order of LSP; empty where one is missing. Where
+        two points have the name of one joint, it is the first.
     """
     unnamed = list(names) == [str(k) for k in range(len(LSP))]
     found: dict[str, int] = {}
@@ -156,19 +156,19 @@ def body_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
 
 
 def part_errors(prediction: Tensor, target: Tensor, parts: Sequence[Part], *, strict: bool = True) -> Tensor:
-    """Errors of parts, in parts of the true part's length: what every measure here judges.
+    """Errors of body parts as shares of the true part's length: what every measure here judges.
 
     e_np = max(||a - a'||, ||b - b'||) / ||a - b||, a and b the annotated ends, a' and b' the predicted ones; loose: the
     mean instead of the maximum.
 
-    A foreshortened part is short in the image and asks for more exact ends: that is PCP's known injustice, and why it
-    is read together with PCK.
+    A foreshortened part is short in the image and demands more exact ends. This is a known bias of PCP, and a reason to
+    read it together with PCK.
 
     Args:
         prediction: ``(N, K, D)``, in the user's units.
         target: the same shape; a point with a NaN coordinate is not annotated.
         parts: P sticks between these points.
-        strict: the worse end counts; else the mean of both.
+        strict: whether the worse end counts; else the mean of both.
 
     Returns:
         ``(N, P)`` without unit, >= 0. NaN: not judged, as an end is not annotated or the part has no length. Infinite:
@@ -198,18 +198,18 @@ def part_errors(prediction: Tensor, target: Tensor, parts: Sequence[Part], *, st
 def pcp(
     prediction: Tensor, target: Tensor, parts: Sequence[Part], *, alpha: float = 0.5, strict: bool = True
 ) -> Tensor:
-    """Parts whose ends are within a part of their own length; the mean is PCP, the percentage of correct parts.
+    """Parts whose ends are within a share of their length; the mean is PCP, the percentage of correct parts.
 
     right = [ e <= alpha ], e of `part_errors`: strict, the worse of both ends; loose, their mean.
 
-    Strict PCP is never above loose PCP. Published numbers are of either kind, under one name.
+    Strict PCP is never above loose PCP. Published numbers are of either kind, under the same name.
 
     Args:
         prediction: ``(N, K, D)``, in the user's units.
         target: the same shape; a point with a NaN coordinate is not annotated.
-        parts: P sticks between points, from `body_parts` or custom ones.
-        alpha: part of each stick's true length, > 0.
-        strict: both ends have to be within it; else the mean of their errors.
+        parts: P sticks between these points, from `body_parts` or custom ones.
+        alpha: a share of each stick's true length, > 0.
+        strict: whether both ends have to be within it; else the mean of their errors.
 
     Returns:
         ``(N, P)``: 1 right, 0 wrong or not predicted, NaN not judged. ``nanmean(0)`` is one share per part.
@@ -246,9 +246,9 @@ def pcp_curve(
         prediction: ``(N, K, D)``, in the user's units.
         target: the same shape; a point with a NaN coordinate is not annotated.
         parts: P sticks between these points.
-        alphas: ``(A,)`` thresholds, >= 0, in parts of each part's length.
+        alphas: ``(A,)`` thresholds, >= 0, as shares of each part's length.
         strict: as in `part_errors`.
-        per_part: one curve for each part.
+        per_part: whether there is one curve for each part.
 
     Returns:
         ``(A,)``, or ``(A, P)``, in [0, 1], rising with alpha; NaN where nothing was judged.
@@ -276,13 +276,13 @@ def _errors(who: str, prediction: Tensor, target: Tensor, parts: Sequence[Part],
 
 
 def _ends(value: Tensor, parts: Sequence[Part]) -> Tensor:
-    """Of (N, K, D) both ends of every part, (N, P, 2, D); the mean of differences is the difference of means."""
+    """Both ends of every part, (N, K, D) to (N, P, 2, D); the mean of differences is the difference of means."""
     both = [[value[:, list(end)].mean(1) for end in (part.start, part.end)] for part in parts]
     return torch.stack([torch.stack(ends, 1) for ends in both], 1)
 
 
 def _check_parts(who: str, parts: Sequence[Part], points: int) -> None:
-    """Parts of different names, between points that exist."""
+    """Check that parts have different names and are between points that exist."""
     names = [part.name for part in parts]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"{who}: expected parts of different names, got {names}. See body_parts.")

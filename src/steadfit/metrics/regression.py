@@ -1,7 +1,7 @@
 """Errors of predictions ``(N, K, D)`` against targets, one value per coordinate, point or image.
 
-One rule holds for every formula of this package. NaN: not annotated, not judged. Infinite: annotated, but the
-prediction is NaN. So ``nanmean()`` is the measure, and a network that predicts nothing cannot hide it.
+One rule holds for every formula of this package. NaN means not annotated, and so not judged. Infinite means annotated,
+while the prediction is NaN. So ``nanmean()`` is the measure, and a network that predicts nothing cannot hide it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def square_error(prediction: Tensor, target: Tensor) -> Tensor:
 
     e = (y - f)².
 
-    Next to the MAE the RMSE shows whether few large errors make up the total.
+    Compared with the MAE, the RMSE shows whether few large errors make up the total.
 
     Args:
         prediction: ``(N, K, D)``, in the user's units.
@@ -97,8 +97,8 @@ def per_image_error(prediction: Tensor, target: Tensor) -> Tensor:
     Returns:
         ``(N,)`` in the user's units, >= 0; NaN for an image without any annotated point; infinite where the prediction
         of an annotated point is NaN or infinite. Such a prediction failed:
-        :func:`~steadfit.metrics.compare_errors` ranks it behind all others, where a NaN would drop the image, and so
-        help a method that fails on hard ones.
+        :func:`~steadfit.metrics.compare_errors` ranks it behind all others. A NaN would drop the image, and so help a
+        method that fails on hard ones.
 
     Raises:
         TypeError: tensors that are not floating.

@@ -26,8 +26,8 @@ def negative_log_likelihood(mean: Tensor, root: Tensor, target: Tensor, penalty:
 
     -log p(y) = rho(||A (y - mu)||) + log c_d - log|A|
 
-    With log c_d families can be compared; with |A| in 1/unit the density is per unit^D, so that another unit shifts
-    all scores alike, by D log(unit ratio). It may be negative: a density can be above 1.
+    With log c_d families can be compared. As A is in 1/unit the density is per unit^D, so that another unit shifts all
+    scores alike, by D log(unit ratio). The score may be negative: a density can be above 1.
 
     Args:
         mean: ``(N, K, D)``, mu in the user's units.
@@ -36,14 +36,14 @@ def negative_log_likelihood(mean: Tensor, root: Tensor, target: Tensor, penalty:
         penalty: a proper penalty.
 
     Returns:
-        ``(N, K)`` in nats a label, in the target's dtype; NaN where the label is missing.
+        ``(N, K)`` in nats per label, in the target's dtype; NaN where the label is missing.
 
     Raises:
         TypeError: as :func:`~steadfit.metrics.mahalanobis`.
         ValueError: as :func:`~steadfit.metrics.mahalanobis`; an improper penalty.
 
     Numerics:
-        float64 inside.
+        Computed in float64.
 
     References:
         Mohlin et al., BMVC 2021, eqs 2-3.
@@ -67,8 +67,8 @@ def energy_score(
 
     ES = E||Y - y|| - E||Y - Y'||/2, Y and Y' drawn from the prediction
 
-    In the user's units; a far label counts linearly where in the likelihood of a Gaussian it counts squared. A
-    prediction without spread scores its Euclidean error.
+    A far label counts linearly, whereas in the likelihood of a Gaussian it counts squared. The score of a prediction
+    without spread is its Euclidean error.
 
     Args:
         mean: ``(N, K, D)``, mu in the user's units.
@@ -76,20 +76,24 @@ def energy_score(
         target: ``(N, K, D)``; NaN marks a missing label.
         penalty: a proper penalty.
         samples: draws for D > 1, a power of two >= 4.
-        seed: of the draws. All labels share them, so that scores of two predictions differ by less noise.
+        seed: seed of the draws, which all labels share, so that scores of two predictions differ by less noise.
 
     Returns:
-        ``(N, K)`` in the user's units, > 0 but for the sampling error, in the target's dtype; NaN where missing.
+        ``(N, K)`` in the user's units, > 0 except for the sampling error, in the target's dtype; NaN where missing.
 
     Raises:
-        TypeError, ValueError: as :func:`negative_log_likelihood`; ValueError for another number of samples.
+        TypeError: as :func:`negative_log_likelihood`.
+        ValueError: as :func:`negative_log_likelihood`; another number of samples.
 
-    Numerics: D = 1 is exact for every penalty. For D > 1 the second term is exact (Y - Y' is elliptical too) and the
-        first is the mean over ``samples``/2 scrambled Sobol points and their mirror images, with a bias over seeds
-        below .001. At 1024 samples its standard error, in parts of the expected error, is about .001 for a label at
-        D = 2, .003 at D = 3, .004 at D = 5, and below .001 for the mean over many labels, at the default seed too.
+    Numerics:
+        D = 1 is exact for every penalty. For D > 1 the second term is exact (Y - Y' is elliptical too) and the first is
+        the mean over ``samples``/2 scrambled Sobol points and their mirror images, with a bias over seeds below .001.
+        At 1024 samples its standard error, as a share of the expected error, is about .001 for a label at D = 2, .003
+        at D = 3, .004 at D = 5, and below .001 for the mean over many labels, at the default seed too.
 
-    References: Gneiting & Raftery, JASA 2007, eq. 22; Baringhaus & Franz, J. Multivariate Analysis 2004.
+    References:
+        Gneiting & Raftery, JASA 2007, eq. 22.
+        Baringhaus & Franz, J. Multivariate Analysis 2004.
 
     >>> from steadfit.penalties import Absolute
     >>> one, zero = torch.ones(1, 1, 1, 1, dtype=torch.float64), torch.zeros(1, 1, 1, dtype=torch.float64)
@@ -132,7 +136,7 @@ def _to_label(residual: Tensor, root: Tensor, draws: Tensor, block: int = 1 << 1
 
 @lru_cache(maxsize=16)
 def _draws(penalty: Penalty, dim: int, samples: int, seed: int) -> Tensor:
-    """Points of the standard member, (samples, D): radii by quantile times directions, and their mirror images.
+    """Draws from the standard member, (samples, D): radii by quantile times directions, and their mirror images.
 
     The radii are scaled to their exact mean, which heavy tails miss by a percent. In the plane an angle is the
     direction: Sobol points are evener in two dimensions than in three.
@@ -141,7 +145,7 @@ def _draws(penalty: Penalty, dim: int, samples: int, seed: int) -> Tensor:
     size = 2 if dim == 2 else dim + 1
     u: Tensor = sobol(size, scramble=True, seed=seed).draw(samples // 2, dtype=torch.float64).clamp(1e-12, 1 - 1e-12)
     if dim == 2:
-        angle = math.pi * u[:, 1]  # the mirror images have the other half
+        angle = math.pi * u[:, 1]  # the mirror images have the other half-turn
         direction = torch.stack([angle.cos(), angle.sin()], dim=-1)
     else:
         normal = torch.special.ndtri(u[:, 1:])

@@ -1,4 +1,4 @@
-"""Is one method better than another on the same images? Paired Wilcoxon tests with Holm's correction."""
+"""Significance of differences between methods on the same images: paired Wilcoxon tests with Holm's correction."""
 
 from __future__ import annotations
 
@@ -18,13 +18,23 @@ EXACT = 50
 
 @dataclass(frozen=True)
 class Comparison:
-    """One method against the reference on the images that both have; errors in the user's units.
+    """The comparison of one method with the reference on the images that both have; errors in the user's units.
 
-    ``median_difference`` is that of (method - reference), positive where the method is worse. ``rank_biserial`` in
-    [-1, 1] is the test's own effect, (W+ - W-)/(W+ + W-), positive where the method's errors are the larger; 0 when
-    all are equal. ``adjusted`` is Holm's p over all the methods compared, ``stars`` are those of ``adjusted``.
-    ``images`` were compared, ``dropped`` had a NaN on either side. An infinite error is a failed prediction: it ranks
-    behind all others, and makes its method's mean infinite.
+    An infinite error is a failed prediction: it ranks behind all others, and makes its method's mean infinite.
+
+    Attributes:
+        method: its name.
+        reference: the name of the reference.
+        mean: of the method's errors.
+        reference_mean: of the reference's errors.
+        median_difference: the median of (method - reference), positive where the method is worse.
+        rank_biserial: the test's effect size, (W+ - W-)/(W+ + W-), in [-1, 1], positive where the method's errors are
+            larger; 0 where all are equal.
+        p: of :func:`wilcoxon`.
+        adjusted: Holm's p over all the methods compared.
+        stars: the mark of ``adjusted``.
+        images: the number of images compared.
+        dropped: the number of images with a NaN on either side.
     """
 
     method: str
@@ -45,20 +55,21 @@ def wilcoxon(a: ArrayLike, b: ArrayLike) -> float:
 
     Ranks |a - b|; under "no difference" the sum of the ranks with a > b is symmetric about its mean.
 
-    Few images with huge errors cannot decide it, as they would a test of means.
+    Few images with huge errors cannot decide it, unlike a test of means.
 
     Args:
         a: ``(N,)`` errors of one method, one for each image; NaN where there is none, inf where the method failed.
         b: ``(N,)`` errors of the other on the same images.
 
     Returns:
-        p in [0, 1]. Pairs with a NaN are dropped, then equal pairs (Wilcoxon's own treatment of zeros), as which two
-        failures count; if all are equal, 1.
+        p in [0, 1]. Pairs with a NaN are dropped, then equal pairs (Wilcoxon's treatment of zeros); two failures are an
+        equal pair. 1 if all are equal.
 
     Raises:
         ValueError: different shapes, not one axis, errors of -inf, or no pair left.
 
-    Numerics: exact up to 50 unequal pairs, with ties too; the normal approximation with tie correction beyond (SciPy).
+    Numerics:
+        Exact up to 50 unequal pairs, with ties too; the normal approximation with tie correction beyond (SciPy).
 
     References:
         Wilcoxon, Biometrics Bulletin 1 (1945) 80-83.
@@ -116,13 +127,13 @@ def stars(p: float) -> str:
 
 
 def compare_errors(errors: Mapping[str, ArrayLike], reference: str | None = None) -> list[Comparison]:
-    """Every method against one reference, with Holm's correction over the methods.
+    """Every method compared with one reference, with Holm's correction over the methods.
 
     Args:
         errors: method to ``(N,)`` errors >= 0, one for each image, in one order of images; NaN where there is none,
             inf where the method failed.
-        reference: a key of ``errors``; None takes the fewest failures and then the smallest mean error, over the images
-            that all methods have.
+        reference: a key of ``errors``; None takes the method with the fewest failures, then the smallest mean error,
+            over the images that all methods have.
 
     Returns:
         One :class:`Comparison` for each other method, in the order given; empty with a single method.
@@ -130,8 +141,9 @@ def compare_errors(errors: Mapping[str, ArrayLike], reference: str | None = None
     Raises:
         ValueError: no method, an unknown reference, different shapes, errors of -inf, or no image in common.
 
-    Numerics: choosing the reference by the same errors makes its p-values slightly optimistic; name it when it
-    is the method of interest.
+    Numerics:
+        Choosing the reference by the same errors makes its p-values slightly optimistic; name it when it is the method
+        of interest.
 
     >>> ours, theirs = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2.0, 3.1, 4.2, 5.3, 6.4, 7.5]
     >>> result = compare_errors({"ours": ours, "theirs": theirs})[0]
@@ -149,7 +161,7 @@ def compare_errors(errors: Mapping[str, ArrayLike], reference: str | None = None
 
 
 def best_stars(errors: Mapping[str, ArrayLike]) -> tuple[str, str]:
-    """The best method by mean error, and the stars of "it is better than every other one", as in paper 2's tables.
+    """The best method by mean error, and the stars of its lead over all others, as in paper 2's tables.
 
     p = max over the others of their p-values.
 
@@ -187,7 +199,7 @@ def _table(errors: Mapping[str, ArrayLike]) -> dict[str, Vector]:
 
 
 def _best(table: Mapping[str, Vector]) -> str:
-    """The fewest failures, then the smallest mean, over the images that all methods have."""
+    """The method with the fewest failures, then the smallest mean, over the images that all methods have."""
     shapes = {name: values.shape for name, values in table.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(f"compare_errors: expected errors of one shape, got {shapes}. Use the same images.")
@@ -232,7 +244,7 @@ def _signed_rank(difference: Vector) -> tuple[float, float]:
 
 
 def _exact(ranks: Vector, positive: NDArray[np.bool_]) -> float:
-    """The share of the 2^n signs whose sum of ranks is as far from its mean as ours, twice the smaller tail.
+    """The share of the 2^n signs whose sum of ranks is as far from its mean as the given one: twice the smaller tail.
 
     Tied ranks are multiples of 1/2, so twice the sum is a whole number; how many signs give it is counted rank by rank.
     """

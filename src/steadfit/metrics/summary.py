@@ -1,4 +1,4 @@
-"""One table of everything that is measured about predicted covariances, overall and for each point."""
+"""The table of all measures of predicted covariances, overall and for each point."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def calibration_table(
     levels: Sequence[float] = LEVELS,
     weight: Tensor | None = None,
 ) -> pd.DataFrame:
-    """Scores, errors and coverage of predictions on labels that nothing was fitted on, as a tidy table.
+    """Scores, errors and coverage of predictions, on labels that nothing was fitted to, as a tidy table.
 
     Args:
         mean: ``(N, K, D)``, mu in the user's units.
@@ -45,16 +45,16 @@ def calibration_table(
         penalty: a proper penalty.
         points: K names.
         temperature: fitted on other labels; None leaves the columns ``…_after`` out.
-        conformal: from other labels, with the same points; None leaves its columns out.
+        conformal: made of other labels, with the same points; None leaves its columns out.
         level: the conformal regions' coverage, in (0, 1).
-        per_point: correct with one temperature for each point.
-        pooled: one conformal radius for all points.
+        per_point: whether each point is corrected with its own temperature.
+        pooled: whether all points have one conformal radius.
         levels: of the ellipses, in (0, 1).
         weight: ``(N, K)`` probability that a label is right; None: 1.
 
     Returns:
         A row ``all`` and one for each point: ``point``; ``labels``, how many have weight; ``mean_error`` (user's
-        units), ``nll`` (nats a label), ``energy_score``, ``expected_error`` (user's units), ``ks`` (of the PIT),
+        units), ``nll`` (nats per label), ``energy_score``, ``expected_error`` (user's units), ``ks`` (of the PIT),
         ``cover_50``, ``cover_90``, ``cover_95`` (shares in [0, 1]); with a temperature ``tau`` and all but the mean
         error again, as ``…_after``; with a conformal rule ``conformal_radius`` (NaN for ``all`` unless pooled) and
         ``conformal_cover``. NaN where there is no label.
@@ -93,7 +93,7 @@ def calibration_table(
 def _measures(
     mean: Tensor, root: Tensor, target: Tensor, penalty: Penalty, levels: Sequence[float], weight: Tensor
 ) -> Columns:
-    """What changes with the root."""
+    """The measures that change with the root."""
     inside = coverage(mean, root, target, penalty, levels=levels, weight=weight)
     uniform = pit(mean, root, target, penalty, weight=weight)
     return {
@@ -106,7 +106,7 @@ def _measures(
 
 
 def _rows(value: Tensor, weight: Tensor) -> list[float]:
-    """The weighted mean over all labels, and over those of each point."""
+    """The weighted means over all labels and over each point's labels."""
     wide = value.double()
     return [float(average(wide, weight, (0, 1))), *average(wide, weight, 0).tolist()]
 

@@ -1,4 +1,4 @@
-"""One factor that corrects the confidence of all predictions, fitted on labels that were not trained on."""
+"""Temperature: a factor that corrects the confidence of all predictions, fitted on labels that were not trained on."""
 
 from __future__ import annotations
 
@@ -20,9 +20,15 @@ __all__ = ["Temperature", "fit_temperature"]
 class Temperature:
     """Factors on the predicted standard deviations, and what they gain; made by :func:`fit_temperature`.
 
-    ``tau`` above 1: the predictions were overconfident. ``point_tau`` has one factor for each point, the common one
-    where ``fitted`` is False. Likelihoods are weighted means in nats a label: as predicted, with ``tau``, with
-    ``point_tau``, on the labels of the fit; NaN without any.
+    The negative log-likelihoods are weighted means in nats per label, on the labels of the fit; NaN without any label.
+
+    Attributes:
+        tau: the common factor; above 1 the predictions were overconfident.
+        point_tau: one factor for each point, the common one where ``fitted`` is False.
+        fitted: whether each point has its own factor.
+        nll_before: the negative log-likelihood as predicted.
+        nll_after: the same with ``tau``.
+        nll_point: the same with ``point_tau``.
     """
 
     tau: float
@@ -68,7 +74,7 @@ def fit_temperature(
     min over tau of sum w (rho(r/tau) + D log tau), where sum w (psi(t) t - D) = 0, t = r/tau
 
     Long training makes covariances too small before it makes positions worse; one number corrects most of that and
-    cannot overfit. psi(t) t falls with tau, so that the root is the minimum and there is one only.
+    cannot overfit. psi(t) t falls with tau, so the root is the only minimum.
 
     Args:
         mean: ``(N, K, D)``, mu in the user's units.
@@ -80,8 +86,8 @@ def fit_temperature(
             1/sqrt(2 D n) for Gaussian labels, 11 % for twenty at D = 2.
 
     Returns:
-        :class:`Temperature`. Where all radii with weight are 0, likelihood would drive tau to 0: such a point keeps
-        the common factor, and that is 1 if it holds for all, or if there is no label at all.
+        The factors. Where all radii with weight are 0, likelihood would drive tau to 0: such a point keeps the common
+        factor, which is 1 if this is so for all points, or without any label.
 
     Raises:
         TypeError: as :func:`~steadfit.metrics.mahalanobis`.

@@ -1,4 +1,4 @@
-"""Networks in short files; any ``nn.Module`` that puts out ``noise.n_outputs(points, dims)`` numbers will do too."""
+"""Networks in short files; any other ``nn.Module`` with the right number of outputs works as well."""
 
 from steadfit.networks.choice import NETWORKS, build_network, first_step, head_parameters, in_grey_levels
 from steadfit.networks.cifar import CifarResNet

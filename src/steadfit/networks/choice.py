@@ -17,7 +17,7 @@ from steadfit.outputs.layers import output_layer
 
 
 class Builder(Protocol):
-    """Builds a network for images; without ``head`` it has the head that is its own."""
+    """Builds a network for images; without ``head`` it has its usual head."""
 
     def __call__(
         self, in_channels: int, n_outputs: int, *, size: tuple[int, int] = ..., head: str = ...
@@ -38,7 +38,7 @@ NETWORKS: dict[str, Builder] = {
 
 
 def first_step(name: str) -> float | None:
-    """The largest step of AdamW that a network tolerates; None where the default protocol's will do."""
+    """The largest step of AdamW that a network tolerates; None where the default protocol's step works."""
     return getattr(_class_of(name), "first_step", None)
 
 
@@ -55,16 +55,18 @@ def _class_of(name: str) -> object:
 def build_network(
     name: str, in_channels: int, n_outputs: int, *, size: tuple[int, int], head: str | None = None
 ) -> nn.Module:
-    """The network for images of that name.
+    """The network for images with a given name.
 
     Args:
         name: a key of :data:`NETWORKS`.
-        in_channels: 1 for grey, 3 for colour. n_outputs: numbers to regress. size: (height, width) in pixels.
-        head: ``"depthwise"``, ``"average"``, ``"flatten"``; None for the network's own (``"flatten"`` for compact and
-            convnet, ``"average"`` for ResNet-8, -20 and -110, ``"depthwise"`` for the other ResNets).
+        in_channels: 1 for grey, 3 for colour.
+        n_outputs: numbers to regress.
+        size: (height, width) in pixels.
+        head: ``"depthwise"``, ``"average"``, ``"flatten"``; None for the network's usual one (``"flatten"`` for compact
+            and convnet, ``"average"`` for ResNet-8, -20 and -110, ``"depthwise"`` for the other ResNets).
 
     Raises:
-        ValueError: a name or head that there isn't.
+        ValueError: a name or head that does not exist.
 
     >>> build_network("compact", 1, 10, size=(32, 32)).head[-1]
     Linear(in_features=128, out_features=10, bias=True)
@@ -76,15 +78,20 @@ def build_network(
 
 
 def head_parameters(network: nn.Module, n_outputs: int) -> list[nn.Parameter]:
-    """What is trained alone in the first epochs: the depthwise head, if there is one, and the output layer.
+    """The parameters that are trained alone in the first epochs: the depthwise head, if any, and the output layer.
 
-    These start from nothing while the rest may be pre-trained: their first, large steps shall not spoil it. Batch
-    norms are no part of it; keep the rest in evaluation mode, or its running statistics move nonetheless.
+    These start at random while the rest may be pre-trained, which their first, large steps must not spoil. Batch norms
+    are not among them; keep the rest in evaluation mode, or its running statistics move nonetheless.
+
+    Args:
+        network: any network.
+        n_outputs: the number of its outputs, by which the output layer is found.
 
     Returns:
         The parameters, each once; empty for a network with neither.
 
-    References: Mohlin et al., BMVC 2021, section 4.1 (three epochs, weight decay .1 on them).
+    References:
+        Mohlin et al., BMVC 2021, section 4.1 (three epochs, weight decay .1 on them).
 
     >>> [tuple(p.shape) for p in head_parameters(ResNet(18, 3, 10, size=(64, 64), width=8), 10)]
     [(64, 1, 2, 2), (10, 64), (10,)]

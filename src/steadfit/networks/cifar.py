@@ -20,16 +20,24 @@ class CifarResNet(nn.Module):
 
     Args:
         depth: 6n + 2 layers, n >= 1: 8, 20, 32, 44, 56, 110, ...
-        in_channels: 1 for grey, 3 for colour. n_outputs: classes, or numbers to regress.
+        in_channels: 1 for grey, 3 for colour.
+        n_outputs: classes, or numbers to regress.
         size: (height, width) in pixels, each >= 1; the last map is a quarter of it, rounded up.
         head: what the output layer sees of the last map: ``"average"`` the mean (the paper's), ``"depthwise"`` a
-            learned weighted sum a channel, ``"flatten"`` every cell.
+            learned weighted sum per channel, ``"flatten"`` every cell.
 
-    Input (N, in_channels, height, width), output (N, n_outputs). With ``"average"`` images of any size will do.
+    Call:
+        image: (N, in_channels, height, width); with ``"average"`` images of any size work.
 
-    Raises: ValueError for a depth that is not 6n + 2, a size below 1, or a head that there isn't.
+    Returns:
+        (N, n_outputs).
 
-    References: He et al., CVPR 2016, section 4.2. Weights start as in He et al., ICCV 2015, by the outputs' number.
+    Raises:
+        ValueError: a depth that is not 6n + 2, a size below 1, or a head that does not exist.
+
+    References:
+        He et al., CVPR 2016, section 4.2.
+        He et al., ICCV 2015 (the initial weights, by the number of outputs).
 
     >>> sum(parameter.numel() for parameter in CifarResNet(20, 3, 10).parameters())
     269722
@@ -72,7 +80,19 @@ class CifarResNet(nn.Module):
 
 
 class PlainShortcutBlock(nn.Module):
-    """x + two 3x3 convolutions of x, the first with the stride; x is thinned out and padded with zeros to fit."""
+    """x + two 3x3 convolutions of x, the first with the stride; x is thinned out and padded with zeros to fit.
+
+    Args:
+        before: channels of x.
+        after: channels of the result, at least as many.
+        stride: 1, or 2 to halve the map.
+
+    Call:
+        value: (N, before, h, w).
+
+    Returns:
+        (N, after, h/stride, w/stride), rounded up.
+    """
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
@@ -93,6 +113,6 @@ class PlainShortcutBlock(nn.Module):
 
 
 def _stage(before: int, after: int, count: int, stride: int) -> nn.Sequential:
-    """Blocks of one resolution; the first changes it."""
+    """The blocks of one resolution, of which the first changes it."""
     first = PlainShortcutBlock(before, after, stride)
     return nn.Sequential(first, *(PlainShortcutBlock(after, after, 1) for _ in range(count - 1)))

@@ -1,4 +1,4 @@
-"""The default for small images: strided 3x3 convolutions."""
+"""The default network for small images: strided 3x3 convolutions."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ class CompactConvNet(nn.Module):
     """Strided 3x3 convolutions with batch norm, one hidden layer; 2.2 million multiply-adds at 48 px.
 
     Args:
-        in_channels: 1 for grey, 3 for colour. n_outputs: numbers to regress. size: (height, width) in pixels.
-        head: what the hidden layer sees of the last map: ``"flatten"`` every cell, ``"depthwise"`` a learned weighted
-            sum a channel, ``"average"`` the mean.
-        widths: channels of the stages; each stage halves the map. hidden: units of the hidden layer.
+        in_channels: 1 for grey, 3 for colour.
+        n_outputs: numbers to regress.
+        size: (height, width) in pixels.
+        head: what the hidden layer sees of the last map: ``"flatten"`` every cell, ``"depthwise"`` a learned
+            weighted sum per channel, ``"average"`` the mean.
+        widths: channels of the stages; each stage halves the map.
+        hidden: units of the hidden layer.
 
-    Input (N, in_channels, height, width), output (N, n_outputs).
+    Call:
+        image: (N, in_channels, height, width).
+
+    Returns:
+        (N, n_outputs).
 
     Raises:
         ValueError: a head of another name.

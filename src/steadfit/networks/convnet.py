@@ -1,4 +1,4 @@
-"""The network of the first robust regression of poses: five convolutions with response normalisation."""
+"""The network of paper 1's regression of poses: five convolutions with response normalisation."""
 
 from __future__ import annotations
 
@@ -22,29 +22,35 @@ class ConvNet(nn.Module):
     :class:`ResponseNorm`, dropout .5. At 120 x 80 px the map is 12 x 7, and with 28 outputs there are 9,799,228
     parameters.
 
-    Args:
-        in_channels: 1 for grey, 3 for colour. n_outputs: numbers to regress.
-        size: (height, width) in pixels, at least 31 each; the fifth kernel follows it.
-        head: ``"flatten"``, there is no other.
-
-    Input (N, in_channels, height, width) in grey levels, 0 to 255, less their mean; output (N, n_outputs).
-
-    Weights start at N(0, .01²), biases at .1. Every layer shrinks the differences between images, at the output to
+    Weights start as N(0, .01²), biases at .1. Every layer shrinks the differences between images, at the output to
     4e-4 of a target's deviation (1e-5 for pixels of deviation 1), so that training starts on a plateau.
+
+    Args:
+        in_channels: 1 for grey, 3 for colour.
+        n_outputs: numbers to regress.
+        size: (height, width) in pixels, at least 31 each; the fifth kernel follows it.
+        head: ``"flatten"``, the only one.
+
+    Call:
+        image: (N, in_channels, height, width) in grey levels, 0 to 255, less their mean.
+
+    Returns:
+        (N, n_outputs).
 
     Raises:
         ValueError: another head, a smaller size; in use, images of another size.
 
-    References: Belagiannis, Rupprecht, Carneiro and Navab, Robust Optimization for Deep Regression (ICCV 2015), with
-    the layers of the authors' code: it has neither normalisation nor pooling around the third convolution.
+    References:
+        Belagiannis, Rupprecht, Carneiro and Navab, Robust Optimization for Deep Regression (ICCV 2015), with the layers
+        of the authors' code: it has neither normalisation nor pooling around the third convolution.
 
     >>> network = ConvNet(3, 28, size=(120, 80))
     >>> network.map, sum(parameter.numel() for parameter in network.parameters())
     ((12, 7), 9799228)
     """
 
-    grey_levels: ClassVar[bool] = True  # next to nothing of smaller inputs would reach its end
-    first_step: ClassVar[float] = 3e-4  # of AdamW; the default protocol's is too large
+    grey_levels: ClassVar[bool] = True  # smaller inputs would hardly reach its end
+    first_step: ClassVar[float] = 3e-4  # of AdamW; the default protocol's step is too large
 
     def __init__(
         self, in_channels: int, n_outputs: int, *, size: tuple[int, int] = (120, 80), head: str = "flatten"
@@ -88,7 +94,7 @@ class ConvNet(nn.Module):
 
 
 class ResponseNorm(nn.Module):
-    """Each channel over the size of its neighbours, ``nn.LocalResponseNorm(5, alpha=1e-4, beta=.75, k=1)``.
+    r"""Each channel divided by the size of its neighbours, ``nn.LocalResponseNorm(5, alpha=1e-4, beta=.75, k=1)``.
 
     y_c = x_c / b_c^¾,    b_c = 1 + alpha/5 · sum of x_j² over |j - c| <= 2
 
@@ -96,11 +102,19 @@ class ResponseNorm(nn.Module):
     1.3 to 1.6 times as fast on a CPU as with PyTorch's module.
 
     Args:
-        channels: C of the maps (N, C, H, W).
+        channels: C of the maps.
 
-    Numerics: b >= 1, so nothing vanishes; finite for \\|x\\| < 1e19 in float32.
+    Call:
+        value: (N, C, H, W).
 
-    References: Krizhevsky, Sutskever and Hinton, NIPS 2012, section 3.3.
+    Returns:
+        The same shape.
+
+    Numerics:
+        b >= 1, so nothing vanishes; finite for \|x\| < 1e19 in float32.
+
+    References:
+        Krizhevsky, Sutskever and Hinton, NIPS 2012, section 3.3.
 
     >>> ResponseNorm(1)(torch.full((1, 1, 1, 1), 866.0)).round(decimals=2).item()  # b = 16, to the ¾: 8
     108.25
@@ -123,7 +137,7 @@ class ResponseNorm(nn.Module):
 
 
 def _map_side(side: int) -> int:
-    """What three convolutions of 5, 3 and 3 px, each with its pooling, leave of a side."""
+    """The length of a side after three convolutions of 5, 3 and 3 px, each with its pooling."""
     for kernel in (5, 3, 3):
         side = (side - kernel + 1 - 3) // 2 + 1
     return side

@@ -1,7 +1,7 @@
-"""From a map of features to one number a channel: learned weights, an average, or no reduction at all.
+"""Heads: from a map of features to one number per channel by learned weights or an average, or every cell as it is.
 
 An average forgets where in the image a feature was found. Positions are what landmarks are about, so paper 3 replaces
-the average at a ResNet's end by a depthwise convolution as large as the map, which keeps one learned weight a cell.
+the average at a ResNet's end by a depthwise convolution as large as the map, which keeps one learned weight per cell.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def start_kernel(size: tuple[int, int]) -> Tensor:
     Args:
         size: (height, width) of the map, each >= 1. Neighbours outside a map of height or width 1 are left out.
 
-    References: Mohlin et al., BMVC 2021, section 4.1 and its supplement D (odd maps; the even ones are our convention).
+    References:
+        Mohlin et al., BMVC 2021, section 4.1 and its supplement D (odd maps; the even ones are our convention).
 
     >>> start_kernel((3, 3))
     tensor([[0.0000, 0.5000, 0.0000],
@@ -34,7 +35,7 @@ def start_kernel(size: tuple[int, int]) -> Tensor:
     tensor([[0.0000, 0.2500, 0.2500, 0.0000],
             [0.0000, 0.2500, 0.2500, 0.0000]])
     """
-    # steps from the middle of the map; .5 around the middle of an even one
+    # Distances from the middle of the map along each axis: 0, 1, ... for an odd side, .5, 1.5, ... for an even one.
     row, column = ((torch.arange(n) - (n - 1) / 2).abs() for n in size)
     distance = row[:, None] + column  # (height, width)
     if size[0] % 2 and size[1] % 2:
@@ -44,23 +45,30 @@ def start_kernel(size: tuple[int, int]) -> Tensor:
 
 
 class DepthwiseHead(nn.Module):
-    """A weighted sum over the cells of a map, with weights of its own for every channel.
+    """A weighted sum over the cells of a map, with separate weights for every channel.
 
     y_c = sum_ij w_cij x_cij
 
     A depthwise convolution whose kernel is the whole map. No bias: the linear layer that follows has one.
 
+    ``weight`` is (C, 1, height, width), a convolution's shape; every channel starts at :func:`start_kernel`, without a
+    random number.
+
     Args:
         channels: C >= 1.
         size: (height, width) of the map, each >= 1; 7 x 7 for a ResNet at 224 px.
 
-    Input (N, C, height, width), output (N, C). ``weight`` is (C, 1, height, width), a convolution's shape; every
-    channel starts at :func:`start_kernel`, without a random number.
+    Call:
+        features: (N, C, height, width).
+
+    Returns:
+        (N, C).
 
     Raises:
         ValueError: channels or size below 1; in use, a map of another size.
 
-    References: Mohlin et al., BMVC 2021, section 4.1 and supplement D.
+    References:
+        Mohlin et al., BMVC 2021, section 4.1 and supplement D.
 
     >>> DepthwiseHead(2, (3, 3))(torch.ones(1, 2, 3, 3)).tolist()
     [[3.0, 3.0]]
@@ -86,7 +94,13 @@ class DepthwiseHead(nn.Module):
 
 
 class AveragePool(nn.Module):
-    """The mean over a map of any size: (N, C, height, width) to (N, C).
+    """The mean over a map of any size.
+
+    Call:
+        features: (N, C, height, width).
+
+    Returns:
+        (N, C).
 
     >>> AveragePool()(torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]])).tolist()
     [[3.0]]
@@ -97,9 +111,13 @@ class AveragePool(nn.Module):
 
 
 def build_head(head: str, channels: int, size: tuple[int, int]) -> tuple[nn.Module, int]:
-    """The head of that name and how many numbers it makes of a map of ``channels`` and ``size``.
+    """A head by its name, and how many numbers it makes of a map.
 
-    ``"depthwise"`` :class:`DepthwiseHead`, ``"average"`` :class:`AveragePool`, ``"flatten"`` every cell as it is.
+    Args:
+        head: ``"depthwise"`` for :class:`DepthwiseHead`, ``"average"`` for :class:`AveragePool`, ``"flatten"`` for
+            every cell as it is.
+        channels: of the map.
+        size: (height, width) of the map.
     """
     _checks.one_of("build_head", "head", head, HEADS)
     if head == "depthwise":

@@ -1,7 +1,7 @@
-"""Stacked hourglass networks: an image to one heatmap a point, as logits, at a quarter of its size.
+"""Stacked hourglass networks: from an image to one heatmap per point, as logits, at a quarter of its size.
 
 An hourglass halves its map a few times and doubles it again, so that every cell of the result has seen the whole body;
-at each size a branch passes by the smaller ones. Every stack puts out heatmaps, and hands them on with its features.
+at each size a branch bypasses the smaller ones. Every stack puts out heatmaps, and passes them on with its features.
 """
 
 from __future__ import annotations
@@ -26,27 +26,33 @@ Stem = Callable[[int, int], nn.Module]
 class Hourglass(nn.Module):
     """The stacked Hourglass.
 
-    A stem to a quarter of the image, then one hourglass a stack. After each but the last, its features and its
-    heatmaps, both through 1x1 convolutions, are added to what it was given.
+    A stem reduces the image to a quarter, then one hourglass per stack follows. After each except the last, its
+    features and its heatmaps, both through 1x1 convolutions, are added to its input.
+
+    ``stride`` is 4: a pixel i of the heatmap is at 4 i + 3/2 px.
 
     Args:
         in_channels: 1 for grey, 3 for colour.
         n_points: K heatmaps.
         size: (height, width) of the images in px; small ones have fewer halvings.
-        stacks: hourglasses, each with its own loss; 2 and 8 are published.
+        stacks: the number of hourglasses, each with its own loss; 2 and 8 are published.
         features: channels at a quarter of the image.
-        depth: halvings at most; see :data:`COARSEST`.
-        blocks: residual blocks wherever the network has them.
-        start: the outputs' bias; None for :func:`prior_logit`, right for losses on logits. Take 0 for squared errors.
+        depth: the largest number of halvings; see :data:`COARSEST`.
+        blocks: the number of residual blocks wherever the network has them.
+        start: the outputs' bias; None for :func:`prior_logit`, right for losses on logits. Use 0 for squared errors.
         stem: what brings the image to ``features`` channels at a quarter of its size.
 
-    Input (N, in_channels, height, width), output (N, stacks, K, h, w): logits, no sigmoid, of heatmaps of a quarter of
-    the size, rounded up. ``stride`` is 4: a pixel i of the heatmap is at 4 i + 3/2 px. Images of any size will do.
+    Call:
+        image: (N, in_channels, height, width); images of any size work.
+
+    Returns:
+        (N, stacks, K, h, w): logits, without a sigmoid, of heatmaps of a quarter of the size, rounded up.
 
     Raises:
         ValueError: stacks, blocks, n_points or a side below 1, features below 2, a negative depth.
 
-    References: Newell et al., ECCV 2016. 3.4, 6.6 and 25.4 million parameters with 1, 2 and 8 stacks and 16 points.
+    References:
+        Newell et al., ECCV 2016. There are 3.4, 6.6 and 25.4 million parameters with 1, 2 and 8 stacks and 16 points.
 
     >>> Hourglass(3, 16, size=(64, 48), features=16)(torch.zeros(1, 3, 64, 48)).shape
     torch.Size([1, 2, 16, 16, 12])
@@ -78,7 +84,7 @@ class Hourglass(nn.Module):
 
 
 def published_stem(in_channels: int, features: int) -> nn.Sequential:
-    """To a quarter of the image as Newell et al.: a 7x7 convolution, pooling, residual blocks."""
+    """The stem of Newell et al., to a quarter of the image: a 7x7 convolution, pooling, residual blocks."""
     return nn.Sequential(
         nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False),
         nn.BatchNorm2d(64),
@@ -91,7 +97,7 @@ def published_stem(in_channels: int, features: int) -> nn.Sequential:
 
 
 def light_stem(in_channels: int, features: int) -> nn.Sequential:
-    """To a quarter of the image by two strided 3x3 convolutions: quick on a CPU."""
+    """A stem of two strided 3x3 convolutions, to a quarter of the image: quick on a CPU."""
     return nn.Sequential(
         nn.Conv2d(in_channels, features // 2, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(features // 2),
@@ -104,6 +110,16 @@ class Residual(nn.Module):
     """x + a 1x1, a 3x3 and a 1x1 convolution of x, each after batch norm and ReLU; in between half of the channels.
 
     The shortcut is a 1x1 convolution where ``before`` and ``after`` differ.
+
+    Args:
+        before: channels of x.
+        after: channels of the result.
+
+    Call:
+        value: (N, before, h, w).
+
+    Returns:
+        (N, after, h, w).
     """
 
     def __init__(self, before: int, after: int) -> None:
@@ -123,9 +139,20 @@ class Residual(nn.Module):
 
 
 class Level(nn.Module):
-    """Blocks at the map's own size + blocks, ``inner`` and blocks at half of it.
+    """Blocks at the map's size, plus blocks, ``inner`` and blocks at half of it.
 
-    Pooled in twos, an odd side's last cell alone; brought back by repeating cells.
+    The map is pooled in twos (the last cell of an odd side alone) and brought back by repeating cells.
+
+    Args:
+        features: channels of the map.
+        blocks: the number of residual blocks at each of the three places.
+        inner: a module from and to maps of the same channels and half the size, such as another level.
+
+    Call:
+        value: (N, features, h, w).
+
+    Returns:
+        The same shape.
     """
 
     def __init__(self, features: int, blocks: int, inner: nn.Module) -> None:
@@ -140,7 +167,23 @@ class Level(nn.Module):
 
 
 class Stacks(nn.Module):
-    """Hourglasses one after the other: features (N, features, h, w) to logits (N, stacks, K, h, w)."""
+    """Hourglasses one after the other, each with its heatmaps.
+
+    Args:
+        features: channels of the map.
+        n_points: K heatmaps per hourglass.
+        size: (height, width) of the images in px.
+        stacks: as :class:`Hourglass`.
+        depth: as :class:`Hourglass`.
+        blocks: as :class:`Hourglass`.
+        start: as :class:`Hourglass`.
+
+    Call:
+        value: (N, features, h, w), what the stem makes of images.
+
+    Returns:
+        Logits (N, stacks, K, h, w).
+    """
 
     def __init__(
         self,
@@ -186,12 +229,14 @@ def prior_logit(size: tuple[int, int], sigma: float = 1.0) -> float:
     Nearly all pixels of a target are 0. A network that starts at 1/2 spends its first epochs on learning that.
 
     Args:
-        size: (height, width) of the image in px, four times that of the heatmap. sigma: of the targets in px of it.
+        size: (height, width) of the image in px, four times that of the heatmap.
+        sigma: of the targets in px of the heatmap.
 
     Returns:
         The logit; at most 0.
 
-    References: Lin et al., ICCV 2017, section 3.3 (the same thought for classes).
+    References:
+        Lin et al., ICCV 2017, section 3.3 (the same idea for classes).
 
     >>> [round(prior_logit((side, side)), 1) for side in (64, 128, 256)]
     [-3.7, -5.1, -6.5]

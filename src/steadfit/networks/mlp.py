@@ -1,4 +1,4 @@
-"""The default for tables."""
+"""The default network for tables."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ from torch import Tensor, nn
 class MLP(nn.Module):
     """Fully connected layers with batch norm and ReLU.
 
-    Args: n_inputs, n_outputs: numbers in and out. widths: units of the hidden layers.
+    Args:
+        n_inputs: the number of features.
+        n_outputs: numbers to regress.
+        widths: units of the hidden layers.
 
-    Input (N, n_inputs), output (N, n_outputs).
+    Call:
+        features: (N, n_inputs).
+
+    Returns:
+        (N, n_outputs).
     """
 
     def __init__(self, n_inputs: int, n_outputs: int, *, widths: Sequence[int] = (128, 128)) -> None:

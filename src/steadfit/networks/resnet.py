@@ -21,18 +21,25 @@ class ResNet(nn.Module):
 
     Args:
         depth: 18, 50 or 101 layers.
-        in_channels: 1 for grey, 3 for colour. n_outputs: numbers to regress.
+        in_channels: 1 for grey, 3 for colour.
+        n_outputs: numbers to regress.
         size: (height, width) in pixels, each >= 1; the last map is a 32nd of it, rounded up.
-        head: what the output layer sees of the last map: ``"depthwise"`` a learned weighted sum a channel,
+        head: what the output layer sees of the last map: ``"depthwise"`` a learned weighted sum per channel,
             ``"average"`` the mean, ``"flatten"`` every cell.
         width: channels of the first stage; 64 is the published network's, 16 has a sixteenth of the parameters.
 
-    Input (N, in_channels, height, width), output (N, n_outputs). With ``"average"`` images of any size will do.
+    Call:
+        image: (N, in_channels, height, width); with ``"average"`` images of any size work.
+
+    Returns:
+        (N, n_outputs).
 
     Raises:
-        ValueError: a depth or head that there isn't; a width or size below 1.
+        ValueError: a depth or head that does not exist; a width or size below 1.
 
-    References: He et al., CVPR 2016 (the network). Mohlin et al., BMVC 2021, section 4.1 (the depthwise head).
+    References:
+        He et al., CVPR 2016 (the network).
+        Mohlin et al., BMVC 2021, section 4.1 (the depthwise head).
 
     >>> ResNet(18, 3, 10, size=(64, 48), width=16)(torch.zeros(2, 3, 64, 48)).shape
     torch.Size([2, 10])
@@ -78,7 +85,19 @@ class ResNet(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """x + two 3x3 convolutions of x; the first takes the stride."""
+    """x + two 3x3 convolutions of x; the first takes the stride.
+
+    Args:
+        before: channels of x.
+        channels: channels of the result.
+        stride: 1, or 2 to halve the map.
+
+    Call:
+        value: (N, before, h, w).
+
+    Returns:
+        (N, channels, h/stride, w/stride), rounded up.
+    """
 
     expansion = 1
 
@@ -97,7 +116,19 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """x + a 1x1, a 3x3 and a 1x1 convolution of x; the 3x3 takes the stride, the last has four times the channels."""
+    """x + a 1x1, a 3x3 and a 1x1 convolution of x; the 3x3 takes the stride, the last has four times the channels.
+
+    Args:
+        before: channels of x.
+        channels: channels of the first two convolutions.
+        stride: 1, or 2 to halve the map.
+
+    Call:
+        value: (N, before, h, w).
+
+    Returns:
+        (N, 4 channels, h/stride, w/stride), rounded up.
+    """
 
     expansion = 4
 
@@ -129,7 +160,7 @@ STAGES: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int
 def _stage(
     block: type[BasicBlock] | type[Bottleneck], before: int, channels: int, count: int, *, stride: int
 ) -> nn.Sequential:
-    """Blocks of one resolution; the first changes it."""
+    """The blocks of one resolution, of which the first changes it."""
     first = block(before, channels, stride)
     return nn.Sequential(first, *(block(block.expansion * channels, channels, 1) for _ in range(count - 1)))
 

@@ -35,8 +35,9 @@ class LoadedWeights:
     """What :func:`load_weights` did.
 
     Args:
-        loaded: names of the network's tensors that are the file's now.
-        left: names of the network's tensors that are as before: of heads, and batch counts that old files lack.
+        loaded: names of the network's tensors that were taken from the file.
+        left: names of the network's tensors that were left as they were: those of heads, and batch counts that old
+            files lack.
     """
 
     loaded: tuple[str, ...]
@@ -54,17 +55,17 @@ def load_weights(
 
     Every tensor of the network must be in the file with its shape, and every tensor of the file in the network, or
     nothing is loaded. Two exceptions. A head that doesn't fit is left as it was, all of it: tasks differ in their
-    heads. And kernels for three channels are summed to one for a grey network, which gives for a grey image what the
-    colour network gives for it in three equal channels.
+    heads. And kernels for three channels are summed to one for a grey network, which gives the same result for a grey
+    image as the colour network for three equal channels.
 
     Args:
         network: changed in place; its dtype and device stay.
         source: a ``.safetensors`` file, a ``.pth`` or ``.pt`` file with a state dict, or ``"imagenet"``: torchvision's
             ``IMAGENET1K_V1`` of the same depth, for a :class:`ResNet` of width 64 on inputs scaled by
             :data:`IMAGENET_MEAN` and :data:`IMAGENET_DEVIATION` (a grey image's: their averages). It is kept in the
-            folder ``$STEADFIT_WEIGHTS``, without that in torch's cache, and downloaded if it isn't there.
-        prefix: only tensors of the file whose names begin so count, under the rest of their name: ``"network."`` reads
-            a run's ``model.safetensors``, ``"module."`` what ``DataParallel`` saved.
+            folder ``$STEADFIT_WEIGHTS``, or in torch's cache if that is not set, and downloaded if it is missing.
+        prefix: only tensors of the file whose names begin with it are read, under the rest of their names:
+            ``"network."`` reads a run's ``model.safetensors``, ``"module."`` what ``DataParallel`` saved.
         head_names: how the names of tensors of heads begin.
 
     Returns:
@@ -76,8 +77,8 @@ def load_weights(
             has another hash than its name says; it doesn't fit the network (the message names the tensor); the
             download failed.
 
-    Numerics: files are read with ``weights_only=True``: nothing in them is run. Values are rounded to the network's
-    dtype.
+    Numerics:
+        Files are read with ``weights_only=True``: nothing in them is run. Values are rounded to the network's dtype.
     """
     path = _official(network) if source == "imagenet" else Path(source)
     own = network.state_dict()
@@ -90,7 +91,7 @@ def load_weights(
 
 
 def _left(own: Mapping[str, Tensor], given: Mapping[str, Tensor], head_names: tuple[str, ...], what: str) -> set[str]:
-    """The names that are not to be loaded; an error if any is among them that must be."""
+    """The names that are not to be loaded; a :class:`DataError` if one of them has to be."""
     names = [*own, *(name for name in given if name not in own)]
     misfits = {name: fault for name in names if (fault := _misfit(own.get(name), given.get(name)))}
     heads = tuple(head for head in head_names if any(name.startswith(head) for name in misfits))
@@ -154,7 +155,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 def _load(path: Path) -> object:
     if path.suffix.lower() == ".safetensors":
-        from safetensors.torch import load_file  # only here: the networks themselves need torch alone
+        from safetensors.torch import load_file  # imported here, since the networks themselves need torch alone
 
         return load_file(path)
     return torch.load(path, map_location="cpu", weights_only=True)
@@ -176,12 +177,12 @@ def _official(network: nn.Module) -> Path:
 
 
 def _download(path: Path) -> None:
-    """Fetch the official file of the path's name: complete and of the right hash, or not at all."""
+    """Download the official file with the path's name: complete and with the right hash, or not at all."""
     address = ADDRESS + path.name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(address, str(path), hash_prefix=_prefix(path.name), progress=sys.stderr.isatty())
-    except RuntimeError as error:  # the hash
+    except RuntimeError as error:  # the hash differs
         raise DataError(
             f"load_weights: expected a SHA-256 that begins {_prefix(path.name)} of {address}, got {error}. "
             "The file is incomplete or not the official one: delete it and download it again."
@@ -199,7 +200,7 @@ def _prefix(name: str) -> str:
 
 
 def _verify(where: object, digest: str, name: str) -> None:
-    """The digest begins with the digits in the official name."""
+    """Check that the digest begins with the digits in the official name."""
     expected = _prefix(name)
     if not digest.startswith(expected):
         raise DataError(

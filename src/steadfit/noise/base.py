@@ -36,7 +36,7 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit._options import check_options, option
-from steadfit.core.counting import Search, middle_ranks
+from steadfit.core.counting import Search, middle_ranks, order_key
 from steadfit.core.penalties import Absolute, Penalty, Squared
 from steadfit.core.scale import MAD_TO_SIGMA, mad, middle, nanmedian
 from steadfit.core.sums import Sums
@@ -252,6 +252,12 @@ class NoiseModel(ABC):
         return float(self.is_outlier(output, target, state)[judged].double().mean()) if bool(judged.any()) else 0.0
 
 
+def _distances(residual: Tensor, center: Tensor) -> tuple[Tensor, Tensor]:
+    """The order of |r - center|, (n, K D), and their sum."""
+    distance = (residual - center).abs()
+    return order_key(distance), distance.double().nansum(dim=0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PenaltyNoise(NoiseModel):
     """rho(residual / s), s the scale of each coordinate, a constant in backpropagation.
@@ -312,10 +318,12 @@ class PenaltyNoise(NoiseModel):
     def statistics(self, chunk: Chunk, state: State) -> Sums:
         """Counts for the median of the residuals and, once the state has it as ``center``, of the distances from it."""
         residual = chunk.once((self, "residual"), lambda: self._residual(chunk.output, chunk.target).flatten(1))
+        search = Search.of(state)
         if "center" not in state:
-            return Sums({"counts": Search.of(state).counts(residual)})
-        distance = (residual - state["center"].flatten().to(residual)).abs()
-        return Sums({"counts": Search.of(state).counts(distance), "distance": distance.double().nansum(dim=0)})
+            return Sums({"counts": search.counts(chunk.once((self, "key"), lambda: order_key(residual)))})
+        center = state["center"].flatten().to(residual)
+        key, total = chunk.once((self, "distance", *center.tolist()), lambda: _distances(residual, center))
+        return Sums({"counts": search.counts(key), "distance": total})
 
     def update(self, sums: Sums, state: State) -> State:
         search = Search.of(state).narrowed(sums.added["counts"], middle_ranks)

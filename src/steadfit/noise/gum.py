@@ -11,6 +11,7 @@ from torch import Tensor
 from steadfit import _checks
 from steadfit._options import option
 from steadfit.core import em_rounds
+from steadfit.core.em_rounds import Rows
 from steadfit.core.mixture import GaussianUniform, GaussianUniformResult
 from steadfit.core.penalties import Absolute, Penalty, Squared
 from steadfit.core.sums import Sums
@@ -89,8 +90,8 @@ class GaussianUniformNoise(NoiseModel):
         return em_rounds.begin(state)
 
     def statistics(self, chunk: Chunk, state: State) -> Sums:
-        residual = chunk.once((self, "residual"), lambda: self._grouped(chunk.output, chunk.target).double())
-        return em_rounds.statistics(self._mixture(), residual, state)
+        rows = chunk.once((self, "rows"), lambda: Rows(self._grouped(chunk.output, chunk.target).double()))
+        return em_rounds.statistics(self._mixture(), rows, state)
 
     def update(self, sums: Sums, state: State) -> State:
         return em_rounds.update(self._mixture(), sums, state)

@@ -43,6 +43,9 @@ class L1(PenaltyNoise):
     """The absolute residual. It has no parameter: the MAD serves trust and suspects only."""
 
     name: ClassVar[str] = "l1"
+    warmup: str = option(
+        "l1", "the loss of the first epochs; one of its own at a wider scale is the same", choices=("l1", "l2")
+    )
     scale: str = option("epoch", "the loss has no scale of its own", choices=("epoch",), command_line=False)
 
     @property

@@ -184,14 +184,16 @@ class PredictedMixtureNoise(DistributionNoise):
         distance, log_det = chunk.once((self, "distance"), lambda: self._distance(chunk.output, chunk.target))
         if not widths.finished(state):
             own = Sums({"log_det": log_det.nansum(dim=0), "predictions": (~log_det.isnan()).sum(dim=0)})
-            return joined(own, widths.statistics(chunk.target.double(), state))
+            rows = chunk.once((self, "rows"), lambda: widths.Rows.of(chunk.target.double()))
+            return joined(own, widths.statistics(rows, state))
         dims = chunk.target.shape[-1]
         log_p = chunk.once((self, "log_p"), lambda: self._log_density(distance, log_det, dims, 1.0))
         gain, share = self._log_odds(log_p, state["box"]), state["inlier_share"]
+        if self._converged(state):
+            raised = torch.logaddexp(share.log() + gain, torch.log1p(-share)) - gain
+            return Sums({"raised": raised.nansum(dim=0), "labels": (~gain.isnan()).sum(dim=0)})
         inlier = torch.sigmoid(_logit(share) + gain)
-        raised = torch.logaddexp(share.log() + gain, torch.log1p(-share)) - gain
-        sums = {"inliers": inlier, "raised": raised, "labels": (~inlier.isnan()).double()}
-        return Sums({name: value.nansum(dim=0) for name, value in sums.items()})
+        return Sums({"inliers": inlier.nansum(dim=0), "labels": (~gain.isnan()).sum(dim=0)})
 
     def update(self, sums: Sums, state: State) -> State:
         """The box; then pi of every point by EM with fixed densities.

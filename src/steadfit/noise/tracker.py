@@ -184,8 +184,10 @@ class LabelNoise(nn.Module):
         self._check(output, target, index)
         _checks.no_infinity("LabelNoise.refit", "targets", target)
         own = _counted_once(index, len(self.label_weight), processes)
-        index, output, target = index[own], output[own], target[own]
-        state = refit(self.noise, [Chunk(output, target)], self.state, processes)
+        exact = exact_device(target.device)
+        index, output, target = index[own], output[own].to(exact), target[own].to(exact)
+        before = {name: value.to(exact) for name, value in self.state.items()}
+        state = refit(self.noise, [Chunk(output, target)], before, processes)
         fallen = self.noise.collapsed(state)
         self.fallen_back.fill_(fallen)
         self.warming_up.fill_(fallen)
@@ -218,6 +220,11 @@ class LabelNoise(nn.Module):
         warming = self.warming_up.clone()
         self.refit(output, target, index, processes=processes)
         self.warming_up.copy_(warming)
+
+
+def exact_device(device: torch.device) -> torch.device:
+    """Where refits compute: on the device itself if it has float64, which Apple's GPUs don't."""
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def _mean(loss: Tensor) -> Tensor:

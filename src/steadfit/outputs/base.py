@@ -1,14 +1,15 @@
-"""What a network's numbers mean: the interface of every output.
+"""The interface of outputs: what a network's numbers mean.
 
 An output answers four questions about a network, whatever is believed about the labels:
 
-1. :meth:`Output.n_outputs`, :meth:`Output.initial_output`: how many numbers are there, and which ones come first;
+1. :meth:`Output.n_outputs`, :meth:`Output.initial_output`: how many numbers are there, and what does an untrained
+   network put out;
 2. :meth:`Output.prediction`, :meth:`Output.distribution`: how are they read;
 3. :meth:`Output.step`, :meth:`Output.held_out`: how is a batch trained on and validated;
-4. :attr:`Output.mirrors`: may images be exchanged left to right, with the points among the numbers.
+4. :attr:`Output.mirrors`: may training mirror images, together with their points.
 
-The belief about labels is a noise model (:mod:`steadfit.noise`). It sees *numbers*, a row of them for every sample,
-which an output makes of what the network puts out.
+The belief about labels is a noise model (:mod:`steadfit.noise`). It sees *numbers*, one row per sample, which an output
+makes from what the network puts out.
 
 Shapes: N samples, K targets of D coordinates each; numbers (N, P); targets (N, K, D) with NaN where a label is missing.
 """
@@ -41,28 +42,28 @@ class Model(Protocol):
         """Raw inputs to what the network itself puts out."""
 
     def standardize(self, target: Tensor) -> Tensor:
-        """Targets in the frame's units to those of the numbers."""
+        """Targets in the frame's units to the units of the numbers."""
 
     def destandardize(self, prediction: Tensor) -> Tensor:
-        """The way back."""
+        """The inverse of :meth:`standardize`."""
 
 
 class Trusted(Protocol):
     """The labels of a batch as training weighs them."""
 
     def loss(self, numbers: Tensor, goal: Tensor) -> Tensor:
-        """The noise model's own loss of numbers (B, P) for standardised targets (B, K, D), a scalar."""
+        """The noise model's loss of numbers (B, P) for standardised targets (B, K, D), a scalar."""
 
     def weight(self) -> Tensor | None:
-        """The weight of each label (B, K), for a loss that is not one of the residual; None where all count in full."""
+        """The weight of each label (B, K), for a loss that is not a function of the residual; None where all are 1."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a batch gave.
+    """The numbers and the loss of a batch.
 
     Args:
-        numbers: (B, P), what noise models see; without gradient where the loss is not made of them.
+        numbers: (B, P), what noise models see; without gradient where the loss is not computed from them.
         loss: a scalar; None in validation where the loss is computed from the numbers of all batches at the end.
     """
 
@@ -76,10 +77,8 @@ class Output(ABC):
 
     name: ClassVar[str] = ""
     predicts_covariance: ClassVar[bool] = False  # numbers describe distributions; targets are whitened for them
-    weighs_by_trust: ClassVar[bool] = (
-        False  # its loss is not one of the residual, so labels are weighted by their trust
-    )
-    needs_points: ClassVar[bool] = False  # only points in images can be found
+    weighs_by_trust: ClassVar[bool] = False  # its loss is not the noise model's, so labels are weighted by their trust
+    needs_points: ClassVar[bool] = False  # targets must be points in images
     own_units: ClassVar[bool] = False  # numbers are in the target's own units rather than standardised
     for_classes: ClassVar[bool] = False  # the targets are numbers of classes
     mirrors: ClassVar[bool] = True  # training may mirror images together with their points
@@ -99,11 +98,11 @@ class Output(ABC):
         return self
 
     def n_outputs(self, points: int, dims: int) -> int:
-        """How many numbers the network puts out for K targets of D coordinates."""
+        """The number of outputs P of the network for K targets of D coordinates."""
         return points * dims
 
     def initial_output(self, points: int, dims: int) -> Tensor | None:
-        """What an untrained network should put out for every sample, (P,); None for whatever it does."""
+        """What an untrained network should put out for every sample, (P,); None where it does not matter."""
         return None
 
     def start(self, network: nn.Module, points: int, dims: int) -> None:
@@ -128,36 +127,36 @@ class Output(ABC):
         return result
 
     def numbers(self, network: nn.Module, raw: Tensor) -> Tensor:
-        """What noise models see of it, (N, P)."""
+        """The numbers that noise models see, (N, P)."""
         return raw
 
     def criterion(self, epochs: int) -> nn.Module | None:
-        """The output's own loss for a training of that length; None where the noise model's is minimised."""
+        """The output's loss for a training of ``epochs`` epochs; None where the noise model's is minimised."""
         return None
 
     @abstractmethod
     def step(self, model: Model, criterion: nn.Module | None, value: Tensor, goal: Tensor, labels: Trusted) -> Step:
-        """Loss and numbers of a training batch.
+        """The loss and numbers of a training batch.
 
         Args:
             model: the network that is trained.
-            criterion: what :meth:`criterion` made.
+            criterion: the result of :meth:`criterion`.
             value: raw inputs of B samples.
             goal: their targets in the numbers' units, (B, K, D).
-            labels: how much each of them counts.
+            labels: how much each label counts.
         """
 
     @abstractmethod
     def held_out(self, model: Model, criterion: nn.Module | None, value: Tensor, goal: Tensor) -> Step:
-        """The same of a validation batch, every label counting in full."""
+        """The loss and numbers of a validation batch, every label counting in full."""
 
 
 @dataclass(frozen=True)
 class OwnLoss(Output):
-    """Base of the outputs that are trained by a loss of their own, in which labels are weighted by their trust.
+    """Base of the outputs with another loss than the noise model's, in which labels are weighted by their trust.
 
     Args:
-        loss: its name; a subclass declares which ones there are.
+        loss: the name of the loss; a subclass declares the names.
     """
 
     weighs_by_trust: ClassVar[bool] = True

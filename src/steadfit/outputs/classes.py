@@ -1,4 +1,4 @@
-"""Numbers that are logits: the class of a sample."""
+"""Classes: numbers that are the logits of a sample's class."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class ClassLossChoice:
     Args:
         title: the loss in words.
         output: what the network's numbers are logits of: ``"softmax"``, probabilities that sum to 1, or ``"sigmoid"``,
-            one probability a class, each on its own.
+            one separate probability per class.
         build: makes the loss from the options of :class:`Classes`.
-        takes: the names of the options that it looks at.
-        gamma: the exponent where the user gives none.
-        warmed: whether cross entropy comes first where the user says nothing.
+        takes: the names of the options that it uses.
+        gamma: the exponent, unless the user gives one.
+        warmed: whether cross entropy comes first, unless the user says otherwise.
     """
 
     title: str
@@ -83,7 +83,8 @@ CLASS_LOSSES: dict[str, ClassLossChoice] = {
 class Classes(OwnLoss):
     """A logit for every class of a sample, trained by a loss on them; the label is the class's number.
 
-    References: Ryou et al., ICCV 2019, section 5.1.
+    References:
+        Ryou et al., ICCV 2019, section 5.1.
 
     >>> Classes(n_classes=10).n_outputs(points=1, dims=1)
     10
@@ -91,7 +92,7 @@ class Classes(OwnLoss):
 
     name: ClassVar[str] = "classes"
     for_classes: ClassVar[bool] = True
-    mirrors: ClassVar[bool] = False  # crops mirror the images; there are no points to go with them
+    mirrors: ClassVar[bool] = False  # crops mirror the images, which have no points
     usual: ClassVar[Mapping[str, Any]] = {
         **{"noise": "l2", "protocol": "one-cycle", "batch_size": 128, "channels": 3},
         **{"network": "resnet20", "head": "average"},
@@ -119,12 +120,12 @@ class Classes(OwnLoss):
 
     @property
     def choice(self) -> ClassLossChoice:
-        """What is known of the loss."""
+        """The facts about the loss."""
         return CLASS_LOSSES[self.loss]
 
     @property
     def exponent(self) -> float:
-        """gamma, or the loss's own."""
+        """gamma, or the loss's default."""
         return self.choice.gamma if self.gamma is None else self.gamma
 
     def of(self, classes: Sequence[str]) -> Classes:
@@ -137,15 +138,15 @@ class Classes(OwnLoss):
         return self.n_classes
 
     def prediction(self, numbers: Tensor, dims: int) -> Tensor:
-        """The most probable class's number, (N, 1, 1)."""
+        """The number of the most probable class, (N, 1, 1)."""
         return numbers.argmax(dim=1).to(numbers.dtype)[:, None, None]
 
     def log_probability(self, numbers: Tensor) -> Tensor:
-        """Of every class, (N, C): of the softmax, or of each class's own sigmoid."""
+        """The log-probability of every class, (N, C): that of the softmax, or of each class's sigmoid."""
         return F.log_softmax(numbers, -1) if self.choice.output == "softmax" else F.logsigmoid(numbers)
 
     def probability(self, numbers: Tensor) -> Tensor:
-        """Of every class, (N, C) in [0, 1]; sums to 1 for a softmax alone."""
+        """The probability of every class, (N, C) in [0, 1]; they sum to 1 for a softmax only."""
         return self.log_probability(numbers).exp()
 
     def believed(self, numbers: Tensor, target: Tensor) -> Tensor:
@@ -158,24 +159,25 @@ class Classes(OwnLoss):
     def start(self, network: nn.Module, points: int, dims: int) -> None:
         """With sigmoids, let every class begin at a probability of 1/C rather than 1/2: b = -log(C - 1).
 
-        With a sigmoid a class and their losses summed, C - 1 classes that are absent pull at a zero start with the
-        same force, and the first steps are as many times too long.
+        With one sigmoid per class and their losses summed, the C - 1 absent classes pull with the same force at a start
+        of zero, and the first steps are C - 1 times too long.
 
-        References: Lin et al., ICCV 2017, section 4.1 (the prior of focal loss).
+        References:
+            Lin et al., ICCV 2017, section 4.1 (the prior of focal loss).
         """
         layer = output_layer(network, self.n_classes)
         if self.choice.output == "sigmoid" and layer is not None and layer.bias is not None:
             nn.init.constant_(layer.bias, -math.log(max(self.n_classes - 1, 1)))
 
     def criterion(self, epochs: int) -> nn.Module:
-        """The loss; cross entropy in the first epochs where a warm-up is wanted."""
+        """The loss, preceded by cross entropy where a warm-up is wanted."""
         loss, warmup = self.choice.build(self), self.warmup_epochs(epochs)
         return WarmUpLoss(CrossEntropyLoss(), loss, epochs=warmup) if warmup else loss
 
     def warmup_epochs(self, epochs: int) -> int:
-        """How many epochs of cross entropy come first in a training of so many epochs.
+        """The number of epochs of cross entropy at the start of a training of ``epochs`` epochs.
 
-        5 as in the paper where the loss wants a warm-up; an eighth of a run shorter than 40 epochs, at least one.
+        5, as in the paper, where the loss needs a warm-up; an eighth of a run shorter than 40 epochs, at least one.
 
         >>> [Classes(loss="anchor-warmup").warmup_epochs(epochs) for epochs in (200, 40, 24, 3)]
         [5, 5, 3, 1]

@@ -1,4 +1,4 @@
-"""Numbers that describe an elliptical distribution for every target."""
+"""Distributions: numbers that describe an elliptical distribution for every target."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ class Distributions(Coordinates):
         floor: theta of eq. 9, in 1/unit of the standardised target.
 
     Raises:
-        TypeError: the penalty is not one.
-        ValueError: an improper penalty, another word, a floor that is not positive.
+        TypeError: the penalty is not a :class:`~steadfit.penalties.Penalty`.
+        ValueError: an improper penalty, an unknown covariance or location, a floor that is not positive.
 
-    References: Mohlin et al., BMVC 2021, eqs 3-10.
+    References:
+        Mohlin et al., BMVC 2021, eqs 3-10.
 
     >>> Distributions().n_outputs(points=5, dims=2)  # two numbers for nu and three for A
     25
@@ -46,7 +47,7 @@ class Distributions(Coordinates):
         super().__post_init__()
         if not isinstance(self.penalty, Penalty):
             raise TypeError(f"Distributions: expected penalty to be a Penalty, got {type(self.penalty).__name__}.")
-        self.penalty.log_normalizer(1)  # raises for an improper one
+        self.penalty.log_normalizer(1)  # raises for an improper penalty
         _checks.one_of("Distributions", "covariance", self.covariance, predicted.COVARIANCES)
         _checks.one_of("Distributions", "location", self.location, LOCATIONS)
         _checks.positive("Distributions", "floor", self.floor)

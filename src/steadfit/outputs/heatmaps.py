@@ -1,4 +1,4 @@
-"""Numbers that are heatmaps: one map of scores for every point, whose peak is where the point is."""
+"""Heatmaps: one map of scores for every point, whose peak is where the point is."""
 
 from __future__ import annotations
 
@@ -22,16 +22,22 @@ SCORES = ("sigmoid", "linear")
 class HeatmapReader(nn.Module):
     """A network that puts out heatmaps, read as points in px of its input.
 
-    Its call gives (N, K 2), x and y of every point, decoded from the last stack: what noise models, predictions and
-    reports see. Decoding has no useful gradient; the network is trained through :meth:`logits`.
+    The points, decoded from the last stack, are what noise models, predictions and reports see. Decoding has no useful
+    gradient; the network is trained through :meth:`logits`.
 
     Args:
         network: from (N, C, H, W) to heatmap logits (N, S, K, h, w) of S stacks, with an attribute ``stride`` (px of
             the input for a pixel of the heatmap), see :class:`~steadfit.networks.Hourglass`.
-        decoding: of :func:`steadfit.core.heatmaps.decode`.
+        decoding: ``how`` of :func:`steadfit.core.heatmaps.decode`.
         score: what turns a raw output into a score in [0, 1]: ``"sigmoid"``, or ``"linear"`` (clipped) for networks
             that are trained on squared errors.
         sigma: of the targets, in px of the heatmap.
+
+    Call:
+        value: (N, C, H, W), the network's input.
+
+    Returns:
+        (N, K 2), x and y of every point, in px of the input.
     """
 
     def __init__(
@@ -44,7 +50,7 @@ class HeatmapReader(nn.Module):
 
     @property
     def stride(self) -> int:
-        """Px of the input for a pixel of the heatmap."""
+        """The length of a pixel of the heatmap in px of the input."""
         return int(self.network.stride)  # type: ignore[arg-type]
 
     def logits(self, value: Tensor) -> Tensor:
@@ -69,7 +75,7 @@ class HeatmapReader(nn.Module):
         return render(from_frame(points, self.stride), size, sigma=self.sigma)
 
     def seen_through(self, scores: Tensor, view: Tensor) -> Tensor:
-        """Heatmaps of the unwarped frame from those of a frame that was warped by ``view`` (3, 3), in px of it."""
+        """Heatmaps of the unwarped frame from those of a frame warped by ``view`` (3, 3), in px of the frame."""
         stride = float(self.stride)
         to_heat = torch.tensor([[1 / stride, 0, 0.5 / stride - 0.5], [0, 1 / stride, 0.5 / stride - 0.5], [0, 0, 1]])
         change = to_heat.to(view)
@@ -85,10 +91,10 @@ class HeatmapLossChoice:
     """A loss for heatmaps by its name.
 
     Args:
-        make: makes the loss from the options that it takes and a reduction.
+        make: makes the loss from a reduction and the options that it takes.
         takes: the names of these options.
-        score: what turns its network's outputs into scores, of :class:`HeatmapReader`.
-        lr: the largest step of the default protocol, found on validation images of LSP; squared errors want longer
+        score: what turns the network's outputs into scores, as in :class:`HeatmapReader`.
+        lr: the largest step of the default protocol, found on validation images of LSP; squared errors need longer
             steps.
     """
 
@@ -114,6 +120,18 @@ class HeatmapObjective(nn.Module):
     r is the trust in each label (its weight under the noise model), so it multiplies anchor loss's modulator: a hard
     example counts more, a wrong one does not. Dividing by the number of joints and not by the sum of r keeps
     distrusted labels from raising the others' step (paper 2, eq. 7).
+
+    Args:
+        loss: a loss for heatmaps with the reduction ``"sum"``.
+
+    Call:
+        reader: the network.
+        logits: its raw outputs (B, S, K, h, w).
+        points: the labels (B, K, 2) in px of the frame.
+        weight: (B, K), the trust in each label; None: 1.
+
+    Returns:
+        A scalar.
     """
 
     def __init__(self, loss: nn.Module) -> None:
@@ -121,7 +139,7 @@ class HeatmapObjective(nn.Module):
         self.loss = loss
 
     def forward(self, reader: HeatmapReader, logits: Tensor, points: Tensor, weight: Tensor | None = None) -> Tensor:
-        """logits (B, S, K, h, w), points (B, K, 2) in px of the frame, weight (B, K); a scalar."""
+        """The loss, a scalar, of logits (B, S, K, h, w) for points (B, K, 2) in px of the frame and weights (B, K)."""
         stacks, size = logits.shape[1], (logits.shape[3], logits.shape[4])
         target = reader.targets(points, size)  # (B, K, h, w)
         visible = target.flatten(2).amax(dim=2) > 0  # (B, K)
@@ -136,7 +154,7 @@ class HeatmapObjective(nn.Module):
 
 
 def objective(loss: str, **options: float | None) -> HeatmapObjective:
-    """The objective of a loss by name, with those of ``gamma`` and ``margin`` that it takes and that are not None."""
+    """The objective of a loss by its name, with the options that the loss takes and that are not None."""
     choice = HEATMAP_LOSSES[loss]
     given = {name: value for name, value in options.items() if name in choice.takes and value is not None}
     return HeatmapObjective(choice.make(**given, reduction="sum"))
@@ -149,7 +167,9 @@ class Heatmaps(OwnLoss):
     The network is a :class:`HeatmapReader`; its numbers are the decoded points in px of the frame, so that noise
     models judge them as any others. A label's weight in the loss is the noise model's trust in it.
 
-    References: Newell et al., ECCV 2016; Ryou et al., ICCV 2019, eq. 14.
+    References:
+        Newell et al., ECCV 2016.
+        Ryou et al., ICCV 2019, eq. 14.
     """
 
     name: ClassVar[str] = "heatmaps"
@@ -172,7 +192,7 @@ class Heatmaps(OwnLoss):
 
     @property
     def choice(self) -> HeatmapLossChoice:
-        """What is known of the loss."""
+        """The facts about the loss."""
         return HEATMAP_LOSSES[self.loss]
 
     def takes(self, name: str) -> bool:
@@ -186,7 +206,7 @@ class Heatmaps(OwnLoss):
         return reader.points(reader.scores(raw)).flatten(1)
 
     def start(self, network: nn.Module, points: int, dims: int) -> None:
-        """Nothing: heatmap networks start at the share of positive pixels by themselves."""
+        """Do nothing: heatmap networks start at the share of positive pixels by themselves."""
 
     def criterion(self, epochs: int) -> nn.Module:
         return objective(self.loss, gamma=self.gamma, margin=self.margin)

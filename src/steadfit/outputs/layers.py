@@ -1,4 +1,4 @@
-"""Where a network makes its numbers, and what it puts out before it is trained."""
+"""The output layer of a network, and what it puts out before it is trained."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 def output_layer(network: nn.Module, n_outputs: int) -> nn.Linear | None:
     """The linear layer that puts out a network's ``n_outputs`` numbers; None where there is none.
 
-    The last ``nn.Linear`` with so many outputs, in the order in which the network's parts were assigned: for a user's
-    own module this is a guess, right where its last layer is assigned last. It may lack a bias.
+    It is the last ``nn.Linear`` with that number of outputs, in the order in which the network's parts were assigned:
+    for a custom module this is a guess, right where its last layer is assigned last. It may lack a bias.
 
     >>> output_layer(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), 2)
     Linear(in_features=8, out_features=2, bias=True)

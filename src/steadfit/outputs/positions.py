@@ -1,4 +1,4 @@
-"""Numbers that are the targets themselves: points of an image, or scalars."""
+"""Positions: numbers that are the targets themselves, points of an image or scalars."""
 
 from __future__ import annotations
 

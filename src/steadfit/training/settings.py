@@ -209,7 +209,9 @@ def named_noise(name: str, plan: Plan, given: Mapping[str, Any]) -> NoiseModel:
     taken = {
         key: value
         for key, value in given.items()
-        if key in declared and (not declared[key][1].choices or value in declared[key][1].choices)
+        if key in declared
+        and declared[key][1].command_line
+        and (not declared[key][1].choices or value in declared[key][1].choices)
     }
     return dataclasses.replace(model, **taken)
 
@@ -222,7 +224,7 @@ def check_pair(output: Output, noise: NoiseModel, plan: Plan) -> None:
     """
     if output.weighs_by_trust and noise.predicts_covariance:
         raise ConfigError(
-            f"Settings: expected a noise model of positions with {output.name}, got {noise.name!r}: {output.name} "
+            f"Settings: expected a noise model of positions with {output.name}, got {_listed_name(noise)!r}: {output.name} "
             "predict no covariance. Use gum, tukey, huber, l1 or l2."
         )
     if output.for_classes and noise.needs_refit:

@@ -5,7 +5,7 @@ so that ||v|| = ||B||_F. Eigenvectors are rows: B = V^T diag(l) V.
 
 The closed forms are exact to rounding at equal eigenvalues too, where they pick one of the many frames, and have no
 threshold: a nudge far below the rounding gives a direction to what has none and changes nothing else. They work on
-separate components, one tensor an entry: a pass then reads consecutive numbers.
+separate components, one tensor per entry, so that a pass reads consecutive numbers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def plane(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor, Tens
     """[[a, b], [b, c]] by one Jacobi rotation of angle phi, whose tangent is 2 b/(r + |a - c|) for a >= c.
 
     r = hypot(a - c, 2 b) is the gap, u = (r - |a - c|)/2 = 2 b^2/(r + |a - c|) without cancellation. The eigenvalues
-    are max(a, c) + u and min(a, c) - u, so that a small one keeps its digits beside a large one.
+    are max(a, c) + u and min(a, c) - u, so that a small one keeps its digits next to a large one.
 
     Returns:
         The larger eigenvalue, the smaller one, cos^2 phi, sin^2 phi and sin phi cos phi, (cos phi, sin phi) being the
@@ -83,7 +83,7 @@ def _separated(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor)
     a, d, f = a - value, d - value, f - value
     x, y, z = _minor(d, f, e, e), _minor(a, f, c, c), _minor(a, d, b, b)
     xy, xz, yz = (torch.addcmul(minor, value, entry) for minor, entry in ((xy, b), (xz, c), (yz, e)))
-    one, two = (x >= torch.maximum(y, z)).to(x.dtype), (y >= z).to(x.dtype)  # numbers: much faster than a choice
+    one, two = (x >= torch.maximum(y, z)).to(x.dtype), (y >= z).to(x.dtype)  # much faster than torch.where
     two = two - one * two
     columns = torch.stack([x, xy, xz]), torch.stack([xy, y, yz]), torch.stack([xz, yz, z])
     column = combine(columns, (one, two, 1 - (one + two)))
@@ -104,7 +104,7 @@ def _complement(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Of vectors (3, ...); three passes, which are faster than a sum over the first axis."""
+    """Dot products of vectors (3, ...), in three passes, which are faster than a sum over the first axis."""
     return combine(a.unbind(0), b.unbind(0))
 
 
@@ -135,7 +135,7 @@ def decompose(v: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """A B, out of autocast's reach."""
+    """A B, computed outside autocast."""
     with torch.autocast(a.device.type, enabled=False):
         return a @ b
 

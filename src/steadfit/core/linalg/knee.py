@@ -103,7 +103,7 @@ class Knee:
 
 
 def largest_inverse(dtype: torch.dtype) -> float:
-    """Where 1/g ends, so that products with it stay finite."""
+    """The bound of 1/g, so that products with it stay finite."""
     return math.sqrt(torch.finfo(dtype).max)
 
 

@@ -1,8 +1,9 @@
 """Small matrices entry by entry: products, norms, determinants, solutions and inverses up to 3 x 3.
 
-Numerics: up to D = 3 everything is sums and products of the entries, by elimination without pivoting, which for a
-positive definite A is as stable as Cholesky's and cannot overflow; beyond that it is torch.linalg. Both triangles of A
-are read, so that gradients with respect to A are whole matrices, A^-T for log|A|.
+Numerics:
+    Up to D = 3 everything is sums and products of the entries, by elimination without pivoting, which for a positive
+    definite A is as stable as Cholesky's and cannot overflow; beyond that it is torch.linalg. Both triangles of A are
+    read, so that gradients with respect to A are whole matrices, A^-T for log|A|.
 """
 
 from __future__ import annotations
@@ -87,10 +88,12 @@ class _Norm(torch.autograd.Function):
 
 
 def length_of(*entries: Tensor) -> Tensor:
+    """The norm of a vector given by its entries, without overflow or underflow."""
     return reduce(torch.hypot, entries) if len(entries) > 1 else entries[0].abs()
 
 
 def rows_of(matrix: Tensor) -> list[Sequence[Tensor]]:
+    """The rows of a matrix (..., D, D), each a sequence of its entries (...)."""
     return [row.unbind(-1) for row in matrix.unbind(-2)]
 
 

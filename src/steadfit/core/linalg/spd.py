@@ -1,4 +1,4 @@
-"""From a vector to a symmetric positive definite matrix, with no preferred direction (paper 3, eqs 7-10)."""
+"""Symmetric positive definite matrices from vectors, with no preferred direction (paper 3, eqs 7-10)."""
 
 from __future__ import annotations
 
@@ -25,22 +25,25 @@ def spd_from_vector(v: Tensor, dim: int, floor: float = 1.0) -> tuple[Tensor, Te
     Args:
         v: (..., d (d + 1)/2), the upper triangle row by row, in A's unit; any finite values.
         dim: d >= 1. Up to 3 no eigen-solver is called, forward or backward.
-        floor: theta > 0, the knee of g, in A's unit. It is no lower bound of A's eigenvalues.
+        floor: theta > 0, the knee of g, in A's unit. It is not a lower bound of A's eigenvalues.
 
     Returns:
         A (..., d, d), in the unit of v, and log|A| (...), in nats. In v's dtype; for half precision, and so under
         autocast, in float32.
 
     Raises:
-        TypeError: v is no floating-point tensor, dim no integer. ValueError: v's last axis is not d (d + 1)/2 long,
-        dim < 1, floor <= 0.
+        TypeError: v is not a floating-point tensor, dim no integer.
+        ValueError: v's last axis is not d (d + 1)/2 long, dim < 1, floor <= 0.
 
-    Numerics: errors are a few roundings of ||B||, of A and of the gradient, at equal and nearly equal eigenvalues too:
-    there is no threshold. log|A| stays exact where g underflows. Entries beyond max min(1, theta)/(64 d), max being the
-    dtype's largest number, count as that (1.7e36 in float32 for d = 3). Two derivatives for every d, a third raises
-    RuntimeError; g'' jumps at theta, where it counts as 0. Under torch.compile the first derivative.
+    Numerics:
+        Errors are a few roundings of ||B||, of A and of the gradient, at equal and nearly equal eigenvalues too: there
+        is no threshold. log|A| stays exact where g underflows. Entries beyond max min(1, theta)/(64 d), max being the
+        dtype's largest number, are set to that (1.7e36 in float32 for d = 3). There are two derivatives for every d, a
+        third raises RuntimeError; g'' jumps at theta, where it counts as 0. Under torch.compile there is the first
+        derivative only.
 
-    References: Mohlin et al., BMVC 2021, eqs 7-10; backward eqs 38-39.
+    References:
+        Mohlin et al., BMVC 2021, eqs 7-10; for the backward pass eqs 38-39.
 
     >>> A, log_det = spd_from_vector(torch.tensor([3.0, 0.0, 0.0], dtype=torch.float64), dim=2)
     >>> A[0, 0].item(), round(A[1, 1].item(), 6), round(log_det.item(), 6)  # 3, 1/e, log 3 - 1
@@ -54,7 +57,7 @@ def inverse_from_vector(v: Tensor, dim: int, floor: float = 1.0) -> Tensor:
     """A^-1 of :func:`spd_from_vector`'s A, V^T diag(1/g(l)) V: A is not formed, so none of its roundings is inverted.
 
     Args:
-        v: (..., d (d + 1)/2), as there.
+        v: (..., d (d + 1)/2), as for :func:`spd_from_vector`.
         dim: d >= 1.
         floor: theta > 0, the knee of g.
 
@@ -62,9 +65,11 @@ def inverse_from_vector(v: Tensor, dim: int, floor: float = 1.0) -> Tensor:
         (..., d, d), in 1/unit. Eigenvalues of A^-1 end at the root of the dtype's largest number (1.8e19 in float32,
         where l = -43 theta), so that products with them stay finite.
 
-    Numerics: one derivative; a second one raises RuntimeError.
+    Numerics:
+        There is one derivative; a second one raises RuntimeError.
 
-    References: Mohlin et al., BMVC 2021, eq. 9.
+    References:
+        Mohlin et al., BMVC 2021, eq. 9.
 
     >>> inverse_from_vector(torch.tensor([2.0, 0.0, 4.0]), dim=2).diagonal().tolist()
     [0.5, 0.25]
@@ -89,9 +94,11 @@ def vector_from_spd(matrix: Tensor, floor: float = 1.0) -> Tensor:
         (..., d (d + 1)/2), in A's unit.
 
     Raises:
-        TypeError: A is no floating-point tensor. ValueError: A is not square, or has an eigenvalue <= 0.
+        TypeError: A is not a floating-point tensor.
+        ValueError: A is not square, or has an eigenvalue <= 0.
 
-    References: Mohlin et al., BMVC 2021, eq. 9, inverted.
+    References:
+        Mohlin et al., BMVC 2021, eq. 9, inverted.
 
     >>> vector_from_spd(torch.diag(torch.tensor([3.0, 1.0]))).tolist()
     [3.0, 0.0, 1.0]
@@ -118,7 +125,8 @@ def spd_sqrt(matrix: Tensor) -> Tensor:
         R (..., d, d), in the root of M's unit. Eigenvalues below 0, as roundings make them, count as 0.
 
     Raises:
-        TypeError: M is no floating-point tensor. ValueError: M is not square.
+        TypeError: M is not a floating-point tensor.
+        ValueError: M is not square.
 
     >>> spd_sqrt(torch.tensor([[4.0, 0.0], [0.0, 9.0]])).tolist()
     [[2.0, 0.0], [0.0, 3.0]]
@@ -145,7 +153,7 @@ class _Root(torch.autograd.Function):
         v, ctx.function = inputs
         ctx.save_for_backward(v, *output[2:])
         ctx.mark_non_differentiable(*output[2:])
-        ctx.set_materialize_grads(False)  # the parts have none
+        ctx.set_materialize_grads(False)  # the parts have no gradient
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, None]:
@@ -183,7 +191,7 @@ class _Adjoint(torch.autograd.Function):
 
 
 class _Second(torch.autograd.Function):
-    """The gradients of :class:`_Adjoint`; of its own, so that a third derivative raises instead of being wrong."""
+    """The gradients of :class:`_Adjoint`: a separate function, so that a third derivative raises an error."""
 
     generate_vmap_rule = True
 

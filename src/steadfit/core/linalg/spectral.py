@@ -30,7 +30,7 @@ class SpectralFunction:
     def forward(self, v: Tensor) -> tuple[Tensor, ...]:
         """A, log|A| and then the parts that :meth:`adjoint` needs."""
         limit = self.limit(v.dtype)
-        if self.dim == 2:  # entry by entry: as a whole, compiled code would write the clamped vector to memory
+        if self.dim == 2:  # entry by entry, since compiled code would write a clamped vector to memory
             return _planar(tuple(part.clamp(-limit, limit) for part in v.unbind(-1)), self.knee)
         v = v.clamp(-limit, limit)
         if self.dim == 1:
