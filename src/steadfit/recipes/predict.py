@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import track
 
 from steadfit._files import shortened, write_csv
+from steadfit.audit import row_of
 from steadfit.data import read_image
 from steadfit.errors import ConfigError, DataError
-from steadfit.recipes.fit import row_of
 from steadfit.recipes.opening import image_paths, open_for_run, warn_whole
 from steadfit.recipes.panels import sticks
 from steadfit.reports.overlays import draw_points, write_image

@@ -161,22 +161,31 @@ class CoarseToFine:
     def _together(
         self, coarse: Judgement, fine: Sequence[Judgement], found: Located, annotations: Annotations
     ) -> Judgement:
-        trust, count = np.zeros_like(coarse.trust), np.zeros(coarse.trust.shape[1])
-        suspect = np.ones_like(coarse.suspect)
-        for one, region in zip(fine, self.regions, strict=True):
-            place = list(region.points)
-            trust[:, place] += one.trust
-            suspect[:, place] &= one.suspect
-            count[place] += 1
-        alone = count == 0  # in no region
+        """The stages' verdicts as one; ``found`` are their predictions together."""
+        names = [name for name in coarse.labels if name not in ("nll", "peaks")]
+        nll = nll_of(found, annotations.target)
         return Judgement(
             predicted=found.mean.numpy(),
-            trust=np.where(alone, coarse.trust, trust / np.maximum(count, 1)),
-            suspect=np.where(alone, coarse.suspect, suspect),
-            error_rate=_error_rate(coarse, fine, self.regions, alone),
+            labels={name: self._column(name, coarse, fine) for name in names} | ({} if nll is None else {"nll": nll}),
+            error_rate=_error_rate(coarse, fine, self.regions, self._alone(coarse)),
             fallen_back=any(one.fallen_back for one in (coarse, *fine)),
-            nll=nll_of(found, annotations.target),
         )
+
+    def _column(self, name: str, coarse: Judgement, fine: Sequence[Judgement]) -> npt.NDArray[Any]:
+        """One column, (N, K): the mean of a label's regions, or for flags all of them; the first stage's elsewhere."""
+        first = coarse.labels[name]
+        total, count = np.zeros(first.shape), np.zeros(first.shape[1])
+        for one, region in zip(fine, self.regions, strict=True):
+            total[:, list(region.points)] += one.labels[name]
+            count[list(region.points)] += 1
+        mean = total / np.maximum(count, 1)
+        return np.where(count == 0, first, mean == 1 if first.dtype == bool else mean)
+
+    def _alone(self, coarse: Judgement) -> npt.NDArray[np.bool_]:
+        """(K,), which labels are in no region."""
+        inside = np.zeros(coarse.trust.shape[1], dtype=bool)
+        inside[[point for region in self.regions for point in region.points]] = True
+        return ~inside
 
 
 def _error_rate(
