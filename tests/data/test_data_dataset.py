@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DistributedSampler
 
 from steadfit.data import Annotations, Frame, LabelledDataset, Schema, letterbox, load_annotations, read_image
-from steadfit.data.images.files import cache as cache_module
+from steadfit.data.images import cache as cache_module
 from steadfit.data.images.cache import fits_in_memory, free_memory
 from steadfit.errors import DataError
 

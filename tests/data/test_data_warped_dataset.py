@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DistributedSampler
 
 from steadfit.data import Annotations, LabelledDataset, Schema, Warp, load_annotations, map_points, read_image, sample
-from steadfit.data.images.files import cache as cache_module
+from steadfit.data.images import cache as cache_module
 from steadfit.data.images.cache import FileCache, total_size
 from steadfit.errors import DataError
 
