@@ -213,6 +213,7 @@ def test_batch_sizes(table: Annotations, tmp_path: Path, batch_size: int) -> Non
 def test_batch_norm_needs_two(table: Annotations, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected batch_size >= 2 for batch norm, got 1"):
         go(table, tmp_path / "run", dataclasses.replace(SMALL, batch_size=1))
+    assert not (tmp_path / "run").exists()  # or the next try would find a run in its way
     settings = dataclasses.replace(SMALL, batch_size=1, network="mine", epochs=1)
     go(table, tmp_path / "mine", settings, network=mlp())
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from steadfit.training.classification import ClassifierRun, ClassifierSettings
+from steadfit.training.classification import fit as fit_classifier
 from torch import nn
 
 import steadfit
@@ -15,8 +17,6 @@ from class_data import class_annotations
 from steadfit.data import Annotations
 from steadfit.errors import RunError
 from steadfit.training import Run, Settings, fit
-from steadfit.training.classification import ClassifierRun, ClassifierSettings
-from steadfit.training.classification import fit as fit_classifier
 from steadfit.training.opening import is_classifier
 
 

@@ -18,7 +18,7 @@ from rich.progress import Progress
 from steadfit.data import Annotations, Schema, load_annotations, load_classes, scan
 from steadfit.data.images.files import SUFFIXES
 from steadfit.errors import ConfigError, DataError, DataWarning, SchemaError
-from steadfit.training.folder import open_config
+from steadfit.training.folder import read_config
 from steadfit.training.images import as_images
 from steadfit.training.opening import Predictor
 from steadfit.training.trainer import occupied
@@ -207,9 +207,9 @@ def load_by_name(table: Path, schema: Schema, *, seed: int, skip_bad: bool = Fal
 def has_classes(run_folder: str | Path) -> bool:
     """Whether a run tells classes apart.
 
-    Raises: RunError where there is no run.
+    Raises: RunError where there is no run, or a damaged one.
     """
-    return bool((open_config(Path(run_folder)).get("schema") or {}).get("classes"))
+    return bool(read_config(Path(run_folder))[1]["schema"].get("classes"))
 
 
 def warn_whole(inputs: Path, count: int, which: str) -> None:

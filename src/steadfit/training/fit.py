@@ -239,7 +239,7 @@ def check_network(
 
     Raises:
         ConfigError: settings and a network of the user's own contradict each other, or the network that they name
-            cannot be built for its head and for images of their size.
+            cannot be built for its head and for images of their size, or trained on batches of one sample.
     """
     names = ("default", *NETWORKS, *HEATMAP_NETWORKS)
     known = settings.network in names
@@ -251,6 +251,8 @@ def check_network(
         raise ConfigError(
             f"fit: expected a network of {', '.join(names)}, or your own, got {settings.network!r}. Pass network=."
         )
+    if network is None and settings.batch_size == 1:
+        raise ConfigError("fit: expected batch_size >= 2 for batch norm, got 1. Pass a network without it.")
     if network is None and images and settings.frame is not None:
         _check_building(settings, output, schema, settings.frame)
 
@@ -292,7 +294,7 @@ def _check_folder(out: Path, config: dict[str, Any], settings: Settings, resume:
     if not resume:
         raise occupied(out)
     before, found = read_config(out)
-    changed = [key for key, value in settings.to_dict().items() if before.to_dict()[key] != value]
+    changed = settings.differing(before)
     words = {"task": "the task", "noise_model": "the noise model"}
     words |= {"fingerprint": "the data (rows, labels or their meaning)"}
     changed += [word for key, word in words.items() if found.get(key) != config.get(key)]

@@ -173,7 +173,16 @@ class Settings:
         for what in ("output", "noise"):
             described = values.pop(what) or {}
             values = {what: described["name"]} | values | described if described else values
-        return {name: value for name, value in values.items() if name != "name"}
+        return {name: value for name, value in values.items() if name not in ("name", "n_classes")}
+
+    def differing(self, other: Settings) -> list[str]:
+        """What is not the same in other settings; of one output with other options, the names of these options."""
+        mine, others = self.to_dict(), other.to_dict()
+        output, before = (one.pop("output") or {} for one in (mine, others))
+        changed = [name for name, value in mine.items() if value != others[name]]
+        if output.get("name") != before.get("name"):
+            return [*changed, "output"]
+        return [*changed, *(name for name, value in output.items() if value != before[name])]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, for ``config.yaml``; :meth:`from_dict` reads them back."""
