@@ -146,8 +146,6 @@ def image_paths(inputs: str | Path, *, skip_bad: bool = False, other: str = "") 
 
     Raises: DataError where there is none; ``other`` is what else was expected.
     """
-    if not Path(inputs).exists():
-        raise DataError(f"{inputs}: expected an image or a folder of images, got nothing of that name.")
     paths = [Path(str(path)) for path in as_images(inputs)]
     if skip_bad:
         paths = _readable(paths)
