@@ -191,6 +191,7 @@ def test_how_settings_differ(other: Settings, names: list[str]) -> None:
 
 
 def test_classes_as_a_person_reads_them() -> None:
-    shown = Settings(output=Classes(loss="focal", gamma=2.0)).shown()
+    settings = Settings(output=Classes(loss="focal", gamma=2.0))
+    shown = settings.shown()
     assert (shown["output"], shown["loss"], shown["gamma"], shown["noise"]) == ("classes", "focal", 2.0, "l2")
-    assert "n_classes" not in shown  # is that of the table
+    assert "n_classes" not in {*shown, *settings.to_dict()["output"]}  # which is the table's

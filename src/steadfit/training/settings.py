@@ -19,6 +19,8 @@ from steadfit.training.plans import OPTIMIZERS, PLANS, STEADY, Plan
 
 OUTPUTS: dict[str, type[OwnLoss]] = {output.name: output for output in (Heatmaps, Classes)}
 """Outputs with options of their own; the others follow from the noise model."""
+OF_TABLE = ("n_classes",)
+"""Fields of outputs that the table decides, not the settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +175,7 @@ class Settings:
         for what in ("output", "noise"):
             described = values.pop(what) or {}
             values = {what: described["name"]} | values | described if described else values
-        return {name: value for name, value in values.items() if name not in ("name", "n_classes")}
+        return {name: value for name, value in values.items() if name != "name"}
 
     def differing(self, other: Settings) -> list[str]:
         """What is not the same in other settings; of one output with other options, the names of these options."""
@@ -256,7 +258,9 @@ def _described(model: NoiseModel | Output) -> dict[str, Any]:
     """The name of a noise model or an output, and those of its fields that are numbers and words."""
     fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}
     return {"name": _listed_name(model)} | {
-        name: value for name, value in fields.items() if value is None or isinstance(value, str | int | float)
+        name: value
+        for name, value in fields.items()
+        if name not in OF_TABLE and (value is None or isinstance(value, str | int | float))
     }
 
 
