@@ -12,7 +12,7 @@ import pytest
 from class_folders import NAMES, write_colours
 
 from steadfit.data import Annotations
-from steadfit.errors import ConfigError, DataWarning, RunError
+from steadfit.errors import ConfigError, DataError, DataWarning, RunError
 from steadfit.outputs import Classes
 from steadfit.recipes import calibrate_run, evaluate_run, fit_cascade_run, fit_run, predict_to
 from steadfit.recipes.panels import image_loader
@@ -96,6 +96,32 @@ def test_rows_that_were_trained_on_are_reported(classes: Annotations, run_folder
     }
     with pytest.warns(DataWarning, match="72 of the 120 rows were trained on"):
         assert evaluate_run(run_folder, classes.root, split="all")["images"] == 120
+
+
+def test_other_classes_than_the_runs(classes: Annotations, run_folder: Path, tmp_path: Path) -> None:
+    """More, fewer, others, or the same ones in another order, by which their numbers would be mixed up."""
+    rows = [(name, name.split("/")[1]) for name in classes.take(classes.rows("test")).images or ()]
+    for names, message in (
+        ({"red": "pink"}, "got 3; 'pink' differs"),
+        ({"red": "blue"}, "got 2; 'red' differs"),
+        ({}, "got them in another order: red, green, blue"),
+    ):
+        named = [(str(classes.root / name), names.get(given, given), given) for name, given in rows]
+        table = pd.DataFrame(named, columns=["image", "class", "given"])
+        if not names:
+            table["label"] = table["class"].map({"red": 0, "green": 1, "blue": 2})
+        table["image"] = table["image"].map(lambda path: str(Path(path).relative_to(classes.root)))
+        path = classes.root / "other.csv"
+        table.drop(columns="given").to_csv(path, index=False)
+        with pytest.raises(DataError, match=f"expected the 3 classes of the run, {message}"):
+            evaluate_run(run_folder, path, split="all")
+        path.unlink()
+
+
+def test_a_table_is_no_folder_of_images(run_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("image\na.png\n")
+    with pytest.raises(DataError, match="t.csv"):
+        predict_to(run_folder, tmp_path / "t.csv", tmp_path / "p")
 
 
 def test_images_by_name(classes: Annotations) -> None:

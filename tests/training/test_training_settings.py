@@ -157,6 +157,9 @@ def test_what_is_usual_for_classes() -> None:
     assert Settings(output=Classes(), network="resnet8", batch_size=4, channels=1).network == "resnet8"
     with pytest.raises(ConfigError, match="expected noise 'l2', which counts every label in full, with classes, got"):
         Settings(output=Classes(), noise="gum")
+    for given in ({"warp": True}, {"patience": 3}):
+        with pytest.raises(ConfigError, match=f"expected no {next(iter(given))} with classes, got"):
+            Settings(output=Classes(), **given)
 
 
 def test_step_sizes_of_classes() -> None:

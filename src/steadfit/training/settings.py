@@ -95,6 +95,7 @@ class Settings:
         if isinstance(self.noise, str):
             _checks.one_of("Settings", "noise", self.noise, tuple(NOISE_MODELS))
         self._check_plan()
+        self._check_classes()
         check_pair(self.output_of(self.noise_model()), self.noise_model(), self.plan)
 
     def _fill_in(self) -> None:
@@ -122,6 +123,13 @@ class Settings:
             raise ConfigError(
                 "Settings: expected residuals 'pass' with warps, got 'epoch': warped labels are no labels."
             )
+
+    def _check_classes(self) -> None:
+        """Images of classes are cropped and not warped, and no residual says when to stop."""
+        if self.output is not None and self.output.for_classes:
+            for name in ("warp", "patience"):
+                if value := getattr(self, name):
+                    raise ConfigError(f"Settings: expected no {name} with classes, got {value}. Leave it out.")
 
     @property
     def frame(self) -> tuple[int, int] | None:
