@@ -110,6 +110,27 @@ def test_classes_start_rare_with_sigmoids() -> None:
     assert lonely.bias.tolist() == [0.0]
 
 
+@pytest.mark.parametrize("shape", [(3, 5), (3, 2), (3, 4, 1), (2, 4)])
+def test_logits_of_another_number_of_classes(shape: tuple[int, ...]) -> None:
+    output, value, goal = Classes(n_classes=4), torch.zeros(3, 2), torch.zeros(3, 1, 1)
+    model, criterion = Identity(output, Constant(torch.zeros(shape))), output.criterion(1)
+    with pytest.raises(ValueError, match=r"Classes: expected 4 logits for each of 3 samples, one a class, got \("):
+        output.step(model, criterion, value, goal, Weighed())
+    with pytest.raises(ValueError, match=r"Classes: expected 4 logits for each of 3 samples, one a class, got \("):
+        output.held_out(model, criterion, value, goal)
+
+
+class Constant(nn.Module):
+    """Puts out the same for every input."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, value: torch.Tensor) -> torch.Tensor:
+        return self.logits
+
+
 def test_probabilities() -> None:
     logits = torch.tensor([[1000.0, -1000.0, 3.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
     soft, own = (Classes(loss=loss, n_classes=3).probability(logits) for loss in ("ce", "anchor"))

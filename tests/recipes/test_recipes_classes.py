@@ -14,7 +14,7 @@ from class_folders import NAMES, write_colours
 from steadfit.data import Annotations
 from steadfit.errors import ConfigError, DataError, DataWarning, RunError
 from steadfit.outputs import Classes
-from steadfit.recipes import calibrate_run, evaluate_run, fit_cascade_run, fit_run, predict_to
+from steadfit.recipes import calibrate_run, corrupt_dataset, evaluate_run, fit_cascade_run, fit_run, predict_to
 from steadfit.recipes.panels import image_loader
 from steadfit.training import Settings, load
 
@@ -85,6 +85,8 @@ def test_what_has_no_meaning_for_a_run_on_classes(classes: Annotations, run_fold
     for options in ({"views": ["mirror"]}, {"coverage": 0.9}):
         with pytest.raises(ConfigError, match="expected no views or coverage with classes"):
             predict_to(run_folder, classes.root / "test" / "red", tmp_path / "p", **options)
+    with pytest.raises(ConfigError, match="corrupt: expected points or numbers, got classes"):
+        corrupt_dataset(classes, tmp_path / "corrupted", kind="l_ugo", share=0.1)
     assert not any(tmp_path.iterdir())
 
 

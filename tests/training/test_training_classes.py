@@ -246,6 +246,13 @@ def test_what_cannot_be_trained(classes: Annotations, tmp_path: Path) -> None:
     assert not (tmp_path / "config.yaml").exists()
 
 
+@pytest.mark.parametrize("count", [2, 5])
+def test_a_network_for_another_number_of_classes(classes: Annotations, tmp_path: Path, count: int) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(192, count))
+    with pytest.raises(ValueError, match=rf"expected 3 logits for each of \d+ samples, one a class, got .*, {count}\)"):
+        fit(classes, settings(network="mine"), tmp_path, network=network, device="cpu")
+
+
 def test_a_diverged_training_is_told(classes: Annotations, tmp_path: Path) -> None:
     """As of any other run: when, from which batch, what to try; the folder remembers it and holds no model."""
     chosen = settings(network="mine", lr=1e30)
