@@ -54,7 +54,7 @@ def predict_to(
     """
     run, inputs, out = load(run_folder), Path(inputs), Path(out)
     if not inputs.exists():
-        raise DataError(f"{inputs}: no such image, folder or table.")
+        raise DataError(f"{inputs}: expected an image, a folder of images or a table, got nothing of that name.")
     if isinstance(run, Run) and run.schema.classes:
         if views or coverage is not None:
             raise ConfigError("predict: expected no views or coverage with classes, got some. Leave them out.")

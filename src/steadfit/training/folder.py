@@ -34,6 +34,8 @@ CONFIG = "config.yaml"
 MODEL = "model.safetensors"
 MARK = "diverged.json"
 """What a training leaves that ended because its numbers were not finite."""
+CASCADE = "cascade"
+"""What a cascade's configuration calls its task; that of one network has none."""
 FORMAT_VERSION = 1
 """Of every JSON and YAML file in a run folder; files of a newer one are refused."""
 
@@ -231,12 +233,17 @@ def fingerprint(annotations: Annotations) -> str:
 
 
 def read_config(folder: Path) -> tuple[Settings, dict[str, Any]]:
-    """Settings and content of a regression run's ``config.yaml``.
+    """Settings and content of the ``config.yaml`` of a run or a cascade.
 
     Raises:
         RunError: there is none, or one that is damaged or of another task.
     """
     config = open_config(folder)
+    if (task := config.get("task")) not in (None, CASCADE):
+        raise RunError(
+            f"{folder / CONFIG}: expected the run of one network or a cascade, got one of task {task!r}. Another "
+            "steadfit wrote it: train again in another folder."
+        )
     with opened(folder / CONFIG, "the configuration of a run"):
         if not isinstance(config["images"], bool):
             raise TypeError(f"images: {config['images']!r}")

@@ -74,7 +74,9 @@ class Run:
         self.calibrated = Calibrated.load(folder)
 
     def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r}, {self.settings.method}, targets={len(self.schema.target_names)})"
+        classes, targets = self.schema.classes, self.schema.target_names
+        what = f"classes={len(classes)}" if classes else f"targets={len(targets)}"
+        return f"Run({str(self.folder)!r}, {self.settings.method}, {what})"
 
     @property
     def takes_images(self) -> bool:

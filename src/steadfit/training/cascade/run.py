@@ -16,7 +16,7 @@ from steadfit.data import Annotations, Region, Schema, read_image, regions_of
 from steadfit.errors import ConfigError, RunError
 from steadfit.noise import NoiseModel
 from steadfit.training.cascade.combining import combined
-from steadfit.training.folder import CONFIG, MODEL, opened, read_config
+from steadfit.training.folder import CASCADE, CONFIG, MODEL, opened, read_config
 from steadfit.training.images import as_images
 from steadfit.training.judgement import Judgement
 from steadfit.training.prediction import Prediction
@@ -26,7 +26,6 @@ from steadfit.training.settings import Settings
 
 Floats = npt.NDArray[np.float64]
 
-TASK = "cascade"
 COARSE, FINE = "coarse", "fine"
 """Folders of the stages in the cascade's own."""
 
@@ -218,7 +217,8 @@ def _sizes(images: Iterable[Any]) -> Floats:
 def check_points(schema: Schema) -> None:
     """Raises ConfigError for targets that are no points."""
     if schema.dims != 2:
-        raise ConfigError("cascade: expected points in images, got scalar targets. Leave out --cascade.")
+        got = "classes" if schema.classes else "scalar targets"
+        raise ConfigError(f"cascade: expected points in images, got {got}. Leave out --cascade.")
 
 
 def check_regions(regions: Sequence[Region], schema: Schema) -> None:
@@ -253,7 +253,7 @@ def load_cascade(
     """
     folder = Path(run_folder)
     _, config = read_config(folder)
-    if config.get("task") != TASK:
+    if config.get("task") != CASCADE:
         raise RunError(f"{folder}: expected a cascade, got another run.")
     networks, noises = networks or {}, noises or {}
     with opened(folder / CONFIG, "the configuration of a cascade"):
