@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from steadfit.training.classification import ClassifierRun
 from typer.testing import Result
 
 import steadfit as library

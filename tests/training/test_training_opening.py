@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from steadfit.training.classification import ClassifierRun, ClassifierSettings
-from steadfit.training.classification import fit as fit_classifier
 from torch import nn
 
 import steadfit
