@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 from class_folders import write_colours
 from rich.console import Console
-from steadfit.training.classification import fit
 
 from steadfit.data import Annotations
 from steadfit.errors import ConfigError, DataError, DivergedError, RunError
