@@ -1,7 +1,7 @@
-"""The labels table and the suspects in it.
+"""The table of labels and the suspects in it.
 
-A *label* is one point (or one scalar) of one sample. The labels table has one row per annotated label; the suspects
-are its rows that the noise model holds for wrong, worst first.
+A *label* is one point (or one scalar) of one sample. The table has one row per annotated label; the suspects are the
+rows that the noise model considers wrong, worst first.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def label_table(
 ) -> pd.DataFrame:
     """One row per annotated label, from arrays over N samples and K labels of D numbers each.
 
-    Points (D = 2, 3) give the columns ``x``, ``y`` (``z``) and ``predicted_x``, …; scalars (D = 1) give ``value``
-    and ``predicted``. A data set with both kinds is two tables, joined by ``pandas.concat``. ``residual`` is the
-    Euclidean distance of given and predicted.
+    Points (D = 2, 3) have the columns ``x``, ``y`` (``z``) and ``predicted_x``, …; scalars (D = 1) have ``value`` and
+    ``predicted``. A data set with both kinds is two tables, joined by ``pandas.concat``. ``residual`` is the Euclidean
+    distance between label and prediction.
 
     Args:
         image: (N,) image paths; or integer row numbers of a table, whose column is then called ``row``.
@@ -48,7 +48,7 @@ def label_table(
         predicted: (N, K, D) predictions in the same units.
         trust: (N, K) in [0, 1].
         suspect: (N, K) booleans.
-        wrong: (N, K) booleans, where the truth is known.
+        wrong: (N, K) booleans, where the truth is known; None: no column ``wrong``.
 
     Returns:
         A DataFrame ordered by sample, then by label.
@@ -83,10 +83,13 @@ def label_table(
 
 
 def suspects(table: pd.DataFrame) -> pd.DataFrame:
-    """The suspect labels, worst first: trust upwards, equal trust by residual downwards.
+    """The suspect labels, worst first: by increasing trust, and for equal trust by decreasing residual.
+
+    Args:
+        table: a table of labels.
 
     Returns:
-        The rows whose ``suspect`` is true, with ``rank`` 1, 2, … as the first column and a fresh index.
+        The rows whose ``suspect`` is true, with ``rank`` 1, 2, … as the first column and a new index.
     """
     listed = table[table["suspect"].astype(bool)].drop(columns="rank", errors="ignore")
     listed = listed.sort_values(["trust", "residual"], ascending=[True, False], kind="stable", ignore_index=True)
@@ -95,13 +98,16 @@ def suspects(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def error_rate(table: pd.DataFrame, *, by: Literal["suspects", "trust"] = "suspects") -> float:
-    """The estimated share of wrong labels, in [0, 1]; NaN for an empty table.
+    """The estimated share of wrong labels.
 
     Args:
-        table: a labels table.
-        by: ``"suspects"``, the share of suspects; or ``"trust"``, the mean of 1 - trust, which is right where trust
-            is a probability, that is for mixtures, and counts the labels too that are wrong only by a little. The
-            weight of an M-estimator is no probability: its mean says nothing about a share.
+        table: a table of labels.
+        by: ``"suspects"``, the share of suspects; or ``"trust"``, the mean of 1 - trust. The latter is right where
+            trust is a probability, that is for mixtures, and also counts labels that are only a little wrong. The
+            weight of an M-estimator is not a probability: its mean is not an estimate of a share.
+
+    Returns:
+        The share, in [0, 1]; NaN for an empty table.
     """
     one_of("error_rate", "by", by, ("suspects", "trust"))
     if not len(table):
@@ -110,11 +116,16 @@ def error_rate(table: pd.DataFrame, *, by: Literal["suspects", "trust"] = "suspe
 
 
 def write_suspects(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Write the suspects of a labels table as CSV, atomically, and return them.
+    """Write the suspects of a table of labels as CSV, atomically, and return them.
 
-    File names come from strangers and the list is made to be opened in a spreadsheet: text that it would take for a
-    formula (beginning with ``= + - @``, a tab or a line end) gets a ``'`` in front, by which spreadsheets mark text.
-    Text that begins with ``'`` gets another one, so that `read_suspects` restores every name exactly.
+    File names may come from strangers, and the list is made to be opened in a spreadsheet. Text that a spreadsheet
+    would take for a formula (beginning with ``= + - @``, a tab or a line end) gets the prefix ``'``, by which
+    spreadsheets mark text. Text that begins with ``'`` gets another one, so that :func:`read_suspects` restores every
+    name exactly.
+
+    Args:
+        table: a table of labels.
+        path: the CSV file.
     """
     listed = suspects(table)
     guarded = listed.copy()
@@ -125,7 +136,7 @@ def write_suspects(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.Data
 
 
 def read_suspects(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read what `write_suspects` wrote; a point may be called ``NA``."""
+    """Read what :func:`write_suspects` wrote; a point may be called ``NA``."""
     table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"image": str, "split": str, "point": str})
     for name in _text_columns(table):
         table[name] = [cell[1:] if isinstance(cell, str) and cell.startswith("'") else cell for cell in table[name]]

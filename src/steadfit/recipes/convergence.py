@@ -257,7 +257,7 @@ def _tell_brief(
         best = f"best {measure} validation error {amount(float(error[at]), unit)} at epoch {at + 1} of {len(error)}"
     lines = [f"{settings.method}, seed {settings.seed}: {best}"]
     if judgement.fallen_back:
-        lines.append("The mixture took every label for an outlier: the result is the network of the warm-up.")
+        lines.append("The mixture considered every label an outlier: the result is the network of the warm-up.")
     for line in lines:
         say(console, line)
 
