@@ -49,7 +49,7 @@ class DistributionNoise(NoiseModel):
         covariance: the shape of the predicted covariances: ``"full"``, ``"diagonal"`` or ``"identity"``.
         location: what the network predicts: ``"nu"`` (the mean is A^-1 nu) or ``"mu"`` (the mean).
         warmup: without effect.
-        floor: theta of eq. 9, > 0, in standardized units.
+        floor: theta of eq. 9, > 0, in 1/unit of the standardised target.
     """
 
     predicts_covariance: ClassVar[bool] = True
@@ -128,7 +128,7 @@ class PredictedNoise(DistributionNoise):
         covariance: the shape of the predicted covariances: ``"full"``, ``"diagonal"`` or ``"identity"``.
         location: what the network predicts: ``"nu"`` (the mean is A^-1 nu) or ``"mu"`` (the mean).
         warmup: without effect.
-        floor: theta of eq. 9, > 0, in standardized units.
+        floor: theta of eq. 9, > 0, in 1/unit of the standardised target.
         level: a label outside the region with this predicted probability is suspect.
 
     References:
@@ -168,7 +168,7 @@ class PredictedMixtureNoise(DistributionNoise):
         covariance: the shape of the predicted covariances: ``"full"``, ``"diagonal"`` or ``"identity"``.
         location: what the network predicts: ``"nu"`` (the mean is A^-1 nu) or ``"mu"`` (the mean).
         warmup: without effect.
-        floor: theta of eq. 9 in paper 3, > 0, in standardized units.
+        floor: theta of eq. 9 in paper 3, > 0, in 1/unit of the standardised target.
         min_inlier_share: a lower bound of pi, in (0, 1); a point whose pi is at the bound gives weight 1 to all labels.
         inflation: factor on the predicted covariances when labels are judged. 1, the default, is the posterior: the
             predicted covariances know which images are hard, which one covariance for all cannot
