@@ -192,7 +192,7 @@ class TrainingModule(L.LightningModule):
         self.held_out_losses.clear()
 
     def validation_loss(self) -> float:
-        """The validation loss of the history: the mean of the output's own loss without weights, or the noise model's."""
+        """The validation loss of the history: the mean of the output's own loss, unweighted, or the noise model's."""
         if self.criterion is None:
             return self.held_out_loss()
         losses, counts = zip(*self.held_out_losses, strict=True)
