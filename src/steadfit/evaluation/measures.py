@@ -184,7 +184,7 @@ def measured(judgement: Judgement, annotations: Annotations, rows: npt.NDArray[n
 
 
 def nll(judgement: Judgement, rows: npt.NDArray[np.int64]) -> dict[str, float]:
-    """The mean negative log-likelihood of the labels in some rows, in nats; empty where no distribution is predicted."""
+    """The mean negative log-likelihood of the labels in some rows, in nats; empty without predicted distributions."""
     if judgement.nll is None or np.isnan(judgement.nll[rows]).all():
         return {}
     return {"nll": float(np.nanmean(judgement.nll[rows]))}

@@ -283,7 +283,7 @@ class PenaltyNoise(NoiseModel):
 
     warmup: str = option(
         "l1",
-        "the loss of the first epochs; wide: the model's own loss at 7 times the scale",
+        "the loss of the first epochs (wide: the model's own at 7 times the scale)",
         choices=("l1", "l2", "wide"),
     )
     cut: float = 4.6851

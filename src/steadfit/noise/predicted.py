@@ -58,7 +58,7 @@ class DistributionNoise(NoiseModel):
         "full", "the shape of the predicted covariances", choices=predicted.COVARIANCES, kw_only=False
     )
     location: str = option(
-        "nu", "what the network predicts: nu (the mean is A^-1 nu) or mu (the mean)", choices=LOCATIONS, kw_only=False
+        "nu", "the predicted location, nu: A times the mean, or mu: the mean", choices=LOCATIONS, kw_only=False
     )
     _: KW_ONLY
     warmup: str = option("l1", "without effect", choices=("l1", "l2"), command_line=False)

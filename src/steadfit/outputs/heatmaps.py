@@ -185,7 +185,7 @@ class Heatmaps(OwnLoss):
     )
     decoding: str = option(
         "refined",
-        "how heatmaps are read: to a fraction of a pixel (refined), to a quarter, or to the pixel (argmax)",
+        "how heatmaps are read: to a fraction of a pixel (refined), to a quarter (quarter), or to the pixel (argmax)",
         choices=DECODINGS,
     )
     sigma: float = option(1.0, "width of the target heatmaps in px of the heatmap", above=0.0, command_line=False)

@@ -1,4 +1,4 @@
-"""The calibration of a run: how reliable its predicted distributions are, and the temperature and radii to correct them."""
+"""The calibration of a run: how reliable its distributions are, and the temperature and radii that correct them."""
 
 from __future__ import annotations
 

@@ -59,14 +59,14 @@ class Settings:
         "the course of the step size and when things happen; default steady, for classes one-cycle. steady: one cycle, "
         "refit after every epoch. paper: DeepGUM's Algorithm 1 (L2 first, then rounds). staged: as in the paper on the "
         "Huber distribution (head first, then falling steps), for pre-trained networks. hourglass: as for poses in the "
-        "paper on anchor loss. convnet: as in the paper on Tukey's loss, for that network. For classes: one-cycle, a "
-        "rise and a cosine; cifar and imagenet, as on these data sets in the paper on anchor loss",
+        "paper on anchor loss. convnet: as in the paper on Tukey's loss, for that network. For classes, one-cycle: a "
+        "rise and a cosine. cifar: as on CIFAR in the paper on anchor loss. imagenet: as on ImageNet there",
         choices=tuple(PLANS),
     )
     epochs: int | None = option(None, "passes over the training set; default: the protocol's 30", low=1)
     batch_size: int = option(None, "samples per step; default 64, for classes 128", low=1)
     lr: float | None = option(None, "largest step size; default: the protocol's", above=0.0)
-    optimizer: str | None = option(None, "the optimizer; default: the protocol's", choices=OPTIMIZERS)
+    optimizer: str | None = option(None, "the optimizer, by default the protocol's", choices=OPTIMIZERS)
     weight_decay: float | None = option(None, "weight decay; default: the protocol's", low=0.0)
     patience: int | None = option(
         None, "stop after this many epochs without a lower validation loss, 0: never; default: the protocol's",
@@ -82,7 +82,9 @@ class Settings:
     channels: int = option(None, "1 for grey, 3 for colour; for classes 3", command_line=False)
     mirror: bool = option(True, "mirror half of the training images (points need pairs); for classes also crop them")
     warp: bool = option(False, "turn, scale, stretch, tilt and shift training images at random (slower epochs)")
-    head: str = option("auto", "how the last map is pooled; auto: the network's own way", choices=("auto", *HEADS))
+    head: str = option(
+        "auto", "how the last map is pooled (auto: as the network does by default)", choices=("auto", *HEADS)
+    )
     weights: str | None = option(None, "start from a run, a file of weights (.safetensors, .pth), or 'imagenet'")
     workers: int = option(0, "processes that read images", low=0)
     cache: str = option(
