@@ -52,7 +52,7 @@ class L1(PenaltyNoise):
     """
 
     name: ClassVar[str] = "l1"
-    warmup: str = option("l1", "the loss of the first epochs; a wider scale would not change it", choices=("l1", "l2"))
+    warmup: str = option("l1", "the loss of the first epochs", choices=("l1", "l2"))
     scale: str = option("epoch", "without effect: the loss has no scale", choices=("epoch",), command_line=False)
 
     @property
