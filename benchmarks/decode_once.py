@@ -84,7 +84,12 @@ def measured(job: Callable[[], int]) -> tuple[float, int, int]:
 def run(folder: Path, variant: str) -> int:
     """Check, train and judge; the number of images."""
     settings = Settings(
-        noise="l2", network="linear", size=SIZE, epochs=EPOCHS, batch_size=64, cache="off" if variant == "apart" else "on"
+        noise="l2",
+        network="linear",
+        size=SIZE,
+        epochs=EPOCHS,
+        batch_size=64,
+        cache="off" if variant == "apart" else "on",
     )
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as out:
         warnings.simplefilter("ignore")  # copies of images, which the data sets have

@@ -127,7 +127,7 @@ def test_what_help_says_of_defaults() -> None:
     for name, value in (("batch_size", Settings().batch_size), ("epochs", Settings().plan.epochs)):
         assert f" {value}" in known[name].help
     assert f" {Settings(output=Classes(), size=32).batch_size}" in known["batch_size"].help
-    assert f"{HeatmapAnchorLoss().gamma:g} unless" in known["gamma"].help
+    assert f"default {HeatmapAnchorLoss().gamma:g}" in known["gamma"].help
     assert HeatmapAnchorLoss().gamma == FocalLoss().gamma
     assert known["size"].show_default.startswith(f"{Settings().size};")
 

@@ -159,7 +159,7 @@ def test_a_table_of_features(write: Write) -> None:
 
 def test_columns_of_words_are_left_out_with_a_warning(write: Write) -> None:
     path = write([f"{k},n{k},{k},{k * k}" for k in range(12)], header=",name,a,y")
-    with pytest.warns(DataWarning, match="columns '', 'name' are no numbers or have no name, and are not used"):
+    with pytest.warns(DataWarning, match="columns '', 'name' are not numbers or have no name, and are not used"):
         table = load_annotations(path, Schema(targets=("y",)))
     assert table.schema.features == ("a",)
 

@@ -206,12 +206,12 @@ def test_no_points_and_no_targets(write: Write) -> None:
     path = write(["1,2", "2,3"], header="a,b")
     assert message(path) == (
         f"{path}: expected columns x0, y0, x1, y1, ... or named targets, got columns 'a', 'b'. "
-        "Name the target columns with --targets, or in a dataset.yaml beside the table."
+        "Name the target columns with --targets, or in a dataset.yaml next to the table."
     )
 
 
 def test_neither_images_nor_features(write: Write) -> None:
-    assert "expected a column 'image' or columns of numbers beside the targets" in message(
+    assert "expected a column 'image' or columns of numbers next to the targets" in message(
         write(["1", "2"], header="y"), Schema(targets=("y",))
     )
 
@@ -221,7 +221,7 @@ def test_images_and_features(write: Write, rows: list[str]) -> None:
     assert "column 'image': expected images or features, got both." in message(
         path, Schema(targets=("y1",), features=("x0",))
     )
-    with pytest.warns(DataWarning, match="columns 'image' are no numbers"):
+    with pytest.warns(DataWarning, match="columns 'image' are not numbers"):
         assert load_annotations(path, Schema(targets=("y1",), image="")).schema.features == ("x0", "y0", "x1")
 
 

@@ -111,7 +111,7 @@ def test_validation_images_are_drawn_from_cifars_training_images(tmp_path: Path)
         (lambda f: (f / "fine_label_names.txt").unlink(), "fine_label_names.txt: expected the 100 classes' names, got"),
         (
             lambda f: (f / "fine_label_names.txt").write_text("a\nb\n"),
-            "expected 100 different names, a line each, got 2",
+            "expected 100 different names, one per line, got 2",
         ),
         (
             lambda f: _set_byte(f / "test.bin", 2 * 3074 + 1, 100),

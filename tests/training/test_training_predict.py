@@ -119,7 +119,7 @@ def test_tables(table: Annotations, tabular: Run) -> None:
     assert tabular.predict(frame.head(0)).mean.shape == (0, 2, 1)
     with pytest.raises(DataError, match="expected the feature columns of the run, got none named 'b'"):
         tabular.predict(frame[["a", "c"]])
-    with pytest.raises(DataError, match=r"expected 3 features a row, got an array of \(90, 2\)"):
+    with pytest.raises(DataError, match=r"expected 3 features per row, got an array of \(90, 2\)"):
         tabular.predict(np.zeros((90, 2)))
 
 

@@ -14,10 +14,13 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
 def suspects(table: pd.DataFrame) -> pd.DataFrame:
-    """The suspect labels, worst first: trust upwards, equal trust by residual downwards.
+    """The suspect labels, worst first: by increasing trust, and for equal trust by decreasing residual.
+
+    Args:
+        table: a table of labels.
 
     Returns:
-        The rows whose ``suspect`` is true, with ``rank`` 1, 2, … as the first column and a fresh index.
+        The rows whose ``suspect`` is true, with ``rank`` 1, 2, … as the first column and a new index.
     """
     listed = table[table["suspect"].astype(bool)].drop(columns="rank", errors="ignore")
     listed = listed.sort_values(["trust", "residual"], ascending=[True, False], kind="stable", ignore_index=True)
@@ -26,11 +29,16 @@ def suspects(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_suspects(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Write the suspects of a labels table as CSV, atomically, and return them.
+    """Write the suspects of a table of labels as CSV, atomically, and return them.
 
-    File names come from strangers and the list is made to be opened in a spreadsheet: text that it would take for a
-    formula (beginning with ``= + - @``, a tab or a line end) gets a ``'`` in front, by which spreadsheets mark text.
-    Text that begins with ``'`` gets another one, so that `read_suspects` restores every name exactly.
+    File names may come from strangers, and the list is made to be opened in a spreadsheet. Text that a spreadsheet
+    would take for a formula (beginning with ``= + - @``, a tab or a line end) gets the prefix ``'``, by which
+    spreadsheets mark text. Text that begins with ``'`` gets another one, so that :func:`read_suspects` restores every
+    name exactly.
+
+    Args:
+        table: a table of labels.
+        path: the CSV file.
     """
     listed = suspects(table)
     guarded = listed.copy()
@@ -41,7 +49,7 @@ def write_suspects(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.Data
 
 
 def read_suspects(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read what `write_suspects` wrote; a point may be called ``NA``."""
+    """Read what :func:`write_suspects` wrote; a point may be called ``NA``."""
     table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"image": str, "split": str, "point": str})
     for name in _text_columns(table):
         table[name] = [cell[1:] if isinstance(cell, str) and cell.startswith("'") else cell for cell in table[name]]

@@ -128,7 +128,7 @@ def fit(
     """Train in spite of wrong labels, and list the labels that are suspect.
 
     The run folder gets the model, metrics.json, history.csv, trust.parquet
-    (every label), suspects.csv (worst first) and report.html; of
+    (every label), suspects.csv (worst first) and report.html; for
     classification predictions.parquet (every image) and hardest.csv instead.
     In Python: steadfit.load(folder).predict(images)
     """
@@ -182,8 +182,8 @@ def compare(
 ) -> None:
     """Train several noise models, or losses, on one table and compare them on its test rows, with stars.
 
-    Of a heatmap network every loss is trained under every noise model
-    (anchor+gum), of classification with every seed (anchor-0).
+    For a heatmap network every loss is trained under every noise model
+    (anchor+gum), for classification with every seed (anchor-0).
     """
     from steadfit import recipes
 
@@ -233,9 +233,9 @@ def convergence(
     seed: Seed = 0,
     device: Hardware = Device.auto,
 ) -> None:
-    """How much sooner is one noise model where another one's best is? Epochs and seconds, over several seeds.
+    """How much sooner does one noise model reach the best error of another? Epochs and seconds, over several seeds.
 
-    Trains both on one table and looks at the validation error after every epoch.
+    Trains both on one table and measures the validation error after every epoch.
     """
     from steadfit import recipes
 
@@ -266,8 +266,8 @@ def predict(
 ) -> None:
     """Predict with a trained run: a CSV, and pictures with the points drawn in.
 
-    Runs that predict distributions also give covariances, drawn as ellipses.
-    Classifiers give the two most probable classes of each image.
+    Runs that predict distributions also write covariances, drawn as ellipses.
+    Classifiers write the two most probable classes of each image.
     """
     from steadfit import recipes
 
@@ -285,7 +285,7 @@ def evaluate(
     ctx: Context,
     run: RunFolder,
     table: Data,
-    split: Annotated[Split, Option(help="Which rows.")] = Split.test,
+    split: Annotated[Split, Option(help="Rows to measure on.")] = Split.test,
     threshold: Failure = 0.05,
     pck: Pck = 0.2,
     pcp: Pcp = 0.5,
@@ -295,10 +295,10 @@ def evaluate(
     skip_bad: SkipBad = False,
     out: Json = None,
 ) -> None:
-    """Measure a trained run on a table: MAE, RMSE, point error, failure rate and PCK; of a classifier top-1 and top-5.
+    """Measure a trained run on a table: MAE, RMSE, point error, failure rate, PCK; for a classifier top-1 and top-5.
 
     Points with a normalising length have PCK@alpha (--pck) for each, its area
-    from 0 to alpha, swaps of left and right, and, of heatmaps, double counts.
+    from 0 to alpha, swaps of left and right, and, with heatmaps, double counts.
     Bodies of 14 joints have PCP (--pcp) of ten parts, strict and loose.
     """
     from steadfit import recipes
@@ -318,15 +318,15 @@ def evaluate(
 def calibrate(
     run: RunFolder,
     table: HeldOut = None,
-    split: Annotated[Split, Option(help="Which rows to calibrate on.")] = Split.val,
+    split: Annotated[Split, Option(help="Rows to calibrate on.")] = Split.val,
     view: CalibratedViews = None,
     per_point: PerPoint = False,
     weigh: Weighing = Weigh.auto,
 ) -> None:
-    """Make predicted distributions hold: a temperature and conformal radii from labels that were not trained on.
+    """Calibrate predicted distributions: a temperature and conformal radii from labels that were not trained on.
 
     Writes calibration.json, .parquet, .csv and .png into the run folder;
-    'predict' uses them from then on, 'predict --coverage 0.9' gives regions.
+    'predict' uses them from then on, 'predict --coverage 0.9' adds regions.
     """
     from steadfit import recipes
 
@@ -346,11 +346,11 @@ def corrupt(
     out: Out = Path("corrupted"),
     seed: Seed = 0,
     splits: Annotated[str, Option(help="Parts of the table to corrupt.")] = "train,val",
-    width: Annotated[float | None, Option(help="ngo, l_ugo, g_ugo: crop width; each image's own without it.")] = None,
+    width: Annotated[float | None, Option(help="ngo, l_ugo, g_ugo: crop width; default: each image's own.")] = None,
     std: Annotated[float | None, Option(help="gaussian: standard deviation of the errors.")] = None,
     skip_bad: SkipBad = False,
 ) -> None:
-    """Write a copy of a data set with labels made wrong on purpose, and the truth beside it (truth.csv)."""
+    """Write a copy of a data set with labels made wrong on purpose, and the truth (truth.csv)."""
     from steadfit import recipes
 
     annotations = recipes.open_table(

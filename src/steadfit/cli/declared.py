@@ -1,8 +1,8 @@
 """Options as the models declare them, read from their source, so that ``--help`` needs no torch.
 
 A noise model, an output or the settings declare an option once, as a field made by :func:`steadfit._options.option`.
-The command line reads these declarations without importing the modules they are in: their dependencies take a second
-or two, which nobody wants to wait for a help text. A test compares what is read here with the imported classes.
+The command line reads these declarations without importing their modules, whose dependencies take a second or two,
+which is too long to wait for a help text. A test compares what is read here with the imported classes.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Declared:
-    """An option as it stands in the source.
+    """An option as it is declared in the source.
 
     Args:
-        name: of the field.
+        name: the name of the field.
         type: its annotation, such as ``"float | None"``.
-        default: its value without a choice.
-        option: help and domain.
+        default: its default.
+        option: its help and domain.
     """
 
     name: str
@@ -37,7 +37,11 @@ class Declared:
 
 @dataclass(frozen=True)
 class Source:
-    """A module of the package: its tree, its constants, its classes."""
+    """A module of the package: its tree, its constants, its classes.
+
+    Args:
+        tree: the parsed module.
+    """
 
     tree: ast.Module
 
@@ -55,6 +59,9 @@ class Source:
     def constant(self, name: str) -> Any:
         """The value of a module-level constant made of literals, other constants, and the keys of tables.
 
+        Args:
+            name: the name of the constant.
+
         Raises:
             KeyError: there is none of that name.
         """
@@ -68,7 +75,7 @@ class Source:
         raise KeyError(name)
 
     def value(self, node: ast.expr) -> Any:
-        """The value of an expression; a table (a dict) is worth its keys, what cannot be read is None."""
+        """The value of an expression: for a table (a dict) its keys, None for what cannot be read."""
         if isinstance(node, ast.Constant):
             return node.value
         if isinstance(node, ast.Name):
@@ -109,6 +116,9 @@ def modules(package: str) -> list[Source]:
 def models(package: str) -> dict[str, dict[str, Declared]]:
     """The classes of a package that have a ``name``, and the options of each, inherited ones first.
 
+    Args:
+        package: a package below ``steadfit``.
+
     >>> list(models("outputs")["heatmaps"])
     ['loss', 'gamma', 'margin', 'decoding', 'sigma']
     """
@@ -118,7 +128,12 @@ def models(package: str) -> dict[str, dict[str, Declared]]:
 
 
 def options(name: str, classes: dict[str, tuple[ast.ClassDef, Source]]) -> dict[str, Declared]:
-    """The options of a class: those of its bases among ``classes``, then its own."""
+    """The options of a class: those of its bases, then its own.
+
+    Args:
+        name: the name of the class.
+        classes: the classes among which its bases are looked up, with their modules.
+    """
     if name not in classes:
         return {}
     node, source = classes[name]

@@ -1,4 +1,4 @@
-"""How a command ends: what a user can mend becomes one message and an exit code, everything else a traceback."""
+"""How a command ends: an error that a user can repair becomes one message and an exit code, any other a traceback."""
 
 from __future__ import annotations
 
@@ -31,11 +31,14 @@ HINTS = {
     "demo": "The same command continues.",
     "corrupt": "Delete the folder that was begun, and run the command again.",
 }
-"""How to go on after a command that did not come to its end."""
+"""How to continue after a command that did not finish."""
 
 
 class Commands(TyperGroup):
-    """What a user can mend becomes one message on standard error and an exit code; everything else a traceback."""
+    """The group of all commands, which turns errors that a user can repair into one message and an exit code.
+
+    The message goes to standard error. Any other error keeps its traceback.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         with _readable_warnings(), ended_by_signals() as asked:
@@ -51,7 +54,7 @@ class Commands(TyperGroup):
                 _interrupted(ctx)
             except Terminated as error:
                 _terminated(ctx, error.number)
-            except SystemExit as error:  # what Lightning makes of signals
+            except SystemExit as error:  # Lightning turns signals into this
                 if asked.number is not None:
                     _terminated(ctx, asked.number)
                 if isinstance(error.__context__, KeyboardInterrupt):
@@ -60,13 +63,13 @@ class Commands(TyperGroup):
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    with suppress(OSError):  # nobody may be there to read it: the terminal was closed
+    with suppress(OSError):  # the terminal may be closed, so that nobody can read it
         typer.echo(visible(message), err=True)
     raise typer.Exit(code) from None
 
 
 def _system(error: OSError, ctx: Any) -> str:
-    """File and reason; after a full disk also how to go on."""
+    """File and reason; after a full disk also how to continue."""
     text = f"error: {error.filename or 'system'}: {error.strerror or error}"
     return f"{text}. Make room. {_hint(ctx)}" if error.errno in NO_ROOM else text
 
@@ -87,7 +90,7 @@ def _terminated(ctx: Any, number: int) -> NoReturn:
 
 @contextmanager
 def _readable_warnings() -> Iterator[None]:
-    """Warnings about the user's data, each once and in words; those of other packages only with ``python -W``."""
+    """Show warnings about the user's data, each once and in words; those of other packages only with ``python -W``."""
     told: set[str] = set()
 
     def show(message: Warning | str, *_args: Any, **_kw: Any) -> None:

@@ -1,4 +1,4 @@
-"""The options that commands have in addition to those of training: data, folders, what the columns mean, measures."""
+"""The options of commands in addition to those of training: data, folders, what the columns mean, measures."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ Data = Annotated[
     Path,
     Argument(
         help="CSV or Parquet table, or a folder with annotations.csv. "
-        "Of classification also CIFAR's binary files, or folders of images named after their classes.",
+        "For classification also CIFAR's binary files, or folders of images named after their classes.",
         show_default=False,
     ),
 ]
 RunFolder = Annotated[Path, Argument(help="A run folder.", show_default=False)]
 Out = Annotated[Path, Option("--out", "-o", help="Folder for everything that is written.")]
 Seed = Annotated[
-    int, Option(help="Of initial weights, order, mirroring and drawn splits.", min=0, max=2**32 - 1, metavar="N")
+    int, Option(help="Seed of initial weights, order, mirroring and drawn splits.", min=0, max=2**32 - 1, metavar="N")
 ]
-Hardware = Annotated[Device, Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
+Hardware = Annotated[Device, Option("--device", help="Device to compute on; auto takes a GPU if there is one.")]
 SkipBad = Annotated[bool, Option("--skip-bad", help="Leave bad rows out, and list them, instead of stopping.")]
 Truth = Annotated[
-    Path | None, Option(help="truth.csv of 'steadfit corrupt': scores the suspects.", exists=True, dir_okay=False)
+    Path | None, Option(help="truth.csv of 'steadfit corrupt', to score the suspects.", exists=True, dir_okay=False)
 ]
 NoiseOf = Annotated[
     str,
@@ -67,7 +67,7 @@ TaskOf = Annotated[
 Views = Annotated[
     list[View] | None,
     Option(
-        help="Look at the mirrored image too (mirror), or at five further scales (scales); give it twice for both.",
+        help="Also predict from the mirrored image (mirror), or at five further scales (scales); repeat it for both.",
         show_default=False,
         **NAME,
     ),
@@ -77,7 +77,10 @@ Length = Annotated[
 ]
 Label = Annotated[
     str | None,
-    Option(help="Classification: the column of the classes (label or class without it); CIFAR-100: coarse.", **MEANING),
+    Option(
+        help="Classification: the column of the classes (default: label or class); for CIFAR-100 fine or coarse.",
+        **MEANING,
+    ),
 ]
 Methods = Annotated[
     str | None,
@@ -90,32 +93,37 @@ Methods = Annotated[
 Losses = Annotated[
     str | None,
     Option(
-        help=f"Losses, separated by commas. Of heatmap networks: {', '.join(HEATMAP_LOSSES)}. Of classification: "
+        help=f"Losses, separated by commas. For heatmap networks: {', '.join(HEATMAP_LOSSES)}. For classification: "
         f"{', '.join(CLASS_LOSSES)}.",
         metavar="NAMES",
         show_default=f"that of --loss; classification: {','.join(COMPARED_LOSSES)}",
     ),
 ]
-ClassRuns = Annotated[int, Option(help="Of classification: runs of each loss, from --seed on.", min=1, metavar="N")]
+ClassRuns = Annotated[
+    int, Option(help="Classification: runs of each loss, with seeds from --seed on.", min=1, metavar="N")
+]
 TwoMethods = Annotated[
     str, Option(help="Two noise models, separated by a comma; the first is the reference.", metavar="NAMES")
 ]
-Runs = Annotated[int, Option("--seeds", help="Runs of each noise model, from --seed on.", min=1, metavar="N")]
+Runs = Annotated[
+    int, Option("--seeds", help="Runs of each noise model, with seeds from --seed on.", min=1, metavar="N")
+]
 ErrorOf = Annotated[
-    Measure, Option(help="Of the validation labels' errors. Some of these labels may be wrong, too: median.")
+    Measure, Option(help="Measure of the validation errors. The median tolerates wrong validation labels.")
 ]
 Within = Annotated[
-    float, Option(help="Reached is also what is above the best by less than this share of it.", min=0, metavar="X")
+    float, Option(help="An error counts as reached within this share above the best.", min=0, metavar="X")
 ]
 Inputs = Annotated[
     Path,
-    Argument(help="An image, a folder of images, or (not of classification) a table.", show_default=False),
+    Argument(help="An image, a folder of images, or (except for classification) a table.", show_default=False),
 ]
-Overlays = Annotated[int, Option(help="Draw the first so many images; -1 for all.", min=-1)]
+Overlays = Annotated[int, Option(help="Number of images to draw, from the first on; -1 for all.", min=-1)]
 Coverage = Annotated[
     float | None,
     Option(
-        help="Regions that hold the target with this probability, such as 0.9 (after 'calibrate').", show_default=False
+        help="Add regions that contain the target with this probability, such as 0.9 (after 'calibrate').",
+        show_default=False,
     ),
 ]
 Failure = Annotated[float, Option(help="Failure: an error above this share of the normalising length.", metavar="X")]
@@ -125,18 +133,19 @@ Pck = Annotated[
 Pcp = Annotated[
     float, Option(help="PCP: the share of a body's parts with ends within this share of the part.", metavar="X")
 ]
-Json = Annotated[Path | None, Option("--out", "-o", help="Write the numbers there, as JSON.", show_default=False)]
+Json = Annotated[Path | None, Option("--out", "-o", help="File for the numbers, as JSON.", show_default=False)]
 HeldOut = Annotated[
-    Path | None, Argument(help="Another table with labels that were not trained on.", show_default=False)
+    Path | None,
+    Argument(help="Another table, with labels that were not trained on. Default: the run's own.", show_default=False),
 ]
 CalibratedViews = Annotated[
-    list[View] | None, Option(help="Calibrate predictions that look at the mirrored image too.", show_default=False)
+    list[View] | None, Option(help="Calibrate predictions with these further views.", show_default=False)
 ]
-PerPoint = Annotated[bool, Option("--per-point", help="A temperature for each point.")]
+PerPoint = Annotated[bool, Option("--per-point", help="One temperature for each point instead of one for all.")]
 Weighing = Annotated[
     Weigh,
     Option(
-        help="Count labels by their probability of being right. auto: the mixture's, for a run that has one; "
+        help="Weigh labels by their probability of being right. auto: the mixture's, for a run that has one; "
         "estimate: estimated from these labels; none: all in full."
     ),
 ]
@@ -147,10 +156,10 @@ def columns(
     targets: Annotated[str | None, Option(help="Scalar target columns instead of points: age,yaw", **MEANING)] = None,
     features: Annotated[str | None, Option(help="Feature columns of a table without images.", **MEANING)] = None,
     pairs: Annotated[
-        str | None, Option(help="Left/right points that mirroring swaps: 0-1,3-4 or names.", **MEANING)
+        str | None, Option(help="Left and right points that mirroring exchanges: 0-1,3-4 or names.", **MEANING)
     ] = None,
     normalizer: Length = None,
-    units: Annotated[str | None, Option(help="Unit of the targets; px without it.", **MEANING)] = None,
+    units: Annotated[str | None, Option(help="Unit of the targets; default px for points.", **MEANING)] = None,
     visibility: Annotated[
         Visibility | None,
         Option(help="What v = 0 with coordinates means: annotated though occluded, or missing.", **MEANING),
@@ -158,8 +167,8 @@ def columns(
     sides: Annotated[
         Sides | None,
         Option(
-            help="Left and right as annotated (person), or by where they lie in the image (observer): the first of "
-            "every pair farther left.",
+            help="Left and right as annotated (person), or by their places in the image (observer): then the first of "
+            "every pair is farther left.",
             **MEANING,
         ),
     ] = None,
@@ -169,14 +178,14 @@ def columns(
     ] = None,
     box_margin: Annotated[
         str | None,
-        Option(help="Around the box of points: a share of its longer side, or px across,down: 20,10.", **MEANING),
+        Option(help="Margin of the box of points: a share of its longer side, or px across,down: 20,10.", **MEANING),
     ] = None,
     box_fit: Annotated[
         BoxFit | None,
-        Option(help="How the box comes into the frame: in its own aspect (inside) or filling it (stretch).", **MEANING),
+        Option(help="How the box fits into the frame: in its own aspect (inside) or filling it (stretch).", **MEANING),
     ] = None,
 ) -> dict[str, Any]:
-    """What the columns mean."""
+    """The options that determine what the columns mean."""
     named = {"points": points, "targets": targets, "features": features, "pairs": pairs, "normalizer": normalizer}
     named |= {"box": box, "box_margin": box_margin, "units": units}
     words = {"box_fit": box_fit, "visibility": visibility, "sides": sides}
@@ -184,7 +193,10 @@ def columns(
 
 
 def options_of(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The command's argument of each name becomes the options of that function, which makes the argument of them."""
+    """A decorator that expands arguments of a command into options.
+
+    The command's argument of each name is replaced by the options of that function, and gets what the function returns.
+    """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         inner = {name: inspect.signature(group, eval_str=True).parameters for name, group in groups.items()}

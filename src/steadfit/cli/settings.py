@@ -1,4 +1,4 @@
-"""From options to settings: what was given goes to the model that has it, and is refused where none has."""
+"""From options to settings: each option goes to the model that has it, and is refused where no model has it."""
 
 from __future__ import annotations
 
@@ -28,27 +28,32 @@ CASCADES_ONLY = ("regions", "fine_network", "fine_noise", "fine_size", "fine_epo
 
 
 def words(text: str) -> list[str]:
-    """What commas separate."""
+    """The words of a list that commas separate."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def refuse(ctx: Context, *names: str, where: str) -> None:
-    """Refuse options that do nothing here.
+    """Refuse options that have no effect here.
 
     Args:
-        ctx: of the command.
+        ctx: the context of the command.
         names: the options.
-        where: what they have no meaning in; reads on from "has no meaning".
+        where: the situation in which they have no meaning, which completes "has no meaning …".
 
     Raises:
-        ConfigError: for the first of these options that the user has written.
+        ConfigError: for the first of these options that the user has given.
     """
     if found := given(ctx, *names):
         raise ConfigError(f"--{found[0].replace('_', '-')}: has no meaning {where}. Leave it out.")
 
 
 def given(ctx: Context, *names: str) -> list[str]:
-    """Which of these options the user has written."""
+    """The options among these that the user has given.
+
+    Args:
+        ctx: the context of the command.
+        names: the options.
+    """
     sources = {name: ctx.get_parameter_source(name) for name in names}
     return [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
 
@@ -65,12 +70,12 @@ def network_settings(
     """The settings of a network for points or numbers.
 
     Args:
-        ctx: of the command.
-        values: what the options of training say.
+        ctx: the context of the command.
+        values: the options of training that were given.
         noise: the noise model's name.
-        seed: of the run.
-        losses: the losses that are trained with, where it is not that of ``values`` alone.
-        fine: what the options of a cascade's second stage say.
+        seed: the seed of the run.
+        losses: the losses of a comparison; empty: only that of ``values``.
+        fine: the options of a cascade's second stage that were given; None: no cascade.
 
     Raises:
         ConfigError: options that have no meaning together.
@@ -95,7 +100,17 @@ def network_settings(
 
 
 def class_settings(ctx: Context, values: Mapping[str, Any], *, seed: int, losses: Sequence[str] = ()) -> Settings:
-    """The settings of a network for classes; arguments and errors as :func:`network_settings`."""
+    """The settings of a network for classes.
+
+    Args:
+        ctx: the context of the command.
+        values: the options of training that were given.
+        seed: the seed of the run.
+        losses: the losses of a comparison; empty: only that of ``values``.
+
+    Raises:
+        ConfigError: options that have no meaning together.
+    """
     from steadfit.outputs import Classes
 
     refuse(ctx, *NUMBERS_ONLY, *names_of(of_noise()), where="with --task classification")
@@ -107,9 +122,19 @@ def class_settings(ctx: Context, values: Mapping[str, Any], *, seed: int, losses
 def compared_settings(
     ctx: Context, values: Mapping[str, Any], noises: Sequence[str], *, seed: int, losses: Sequence[str] = ()
 ) -> Settings:
-    """The settings that several noise models have in common, with the first one that can have them all.
+    """The settings that several noise models share, with the first one that can have them all.
 
     An option of noise models is refused where none of them has it.
+
+    Args:
+        ctx: the context of the command.
+        values: the options of training that were given.
+        noises: names of the noise models.
+        seed: the seed of the run.
+        losses: the losses of the comparison; empty: only that of ``values``.
+
+    Raises:
+        ConfigError: an unknown noise model, or options that have no meaning together.
     """
     if unknown := [name for name in noises if name not in NOISES]:
         raise ConfigError(f"--methods: expected noise models of {', '.join(NOISES)}, got {unknown[0]!r}.")
@@ -123,10 +148,15 @@ def compared_settings(
 
 
 def fine_settings(coarse: Settings, given: Mapping[str, Any]) -> Settings:
-    """The settings of the second stage: the first one's, except what is given and what its network cannot have."""
+    """The settings of the second stage: the first one's, except what was given and what its network cannot have.
+
+    Args:
+        coarse: the settings of the first stage.
+        given: the options of the second stage that were given.
+    """
     options = dict(given)
     other = options.get("network", coarse.network) != coarse.network
-    weights = None if other else coarse.weights  # of another network they would fit nowhere
+    weights = None if other else coarse.weights  # those of another network would not fit
     output = None if other else coarse.output
     with _as_config_error("second stage: "):
         chosen = coarse.with_noise(options.pop("noise")) if "noise" in options else coarse
@@ -134,7 +164,7 @@ def fine_settings(coarse: Settings, given: Mapping[str, Any]) -> Settings:
 
 
 def _sorted_out(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """What is given of the settings themselves, of noise models, of outputs."""
+    """The options that were given, by their owners: settings, noise models, outputs."""
     noise, output = names_of(of_noise()), names_of(of_outputs())
     own = {name: value for name, value in values.items() if name not in (*noise, *output)}
     return (
@@ -165,7 +195,7 @@ def _settings(values: Mapping[str, Any], **more: Any) -> Settings:
 
 @contextmanager
 def _as_config_error(before: str = "") -> Iterator[None]:
-    """What settings and models object to becomes a ConfigError about the options."""
+    """Turn errors of settings and models into a ConfigError about the options."""
     try:
         yield
     except ConfigError as error:

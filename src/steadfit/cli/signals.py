@@ -13,10 +13,10 @@ NAMES = ("SIGTERM", "SIGHUP")
 
 
 class Terminated(BaseException):
-    """The process was asked to end. No :class:`Exception`, so that nothing on the way takes it for a mistake.
+    """The process was asked to end. It is not an :class:`Exception`, so that no handler takes it for an error.
 
     Args:
-        number: of the signal.
+        number: the number of the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -25,10 +25,10 @@ class Terminated(BaseException):
 
 
 class Asked:
-    """Which signal has asked this process to end, None so far.
+    """The signal that has asked this process to end, None so far.
 
-    The signal is also raised as :class:`Terminated` where the program just is; this remembers it, should a library
-    make another exception of that.
+    The signal is also raised as :class:`Terminated` wherever the program is; this object remembers it, in case a
+    library turns that into another exception.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Asked:
         self._process = os.getpid()
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a worker that was forked: it has nothing to tidy up
+        if os.getpid() != self._process:  # a forked worker has nothing to clean up
             os._exit(128 + number)
         self.number = number
         raise Terminated(number)
@@ -44,13 +44,13 @@ class Asked:
 
 @contextmanager
 def ended_by_signals() -> Iterator[Asked]:
-    """SIGTERM and SIGHUP raise :class:`Terminated`, as SIGINT raises KeyboardInterrupt; afterwards all are as before.
+    """Raise :class:`Terminated` for SIGTERM and SIGHUP, as Python raises KeyboardInterrupt for SIGINT.
 
-    A signal that is ignored stays ignored (``nohup``). Only the main thread can receive signals; in others nothing is
-    changed.
+    Afterwards all handlers are as before. A signal that is ignored stays ignored (``nohup``). Only the main thread can
+    receive signals; in others nothing is changed.
 
     Yields:
-        What has been asked for.
+        The signal that has asked for the end, if any.
     """
     asked = Asked()
     if threading.current_thread() is not threading.main_thread():
@@ -65,12 +65,12 @@ def ended_by_signals() -> Iterator[Asked]:
         yield asked
     finally:
         for number, handler in before.items():
-            if handler is not None:  # None: not Python's to restore
+            if handler is not None:  # None: Python cannot restore it
                 signal.signal(number, handler)
 
 
 def ignore_more() -> None:
-    """From here on the process ends by itself: another signal would only cut off the message."""
+    """Ignore further signals: the process ends by itself, and another signal would only cut off the message."""
     if threading.current_thread() is threading.main_thread():
         for number in (getattr(signal, name, None) for name in (*NAMES, "SIGINT")):
             if number is not None:

@@ -1,4 +1,4 @@
-"""The options of training, made from what settings, noise models and outputs declare."""
+"""The options of training, made from the declarations of settings, noise models and outputs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Staging: TypeAlias = dict[str, Any]
 
 
 def among(words: Sequence[str]) -> Callable[[str | None], str | None]:
-    """Refuses all other words as an option's value."""
+    """A callback that refuses all other words as an option's value."""
 
     def check(value: str | None) -> str | None:
         if value is not None and value not in words:
@@ -65,7 +65,7 @@ def names_of(owners: Mapping[str, Mapping[str, Declared]]) -> tuple[str, ...]:
 
 
 def parameters(owners: Mapping[str, Mapping[str, Declared]], panel: str) -> list[inspect.Parameter]:
-    """One option of the command line for every name that the models have, unset unless it is given.
+    """One option of the command line for every name that the models have; its value is None unless it is given.
 
     Args:
         owners: the options of several models, by their names.
@@ -93,7 +93,7 @@ def _parameter(name: str, owners: Mapping[str, Declared], panel: str) -> inspect
 
 
 def _help(owners: Mapping[str, Declared]) -> str:
-    """The sentence of the option, after the models that have it; with the words that it takes."""
+    """The help of the option, after the names of the models that have it; with the words that it takes."""
     sentences: dict[str, list[str]] = {}
     for owner, one in owners.items():
         words = "" if _all_in(one.option.choices, one.option.help) else f": {', '.join(one.option.choices)}"
@@ -131,7 +131,7 @@ def _most(owners: Mapping[str, Declared]) -> float | None:
 
 
 def group(made: list[inspect.Parameter]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Puts options before a function's own; it gets those that are given as ``given``, a dict."""
+    """A decorator that puts options before a function's own; it gets those that are given as ``given``, a dict."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         own = [one for one in inspect.signature(function, eval_str=True).parameters.values() if one.name != "given"]
@@ -173,22 +173,30 @@ def training(
     network: Annotated[
         str,
         Option(
-            help=f"{', '.join(NETWORKS)}; for heatmaps of points {', '.join(HEATMAP_NETWORKS)}. default: compact for "
-            "images, an MLP for features, resnet20 for classification.",
+            help=f"{', '.join(NETWORKS)}; for heatmaps of points {', '.join(HEATMAP_NETWORKS)}. default means compact "
+            "for images, an MLP for features, resnet20 for classification.",
             callback=among(("default", *NETWORKS, *HEATMAP_NETWORKS)),
             rich_help_panel=PANELS["noise"],
             **NAME,
         ),
     ] = "default",
 ) -> Training:
-    """What all commands that train have in common; options that were not given are left out."""
+    """The options that all commands share which train; options that were not given are left out."""
     given |= {"network": network}
     given |= {} if color is None else {"channels": 3 if color else 1}
     return given if size is None else given | {"size": frame_size(size)}
 
 
 def frame_size(text: str, option: str = "--size") -> int | tuple[int, int]:
-    """``"48"``, or ``"120x80"``: height x width."""
+    """A size from ``"48"``, or from ``"120x80"``: height x width.
+
+    Args:
+        text: the value of the option.
+        option: its name, for the message.
+
+    Raises:
+        ConfigError: anything else, or a side below 16.
+    """
     sides = text.lower().split("x")
     numbers = [int(side) for side in sides if side.isdecimal() and int(side) >= 16]
     if len(numbers) != len(sides) or len(sides) > 2:
@@ -205,14 +213,14 @@ def staging(
     *,
     cascade: Annotated[
         bool,
-        Option("--cascade", help="Two stages: a network for all points, then a closer look at each region.", **STAGES),
+        Option("--cascade", help="Two stages: a network for all points, then one for each region.", **STAGES),
     ] = False,
     regions: Annotated[
         Path | None,
         Option(
-            help="YAML file of regions: a name, and its points. Without it bodies of 14 joints have head-shoulders, "
-            "torso-hips, knees-ankles; faces, recognised by their points' names or number (5, 68, 98), have eyes, "
-            "nose, mouth.",
+            help="YAML file of regions: a name, and its points. Default: head-shoulders, torso-hips, knees-ankles for "
+            "bodies of 14 joints; eyes, nose, mouth for faces, recognised by their points' names or number (5, 68, "
+            "98).",
             show_default=False,
             **STAGES,
         ),
@@ -229,30 +237,46 @@ def staging(
     ] = None,
     fine_noise: Annotated[
         str | None,
-        Option(help="Its noise model.", callback=among(NOISES), show_default="that of --noise", **NAME, **STAGES),
+        Option(
+            help="Noise model of the second stage.",
+            callback=among(NOISES),
+            show_default="that of --noise",
+            **NAME,
+            **STAGES,
+        ),
     ] = None,
     fine_size: Annotated[
         str | None,
-        Option(help="Its input in px: a side, or HxW.", show_default="that of --size", metavar="N", **STAGES),
+        Option(
+            help="Input of the second stage in px: a side, or HxW.",
+            show_default="that of --size",
+            metavar="N",
+            **STAGES,
+        ),
     ] = None,
     fine_epochs: Annotated[
         int | None,
         Option(
-            help="Its passes over the training set.", show_default="those of --epochs", min=1, metavar="N", **STAGES
+            help="Passes of the second stage over the training set.",
+            show_default="those of --epochs",
+            min=1,
+            metavar="N",
+            **STAGES,
         ),
     ] = None,
     placing: Annotated[
         str,
         Option(
-            help="Where its training crops lie. jitter: misplaced as the first stage misplaces them on validation "
-            "images. folds: by networks that have not seen the image (five more trainings of the first stage).",
+            help="How training crops of the second stage are placed. jitter: misplaced as the first stage misplaces "
+            "them on validation images. folds: by networks that have not seen the image (five more trainings of the "
+            "first stage).",
             callback=among(("jitter", "folds")),
             **NAME,
             **STAGES,
         ),
     ] = "jitter",
 ) -> Staging:
-    """The options of a cascade; the second stage's settings by the names that they have in the first."""
+    """The options of a cascade; the second stage's settings have the names of the first stage's."""
     fine = {"network": fine_network, "noise": fine_noise, "epochs": fine_epochs}
     given: dict[str, Any] = {name: value for name, value in fine.items() if value is not None}
     if fine_size is not None:

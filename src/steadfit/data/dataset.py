@@ -1,4 +1,4 @@
-"""Samples for the network: images in one frame, or features, with labels in the network's coordinates."""
+"""The samples of a network: images in one frame, or features, with labels in the network's coordinates."""
 
 from __future__ import annotations
 
@@ -41,26 +41,27 @@ class LabelledDataset(Dataset[Batch]):
 
     With random warps (:class:`Warp`) every sample is warped when it is drawn, in one sampling of the stored image, and
     the batch has two more entries: ``"warp": float64 (B, 3, 3)``, the map from the frame to the warped frame, in which
-    ``"target"`` is given, and ``"mirrored": bool (B,)``, the samples whose left and right points have changed places
-    by ``Schema.permutation``. Nothing is mirrored without pairs. Points that leave the frame keep their labels.
-    Scalar targets are not touched.
+    ``"target"`` is given, and ``"mirrored": bool (B,)``, the samples whose left and right points are exchanged by
+    ``Schema.permutation``. Nothing is mirrored without pairs. Points that leave the frame keep their labels. Scalar
+    targets are not changed.
 
     Images with classes that have the frame's size are taken as they are; others are scaled until the shorter side is
-    256/224 of the frame's and cropped, at the centre unless random crops (:class:`PadCrop`, :class:`ScaleCrop`) do it.
+    256/224 of the frame's and cropped, at the centre or at random (:class:`PadCrop`, :class:`ScaleCrop`).
 
     Args:
         annotations: the table.
-        rows: the rows that are samples, None for all.
-        size: side, or (height, width), of the frame in px; None for the images' own, which must be the same for all.
+        rows: the rows that are samples; None: all.
+        size: side, or (height, width), of the frame in px; None: the images' own, which must be the same for all.
         channels: 3 for RGB, 1 for grey.
-        cache: keep decoded frames (with ``augment``, except :class:`PadCrop`: the encoded files) in memory; ``"auto"``
-            if they fit in a quarter of the free memory and 4 GiB.
-        augment: the distribution of random warps, or random crops for targets that are not points; None for none.
-        seed: of the warps or crops, >= 0; that of a sample is a function of seed, epoch (``set_epoch``) and position.
-        sampling: how an image comes into the frame: ``"letterbox"``, area means where it shrinks; ``"warp"``, by the
-            one sampling that random warps use as well; ``"crop"``, as images with classes do; ``"auto"``, ``"warp"``
-            with random warps, boxes or images to stretch, ``"crop"`` with classes or random crops. Validate and predict
-            with the sampling of the training. The frame's geometry is that of the letterbox, except for ``"crop"``.
+        cache: whether decoded frames (with ``augment``, except :class:`PadCrop`: the encoded files) are stored in
+            memory; ``"auto"``: if they fit in a quarter of the free memory and 4 GiB.
+        augment: the distribution of random warps, or random crops for targets that are not points; None: none.
+        seed: the seed of the warps or crops, >= 0; that of a sample is a function of seed, epoch (``set_epoch``) and
+            position.
+        sampling: how an image is sampled into the frame: ``"letterbox"``, area means where it shrinks; ``"warp"``, the
+            sampling that random warps use as well; ``"crop"``, that of images with classes; ``"auto"``, ``"warp"`` with
+            random warps, boxes or images to stretch, ``"crop"`` with classes or random crops. Validate and predict with
+            the sampling of the training. The frame's geometry is that of the letterbox, except for ``"crop"``.
 
     Raises:
         ValueError: ``augment`` without images, a letterbox with boxes, stretched images or ``augment``, or crops of
@@ -98,7 +99,7 @@ class LabelledDataset(Dataset[Batch]):
         self._cache = self._make_cache()
 
     def without_augment(self) -> LabelledDataset:
-        """The same samples without random warps or crops, sampled as with them."""
+        """The same samples without random warps or crops, but with the same sampling."""
         if self.augment is None:
             return self
         other = copy.copy(self)
@@ -145,10 +146,10 @@ class LabelledDataset(Dataset[Batch]):
         Args:
             batch_size: B.
             shuffle_seed: the order is a function of this seed and the epoch (``loader.sampler.set_epoch``, which
-                Lightning calls), so that a resumed training sees the same batches; None for the table's order, in
-                which the epoch of random warps is set by ``set_epoch`` of this dataset.
-            workers: processes that read images; 0 reads in this one.
-            drop_last: leave out a last batch that is not full.
+                Lightning calls), so that a resumed training sees the same batches; None: the table's order, in which
+                ``set_epoch`` of this dataset sets the epoch of random warps.
+            workers: the number of processes that read images; 0: this process reads them.
+            drop_last: whether a last batch that is not full is left out.
         """
         if workers and self._cache is not None:
             self._cache.share()
@@ -176,7 +177,7 @@ class LabelledDataset(Dataset[Batch]):
         return torch.stack([self._frame(position) for position in index.tolist()])
 
     def _warped(self, images: Iterable[Image], index: Tensor, augment: Augmentation) -> Batch:
-        """Images and targets of one batch, warped; matrices (B, 3, 3)."""
+        """Images and targets of one batch, warped, with the matrices (B, 3, 3)."""
         schema = self.annotations.schema
         warp, mirrored = augment.sample(
             index, self.size, seed=self.seed, epoch=int(self._epoch), mirror=bool(schema.pairs)
@@ -188,7 +189,7 @@ class LabelledDataset(Dataset[Batch]):
         return {"input": frames, "target": target, "mirrored": mirrored, "warp": warp}
 
     def _frames_made(self) -> tuple[Tensor, Tensor] | None:
-        """Frames that are there already and the samples' places among them: those of an archive, or of the check."""
+        """Frames that exist already, and the places of the samples among them: those of an archive, or of the check."""
         annotations = self.annotations
         if annotations.pixels is not None:
             fits = self.sampling == "crop" and annotations.pixels.shape[1:] == (self.channels, *self.size)
@@ -234,7 +235,7 @@ class LabelledDataset(Dataset[Batch]):
 
     def _path(self, position: int) -> Path:
         images = self.annotations.images
-        assert images is not None  # a table of features never gets here
+        assert images is not None  # features have no frames
         return self.annotations.root / images[int(self.rows[position])]
 
     def _checked(self, image: Image, position: int) -> Image:
@@ -252,10 +253,10 @@ class LabelledDataset(Dataset[Batch]):
 
 
 def _frames_of(annotations: Annotations, rows: npt.NDArray[np.int64], size: tuple[int, int]) -> tuple[Frame, Frame]:
-    """The maps of the targets and of the pixels: the same for points in images.
+    """The maps of the targets and of the pixels, which are the same for points in images.
 
-    Scalar targets and tables of features keep their units, that is the identity; features have no pixels, and the
-    second map is the first one then.
+    Scalar targets and tables of features keep their units, that is the identity. Features have no pixels; then the
+    second map is the first one.
     """
     identity = (len(rows), annotations.target.shape[2])
     units = Frame(torch.ones(identity, dtype=torch.float64), torch.zeros(identity, dtype=torch.float64))
@@ -268,10 +269,10 @@ def _frames_of(annotations: Annotations, rows: npt.NDArray[np.int64], size: tupl
 
 
 def native_size(annotations: Annotations) -> tuple[int, int]:
-    """(height, width) that all images share; (1, 1) for a table of features.
+    """The size (height, width) that all images share; (1, 1) for a table of features.
 
     Raises:
-        DataError: they do not.
+        DataError: the images have different sizes.
     """
     if annotations.size is None:
         return 1, 1

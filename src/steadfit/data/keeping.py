@@ -1,4 +1,4 @@
-"""What is kept of the images while they are checked."""
+"""What is stored of the images while they are checked."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Floats = npt.NDArray[np.float64]
 
 
 class Keeper:
-    """Keeps frames, or whole images, of a source while they are decoded for the check.
+    """Stores frames, or whole images, of a source while they are decoded for the check.
 
     Args:
-        source: with its schema filled in.
+        source: the source with its schema filled in.
         target: (N, K, D), by which boxes around points are placed.
-        framing: how frames are made; None for none.
-        store: keeps the images; None for none.
+        framing: how frames are made; None: none are made.
+        store: where images are stored; None: nowhere.
     """
 
     def __init__(self, source: Source, target: Floats, framing: Framing | None, store: ImageStore | None) -> None:
@@ -43,7 +43,12 @@ class Keeper:
         self._names = self._raw.text(self._schema.image) if self._schema.image in self._raw.cells else []
 
     def keep(self, place: int, image: Image) -> None:
-        """Keep what is wanted of the image of a row; from any thread."""
+        """Store what is needed of the image of a row; from any thread.
+
+        Args:
+            place: the place of the row among the N rows of the source.
+            image: (H, W, C) uint8.
+        """
         with self._lock:
             if self.store is not None and self.store.channels == self.channels:
                 self.store.keep(Path(self._root, self._names[place]), image)
@@ -52,14 +57,14 @@ class Keeper:
         size = np.array([[image.shape[1], image.shape[0]]], dtype=np.float64)
         box = self._box(place, size)
         if box is not None and not (np.isfinite(box).all() and (box[:, 2:] > 0).all()):
-            return  # a bad row
+            return  # the row is bad
         wanted = self.frames.framing.size
         frame = image.shape[:2] if wanted is None else frame_size(wanted)
         scale, shift = frame_map(size, box, (frame[0], frame[1]), fit=self._schema.box_fit)
         self.frames.keep(int(self._raw.row[place]), image, scale[0], shift[0])
 
     def _box(self, place: int, size: Floats) -> Floats | None:
-        """The box (1, 4) of a row, None for the whole image."""
+        """The box (1, 4) of a row; None for the whole image."""
         if self._schema.box == "points":
             return box_of_points(self._target[place : place + 1], size, margin=self._schema.box_margin)
         return None if self._columns is None else self._columns[place : place + 1]

@@ -1,4 +1,4 @@
-"""Labels read from any format and checked as a whole, before anything is trained."""
+"""Reading labels from any format, and checking them as a whole before anything is trained."""
 
 from __future__ import annotations
 
@@ -51,25 +51,26 @@ def load_annotations(
     store: ImageStore | None = None,
     progress: Progress | None = None,
 ) -> Annotations:
-    """Read a table of annotations and check all of it, every image file included.
+    """Read a table of annotations and check all of it, including every image file.
 
-    Everything that is wrong is gathered in one pass and reported in one error, before any training starts. Labels that
-    are merely implausible (a point outside its image) pass: finding them is what the training is for.
+    Everything that is wrong is collected in one pass and reported in one error, before any training starts. Labels that
+    are merely implausible (a point outside its image) pass: training is there to find them.
 
     Args:
         path: a CSV or Parquet table, or a folder with ``annotations.csv``.
-        schema: what the columns mean; None for the ``dataset.yaml`` next to the table, or without one for the
-            columns ``x0, y0, x1, y1, ...`` as points.
-        skip_bad: leave bad rows out instead of raising; they are listed in ``skipped`` and a warning.
-        seed: of the splits that the table does not give.
-        val_share: share of the rows drawn for validation where the table gives none.
-        test_share: share of the rows drawn for testing where the table has no split column.
-        need_splits: splits that must have rows. Without ``"train"`` labels are not asked to vary; if empty, the
-            target columns themselves may be absent.
-        framing: how a network will see the images: their frames are made while they are checked and kept with the
-            annotations, so that each image is decoded once; None where that is not known yet.
-        store: where the images are kept as they are decoded, for predictions that look at each of them several times.
-        progress: called with the number of images checked and their number in all.
+        schema: what the columns mean; None: the ``dataset.yaml`` next to the table, or without one the columns ``x0,
+            y0, x1, y1, ...`` as points.
+        skip_bad: whether bad rows are left out instead of raising; they are listed in ``skipped`` and in a warning.
+        seed: the seed of the splits that the table does not give.
+        val_share: the share of the rows drawn for validation where the table gives none.
+        test_share: the share of the rows drawn for testing where the table has no split column.
+        need_splits: the splits that must have rows. Without ``"train"`` labels need not vary; if empty, the target
+            columns may be absent.
+        framing: how a network will see the images: their frames are made while they are checked and stored with the
+            annotations, so that each image is decoded once; None: not known yet, no frames.
+        store: where the images are stored as they are decoded, for predictions that need each of them several times;
+            None: nowhere.
+        progress: called with the number of images checked and their total number; None: nothing is called.
 
     Raises:
         DataError: anything wrong in the table or its images; names file, line and column.
@@ -105,30 +106,32 @@ def load_classes(
     framing: Framing | None = None,
     progress: Progress | None = None,
 ) -> Annotations:
-    """Read and check images of classes, whichever way they are kept.
+    """Read and check images of classes, in whichever form they are stored.
 
-    * the folder of CIFAR-10's or CIFAR-100's binary version (``data_batch_1.bin`` ..., ``train.bin`` ...);
-    * a CSV or Parquet table, or a folder with ``annotations.csv``: columns ``image`` and ``label`` or ``class``;
-    * a folder with ``train/<class>/`` and, if you like, ``val`` and ``test``, or with ``<class>/`` alone.
+    * the folder of CIFAR-10's or CIFAR-100's binary version (``data_batch_1.bin`` ..., ``train.bin`` ...); * a CSV or
+    Parquet table, or a folder with ``annotations.csv``: columns ``image`` and ``label`` or ``class``; * a folder with
+    ``train/<class>/`` and optionally ``val`` and ``test``, or with ``<class>/`` alone.
 
     Args:
         path: the folder or table.
-        label: a table's column of classes; for CIFAR-100 ``"fine"`` (default) or ``"coarse"``.
-        skip_bad: leave out rows and files that cannot be used; they are listed in ``skipped`` and a warning.
-        seed: of the splits that are not given.
-        val_share: share of the training images that are drawn for validation where none are given, class by class
+        label: a table's column of classes; for CIFAR-100 ``"fine"`` or ``"coarse"``. None: ``label`` or ``class``;
+            ``"fine"``.
+        skip_bad: whether rows and files that cannot be used are left out; they are listed in ``skipped`` and in a
+            warning.
+        seed: the seed of the splits that are not given.
+        val_share: the share of the training images that are drawn for validation where none are given, class by class
             (5,000 of CIFAR's 50,000); without any splits, of all images.
-        test_share: share of all images that are drawn for testing where no splits are given at all.
-        framing: how a network will see the images: their frames are made while they are checked and kept with the
-            annotations, so that each image is decoded once; None where that is not known yet.
-        progress: called with the number of images checked and their number in all.
+        test_share: the share of all images that are drawn for testing where no splits are given at all.
+        framing: how a network will see the images: their frames are made while they are checked and stored with the
+            annotations, so that each image is decoded once; None: not known yet, no frames.
+        progress: called with the number of images checked and their total number; None: nothing is called.
 
     Returns:
-        The images with ``schema.classes`` and class numbers as targets (N, 1, 1), each in a split. Images with the
-        same bytes are never drawn apart.
+        The images with ``schema.classes`` and class numbers as targets (N, 1, 1), each in a split. Images with the same
+        bytes are always drawn into the same split.
 
     Raises:
-        DataError: what cannot be read, or a class without training images.
+        DataError: something cannot be read, or a class has no training images.
         ValueError: shares out of [0, .9], or a label that CIFAR does not have.
 
     Warns:
@@ -161,7 +164,7 @@ def _check(
     store: ImageStore | None,
     progress: Progress | None,
 ) -> Annotations:
-    """All rows of a source that are good, or one error for all that are not; see :func:`load_annotations`."""
+    """All good rows of a source, or one error for all bad ones; see :func:`load_annotations`."""
     raw = source.cells
     schema = columns.resolve(raw, source.schema, labels=bool(need_splits))
     annotations, keys, problems = _read(dataclasses.replace(source, schema=schema), framing, store, progress)
@@ -174,7 +177,7 @@ def _check(
     bad = {(problem.path, problem.line) for problem in problems}
     kept = np.array([raw.place(row) not in bad for row in range(len(raw.line))], dtype=bool)
     annotations = annotations.take(kept)
-    if skip_bad or kept.any():  # if no row is left, only the rows' own problems tell why
+    if skip_bad or kept.any():  # if no row is left, only the rows' own problems give the reason
         problems += _file_problems(raw, annotations, before is not None, need_splits)
     skipped = settle(problems, raw.path, skip_bad=skip_bad)
     if "train" in need_splits:
@@ -194,7 +197,7 @@ def _drawn(
     val_share: float,
     test_share: float,
 ) -> npt.NDArray[np.str_]:
-    """The split of every row, bad or not: the same whatever is skipped, so that no test row is ever trained on."""
+    """The split of every row, bad or not: it does not depend on what is skipped, so that no test row is trained on."""
     if annotations.schema.classes:
         return draw_class_split(before, annotations.label, group, seed=seed, val_share=val_share, test_share=test_share)
     together = _drawn_together(group, annotations)
@@ -271,7 +274,7 @@ def _digests(pixels: Tensor) -> list[str]:
 def _of_labels(
     raw: RawTable, annotations: Annotations, known: Sequence[Problem], need_splits: Collection[str]
 ) -> list[Problem]:
-    """Rows whose labels cannot be learned."""
+    """Problems of rows whose labels cannot be learned."""
     if "train" not in need_splits:
         return []
     if annotations.schema.classes:
@@ -306,7 +309,7 @@ def _file_problems(raw: RawTable, annotations: Annotations, given: bool, need_sp
 
 
 def _check_classes(annotations: Annotations) -> None:
-    """A class without training images cannot be learned."""
+    """Refuse a class without training images, which cannot be learned."""
     names = annotations.schema.classes
     if names and (empty := np.flatnonzero(annotations.counts("train") == 0)).size:
         raise DataError(

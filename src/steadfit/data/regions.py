@@ -1,4 +1,4 @@
-"""Regions of a pose or a face: which points they hold, and where an estimate of all points puts their crop."""
+"""Regions of a pose or a face: their points, and the rule by which an estimate of all points places their crops."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from steadfit.errors import DataError
 Floats = npt.NDArray[np.float64]
 
 SMALLEST = 0.05
-"""No crop is smaller than this share of the longer side of what the first stage sees."""
+"""The least side of a crop, as a share of the longer side of what the first stage sees."""
 CROP_COLUMNS = ("crop_left", "crop_top", "crop_width", "crop_height")
-"""The box of a region's schema, so that its run knows that it sees a part of each image."""
+"""The box columns of a region's schema, by which its run knows that it sees a part of each image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
     """A named subset of the points, and the rule for its crop.
 
-    side = max(longer side of the anchors' box, least · longer side of all points' box) · (1 + 2 margin)
+        side = max(longer side of the anchors' box, least · longer side of all points' box) · (1 + 2 margin)
 
-    The crop is a square about the centre of the anchors' box, both taken from an estimate of the points. A wild
-    estimate cannot make a wild crop: its centre stays inside what the first stage saw, its side within the longer side
-    of that.
+    The crop is a square about the centre of the anchors' box; both boxes are those of an estimate of the points. A wild
+    estimate cannot make a wild crop: the crop's centre stays inside what the first stage saw, and its side does not
+    exceed the longer side of that.
 
     Args:
         name: a word for files and tables: letters, digits, ``-`` and ``_``.
         points: indices of the points that are regressed from the crop.
         anchors: indices of the points whose estimate places the crop; empty: ``points``.
-        least: the least extent of the anchors, as a share of the whole pose's; a single point has none of its own.
+        least: the least extent of the anchors, as a share of the whole pose's; a single point has no extent itself.
         margin: what is added on each side, as a share of the extent.
 
     Raises:
-        ValueError: a name that is no file name, no points, a point twice, least or margin out of range.
+        ValueError: a name that cannot name a file, no points, a point twice, least or margin out of range.
 
     >>> region = Region(name="eyes", points=(0, 1), least=0.0, margin=0.5)
     >>> estimate = np.array([[[10.0, 20.0], [20.0, 20.0], [15.0, 40.0]]])
@@ -75,8 +75,8 @@ class Region:
         Args:
             estimate: (N, K, 2) in px of the stored images. A point that is not finite is left out; without any anchor
                 the crop is all that the first stage saw.
-            size: (N, 2) width and height of the images in px.
-            within: (N, 4) what the first stage saw of each image; None for the whole image.
+            size: (N, 2), width and height of the images in px.
+            within: (N, 4), what the first stage saw of each image; None: the whole image.
 
         Returns:
             (N, 4) left, top, width, height in px, finite for any estimate; a crop may reach beyond its image, whose
@@ -104,7 +104,7 @@ class Region:
         return np.column_stack([centre - (side[:, None] - 1) / 2, side, side])
 
     def _side(self, extent: Floats, estimate: Floats) -> Floats:
-        """(N,) in px; NaN or infinite where nothing was estimated."""
+        """The sides (N,) in px; NaN or infinite where nothing was estimated."""
         low, high = extremes(estimate)
         with np.errstate(invalid="ignore", over="ignore"):
             whole = (high - low).max(axis=1)
@@ -112,7 +112,12 @@ class Region:
         return side
 
     def part(self, annotations: Annotations, boxes: Floats) -> Annotations:
-        """The table of this region alone: its points as targets, its crops as boxes."""
+        """The table of this region alone: its points as targets, its crops as boxes.
+
+        Args:
+            annotations: the table of all points.
+            boxes: (N, 4) left, top, width, height of the crops in px.
+        """
         kept = list(self.points)
         visible = None if annotations.visible is None else annotations.visible[:, kept]
         return dataclasses.replace(
@@ -124,9 +129,13 @@ class Region:
         )
 
     def schema(self, whole: Schema) -> Schema:
-        """What this region's table means.
+        """The schema of this region's table.
 
-        Left and right are only exchanged in a region that has both of every pair: a mirrored left knee is no left knee.
+        Left and right are only exchanged in a region that has both points of every pair: a mirrored left knee is not a
+        left knee.
+
+        Args:
+            whole: the schema of all points.
         """
         place = {point: k for k, point in enumerate(self.points)}
         inside = [pair for pair in whole.pairs if any(end in place for end in pair)]
@@ -147,15 +156,18 @@ class Region:
 
 
 def extremes(points: Floats) -> tuple[Floats, Floats]:
-    """Least and greatest coordinates (N, 2) of points (N, K, 2), left out where they are not finite; infinite without
-    any."""
+    """Least and greatest coordinates (N, 2) of points (N, K, 2).
+
+    Points that are not finite are left out; without any other point the extremes are infinite.
+    """
     known = np.isfinite(points).all(axis=2, keepdims=True)
     return np.where(known, points, np.inf).min(axis=1), np.where(known, points, -np.inf).max(axis=1)
 
 
 def read_regions(path: str | Path, names: Sequence[str]) -> tuple[Region, ...]:
-    """Regions from a YAML file: a name, and its points (by name or index) or a mapping with points, anchors, least,
-    margin::
+    """Regions from a YAML file.
+
+    Each region has a name, and its points (by name or index) or a mapping with points, anchors, least, margin::
 
         eyes: [left_eye, right_eye]
         mouth: {points: [3, 4], margin: 0.5}
@@ -174,7 +186,7 @@ def read_regions(path: str | Path, names: Sequence[str]) -> tuple[Region, ...]:
 
 
 def regions_of(values: Sequence[Mapping[str, Any]]) -> tuple[Region, ...]:
-    """Regions of plain containers, as `Region.to_dict` gives them."""
+    """Regions from plain containers, as :meth:`Region.to_dict` gives them."""
     return tuple(
         Region(
             name=one["name"],

@@ -1,4 +1,4 @@
-"""The order of training samples: a function of seed and epoch, which the data set follows as well."""
+"""The order of training samples, a function of seed and epoch, which the data set follows as well."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ class Shuffle(DistributedSampler[Any]):
 
 
 def as_made(batch: Any) -> Any:
-    """For data sets whose ``__getitems__`` makes the batch already."""
+    """The batch as it is: the collation for data sets whose ``__getitems__`` makes the batch already."""
     return batch

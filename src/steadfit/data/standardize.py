@@ -1,4 +1,4 @@
-"""Targets in units of their own spread, measured so that wrong labels do not move it."""
+"""Targets in units of their own spread, measured so that wrong labels hardly change it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from steadfit.core.scale import mad, nanmedian
 
 @dataclass(frozen=True)
 class Standardizer:
-    """standard = (target - center) / scale, or scale^-1 (target - center) where the scale is a matrix
+    """Scaling of targets: (target - center) / scale, or scale^-1 (target - center) where the scale is a matrix.
 
     Args:
         center: (K, D) float64, in the target's units.
@@ -33,11 +33,11 @@ class Standardizer:
 
     @classmethod
     def fit(cls, target: Tensor) -> Standardizer:
-        """Median and 1.4826 MAD of every coordinate, which wrong labels do not move much.
+        """Median and 1.4826 MAD of every coordinate, which wrong labels do not change much.
 
-        Points (D > 1) share one scale, the root mean square over points and coordinates: it leaves angles and the
-        ratio of errors in x and y as they are. A MAD of zero (more than half of the labels equal) is replaced by
-        the standard deviation, and that by 1 if it is zero too.
+        Points (D > 1) share one scale, the root mean square over points and coordinates, which preserves angles and the
+        ratio of errors in x and y. A MAD of zero (more than half of the labels equal) is replaced by the standard
+        deviation, and that by 1 if it is zero too.
 
         Args:
             target: (n, K, D), NaN = not annotated.
@@ -54,18 +54,21 @@ class Standardizer:
 
     @classmethod
     def whiten(cls, target: Tensor) -> Standardizer:
-        """Per point, zero median and a robust covariance of identity (paper 3, section 4.1).
+        """Per point, zero median and a robust covariance of identity.
 
-        The scale is the symmetric root of the covariance. Its diagonal is that of :meth:`fit` before points share
-        one scale; its correlations are Gnanadesikan and Kettenring's, of MADs of sums and differences, so that wrong
-        labels move neither. For Gaussian labels these are the mean and the covariance. Correlations are kept below
-        .99, so that points on a line have an answer.
+        The scale is the symmetric root of the covariance. Its diagonal is that of :meth:`fit` before points share one
+        scale; its correlations are Gnanadesikan and Kettenring's, from MADs of sums and differences, so that wrong
+        labels hardly change either. For Gaussian labels these are the mean and the covariance. Correlations are kept
+        below .99, so that points on a line have an answer.
 
         Args:
             target: (n, K, D), NaN = not annotated.
 
         Raises:
-            ValueError: as :meth:`fit`.
+            ValueError: a coordinate without any label; infinite labels.
+
+        References:
+            Mohlin et al., BMVC 2021, section 4.1.
         """
         _check(target)
         value = target.detach().double()
@@ -76,12 +79,12 @@ class Standardizer:
 
     @classmethod
     def identity(cls, points: int, dims: int) -> Standardizer:
-        """Targets in their own units."""
+        """The standardizer that keeps targets in their own units."""
         shape = (points, dims)
         return cls(center=torch.zeros(shape, dtype=torch.float64), scale=torch.ones(shape, dtype=torch.float64))
 
     def apply(self, target: Tensor) -> Tensor:
-        """Targets (..., K, D) in the user's units to standard ones; dtype and device are kept.
+        """Targets (..., K, D) in the user's units to standard ones; dtype and device stay the same.
 
         NaN stays NaN; where the scale is a matrix, a point with one missing coordinate is missing as a whole.
         """
@@ -99,12 +102,12 @@ def standardize(target: Tensor, center: Tensor, scale: Tensor) -> Tensor:
 
 
 def destandardize(value: Tensor, center: Tensor, scale: Tensor) -> Tensor:
-    """The way back."""
+    """The inverse of :func:`standardize`."""
     return (value * scale if scale.dim() == 2 else multiply(scale, value)) + center
 
 
 def _spread(value: Tensor) -> Tensor:
-    """1.4826 MAD (K, D), with its two fallbacks."""
+    """1.4826 MAD (K, D), or what replaces it where it is 0."""
     count = (~value.isnan()).sum(dim=0)  # (K, D)
     variance = (value - value.nanmean(dim=0)).square().nansum(dim=0) / count
     deviation = torch.where(variance > 0, variance.sqrt(), 1.0)

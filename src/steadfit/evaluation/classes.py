@@ -17,7 +17,7 @@ from steadfit.outputs import Classes
 from steadfit.training.judgement import Judgement
 
 HARDEST = 200
-"""Images that are listed at most."""
+"""The largest number of images that are listed."""
 
 
 def prediction_table(annotations: Annotations, judgement: Judgement, output: Classes) -> pd.DataFrame:
@@ -25,8 +25,8 @@ def prediction_table(annotations: Annotations, judgement: Judgement, output: Cla
 
     Args:
         annotations: N rows with classes.
-        judgement: of these rows, with their logits.
-        output: what they are logits of.
+        judgement: the verdict on these rows, with their logits.
+        output: the output to which the logits belong.
 
     Returns:
         The table; ``loss`` is -log of the label's probability, in nats, and orders images whose probabilities are the
@@ -51,14 +51,19 @@ def prediction_table(annotations: Annotations, judgement: Judgement, output: Cla
 
 
 def hardest_images(table: pd.DataFrame, *, count: int = HARDEST) -> pd.DataFrame:
-    """The training images whose labels are the least probable, worst first: hard ones, or wrong labels."""
+    """The training images whose labels are the least probable, worst first: hard ones, or wrong labels.
+
+    Args:
+        table: the table from :func:`prediction_table`.
+        count: the largest number of images.
+    """
     train = table[table["split"] == "train"]
     worst = train.sort_values("loss", ascending=False, kind="stable").head(count)
     return worst[["image", "line", "label", "predicted", "probability", "loss"]].reset_index(drop=True)
 
 
 def by_split(annotations: Annotations, judgement: Judgement) -> dict[str, dict[str, Any]]:
-    """metrics.json: the scores of every split that has rows."""
+    """The content of metrics.json: the scores of every split that has rows."""
     return {
         split: scores(annotations, judgement, annotations.rows(split))
         for split in SPLITS
@@ -67,7 +72,13 @@ def by_split(annotations: Annotations, judgement: Judgement) -> dict[str, dict[s
 
 
 def scores(annotations: Annotations, judgement: Judgement, rows: npt.NDArray[np.int64]) -> dict[str, Any]:
-    """Number of images, top-1 and top-5 of some rows, and top-1 of each class that they have."""
+    """The number of images, top-1 and top-5 of some rows, and top-1 of each class in them.
+
+    Args:
+        annotations: the table.
+        judgement: the verdict on its rows.
+        rows: which rows are scored.
+    """
     logits, label = _logits(judgement)[rows], torch.from_numpy(annotations.label[rows])
     table = confusion(annotations, judgement, rows)
     counts, names = table.sum(axis=1), annotations.schema.classes
@@ -80,12 +91,24 @@ def scores(annotations: Annotations, judgement: Judgement, rows: npt.NDArray[np.
 
 
 def accuracy(logits: Tensor, label: Tensor, *, top: int = 1) -> float:
-    """The share of images whose class is among the ``top`` greatest of its logits (N, C); NaN without images."""
+    """The share of images whose class is among the greatest logits; NaN without images.
+
+    Args:
+        logits: (N, C).
+        label: (N,), the numbers of the classes.
+        top: the number of logits that count.
+    """
     return float(top_k(logits, label, k=top).double().mean())
 
 
 def confusion(annotations: Annotations, judgement: Judgement, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """(C, C): how many images of each label (row) are taken for each class (column)."""
+    """The numbers of images, (C, C), by label (row) and predicted class (column).
+
+    Args:
+        annotations: the table.
+        judgement: the verdict on its rows.
+        rows: which rows are counted.
+    """
     found, label = _logits(judgement)[rows].argmax(1), torch.from_numpy(annotations.label[rows])
     counts = multiclass_confusion_matrix(found, label, num_classes=len(annotations.schema.classes))
     return np.asarray(counts.numpy(), dtype=np.int64)

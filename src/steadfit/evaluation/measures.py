@@ -1,4 +1,4 @@
-"""Measures of a run on a table: errors, keypoints, poses, likelihood, detection of wrong labels; by split."""
+"""Measures of a run on a table, by split: errors, keypoints, poses, likelihood, detection of wrong labels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Flags = npt.NDArray[np.bool_]
 
 
 class Judge(Protocol):
-    """What judges labels: a run, or a cascade of several."""
+    """Something that judges labels: a run, or a cascade of several."""
 
     @property
     def folder(self) -> Path: ...
@@ -44,15 +44,29 @@ class Judge(Protocol):
 
 
 def write_metrics(run: Judge, annotations: Annotations, wrong: Flags | None = None) -> Judgement:
-    """Judge the whole table and write metrics.json; ``wrong`` (N, K) is the truth, where it is known."""
+    """Judge the whole table and write metrics.json.
+
+    Args:
+        run: the run.
+        annotations: the table.
+        wrong: (N, K), which labels are known to be wrong; None: unknown.
+
+    Returns:
+        The verdict on all labels.
+    """
     judgement = run.judge(annotations)
     write_json(summarize(judgement, annotations, wrong), run.folder / "metrics.json")
     return judgement
 
 
 def errors(predicted: Floats, annotations: Annotations, threshold: float = FAILURE) -> dict[str, float]:
-    """MAE, RMSE and mean point error in the user's units; with a normalising length the failure rate, over the rows
-    that have one."""
+    """MAE, RMSE and mean point error in the user's units, and the failure rate where there is a normalising length.
+
+    Args:
+        predicted: (N, K, D) in the user's units.
+        annotations: the labels.
+        threshold: an error above this share of the length is a failure; only rows with a length count.
+    """
     prediction, target = torch.from_numpy(predicted).double(), torch.from_numpy(annotations.target)
     found = {"mae": _mean(absolute_error(prediction, target))}
     found["rmse"] = math.sqrt(_mean(square_error(prediction, target)))
@@ -72,8 +86,8 @@ def keypoints(
     Args:
         predicted: (N, K, 2) in the user's units.
         annotations: the labels.
-        alpha: the part of the length within which a point is right.
-        peaks: (N, K), how many peaks each heatmap has.
+        alpha: the share of the length within which a point is right.
+        peaks: (N, K), the number of peaks of each heatmap; None without heatmaps.
 
     Returns:
         ``pck``, ``pck_area`` (from 0 to alpha), ``pck_by_point``; with pairs ``swaps``; with peaks ``double``, the
@@ -102,7 +116,7 @@ def poses(predicted: Floats, annotations: Annotations, *, alpha: float = PCP_ALP
     Args:
         predicted: (N, K, 2) in the user's units.
         annotations: the labels.
-        alpha: the share of a part's own length that its ends may be off.
+        alpha: the share of a part's own length within which its ends are right.
 
     Returns:
         ``pcp`` (strict), ``pcp_loose``, ``pcp_alpha``, ``pcp_by_part`` (strict), ``point_error_by_point`` in the user's
@@ -132,7 +146,13 @@ def _by_column(names: Sequence[str], value: Tensor) -> dict[str, float]:
 
 
 def summarize(judgement: Judgement, annotations: Annotations, wrong: Flags | None = None) -> dict[str, Any]:
-    """metrics.json: errors of every split, and what is known about wrong labels in the training set."""
+    """The content of metrics.json: errors of every split, and what is known about wrong labels in the training set.
+
+    Args:
+        judgement: the verdict on all labels.
+        annotations: the table.
+        wrong: (N, K), which labels are known to be wrong; None: unknown.
+    """
     content: dict[str, Any] = by_split(judgement, annotations)
     train = annotations.rows("train")
     labelled = ~np.isnan(judgement.trust[train])
@@ -148,7 +168,7 @@ def summarize(judgement: Judgement, annotations: Annotations, wrong: Flags | Non
 
 
 def by_split(judgement: Judgement, annotations: Annotations) -> dict[str, dict[str, Any]]:
-    """All measures of every split that has rows, and their number."""
+    """All measures of every split that has rows, and the number of its rows."""
     splits = {name: annotations.rows(name) for name in ("train", "val", "test")}
     return {
         name: {"rows": len(rows)} | measured(judgement, annotations, rows) for name, rows in splits.items() if len(rows)
@@ -164,14 +184,20 @@ def measured(judgement: Judgement, annotations: Annotations, rows: npt.NDArray[n
 
 
 def nll(judgement: Judgement, rows: npt.NDArray[np.int64]) -> dict[str, float]:
-    """The mean negative log-likelihood of the labels in some rows, in nats, where distributions are predicted."""
+    """The mean negative log-likelihood of the labels in some rows, in nats; empty without predicted distributions."""
     if judgement.nll is None or np.isnan(judgement.nll[rows]).all():
         return {}
     return {"nll": float(np.nanmean(judgement.nll[rows]))}
 
 
 def detection(judgement: Judgement, annotations: Annotations, wrong: Flags) -> dict[str, float]:
-    """How well the suspects among the training labels are the wrong ones; ``wrong`` (N, K) is the truth."""
+    """How well the suspects among the training labels agree with the truth.
+
+    Args:
+        judgement: the verdict on all labels.
+        annotations: the table.
+        wrong: (N, K), which labels are wrong.
+    """
     rows = annotations.rows("train")
     labelled = ~np.isnan(judgement.trust[rows])
     suspect, truth, trust = (array[rows][labelled] for array in (judgement.suspect, wrong, judgement.trust))

@@ -20,8 +20,8 @@ class WarmUpLoss(nn.Module):
     resumed training goes on where it was.
 
     Args:
-        first: a loss, called as ``loss(logits, target, weight)``; softmax cross entropy unless given.
-        then: another one; :class:`steadfit.losses.AnchorLoss` unless given.
+        first: a loss, called as ``loss(logits, target, weight)``; None: softmax cross entropy.
+        then: the loss after that; None: :class:`steadfit.losses.AnchorLoss`.
         epochs: >= 0, for how many epochs ``first`` is used.
 
     Call:

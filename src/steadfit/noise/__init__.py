@@ -26,7 +26,7 @@ NOISE_MODELS: dict[str, Callable[..., NoiseModel]] = {
     "predicted-charbonnier": partial(PredictedNoise, FAMILIES["charbonnier"]),
     "predicted-mixture": PredictedMixtureNoise,
 }
-"""The names on the command line, and what makes the model: keyword arguments are its fields."""
+"""The noise models by their names on the command line; keyword arguments are their fields."""
 
 __all__ = [
     "L1",

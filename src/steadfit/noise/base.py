@@ -1,28 +1,23 @@
 """What training believes about label errors: the interface of every noise model.
 
-A noise model is an immutable description; what it learns lives in a ``State``, a dict of tensors, so that it can be
+A noise model is an immutable description. What it learns is in a ``State``, a dict of tensors, so that it can be
 checkpointed, compared and moved without knowing the model. It answers five questions:
 
-1. :meth:`NoiseModel.n_outputs`: how many numbers must the network put out;
-2. :meth:`NoiseModel.loss`: what is the loss of each label;
-3. :meth:`NoiseModel.trust`: how much is each label trusted, in [0, 1] (and :meth:`is_outlier`: is it suspect);
-4. :meth:`NoiseModel.statistics` and :meth:`NoiseModel.update`: what is re-estimated from the whole training set, by
+1. :meth:`NoiseModel.n_outputs`: how many numbers does the network predict; 2. :meth:`NoiseModel.loss`: what is the loss
+of each label; 3. :meth:`NoiseModel.trust`: how much is each label trusted, in [0, 1] (and :meth:`is_outlier`: is it
+suspect); 4. :meth:`NoiseModel.statistics` and :meth:`NoiseModel.update`: what is re-estimated from the whole training
+set, by
    :func:`steadfit.noise.refit`;
-5. :meth:`NoiseModel.observe`: what is learned from every training batch, before its loss (by most models nothing).
+5. :meth:`NoiseModel.observe`: what is learned from every training batch, before its loss (for most models nothing).
 
 Shapes: N samples, K points, D coordinates each; ``output`` (N, n_outputs) comes from the network, ``target`` (N, K, D)
 has NaN where a label is missing, trust and losses are (N, K), weights (N, K, D). Every method passes its output and
 target through :meth:`NoiseModel.checked`, which refuses other shapes and makes half precision single.
 
-Absent labels: one that is *missing* (its target is NaN) has loss 0, trust NaN, and is no suspect. One whose prediction
-is NaN or infinite has *no verdict*: trust and weight 0, no suspect, and it takes no part in any estimate.
+Absent labels: one that is *missing* (its target is NaN) has loss 0 and trust NaN, and is not a suspect. One whose
+prediction is NaN or infinite has *no verdict*: trust and weight 0, not a suspect, and it takes no part in any estimate.
 
-A new model is a subclass in a file of its own::
-
-    @dataclass(frozen=True, kw_only=True)
-    class CauchyNoise(PenaltyNoise):
-        name: ClassVar[str] = "cauchy"
-        def penalty(self) -> Penalty: return Cauchy()
+A new model is a subclass in its own file, as CONTRIBUTING.md shows with Cauchy's penalty.
 """
 
 from __future__ import annotations
@@ -48,9 +43,9 @@ from steadfit.outputs import Output, Positions
 State = dict[str, Tensor]
 WARM_UPS = {"l1": Absolute(), "l2": Squared()}
 WIDE = 7.0
-"""The factor on the scale of a "wide" start, as the authors of paper 1 used it."""
+"""The factor on the scale of a "wide" start, as in the code of paper 1's authors."""
 SCALES = ("epoch", "batch", "running")
-"""Whose MAD: the whole training set's at every refit, the batch's, an average over batches."""
+"""The residuals of the MAD: the whole training set's at every refit, the batch's, or an average over batches."""
 
 
 def residual_of(location: Tensor, target: Tensor) -> Tensor:
@@ -60,7 +55,7 @@ def residual_of(location: Tensor, target: Tensor) -> Tensor:
 
 
 def masked_sum(loss: Tensor, weight: Tensor | None, target: Tensor) -> Tensor:
-    """Coordinate losses (N, K, D) to label losses (N, K): weighted, with 0 for what is not annotated."""
+    """Coordinate losses (N, K, D) to label losses (N, K): weighted, and 0 for what is not annotated."""
     weighted = loss if weight is None else weight * loss
     return torch.where(target.isnan(), 0.0, weighted).sum(dim=-1)
 
@@ -72,47 +67,52 @@ def penalized(
     scale: Tensor | float = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """rho((target - location)/scale), (N, K, D); what is missing or has weight 0 is masked before rho, so that no NaN
-    of it reaches a gradient."""
+    """rho((target - location)/scale), (N, K, D).
+
+    What is missing or has weight 0 is masked before rho, so that no NaN of it reaches a gradient.
+    """
     absent = target.isnan() if weight is None else target.isnan() | (weight == 0)
     residual = torch.where(absent, 0.0, target - location)
     return penalty.rho(residual / scale)
 
 
 def trust_of_labels(trust: Tensor, target: Tensor) -> Tensor:
-    """How much labels are trusted, (N, K), from their coordinates: as much as the worst one that is annotated.
+    """The trust of labels, (N, K), from that of their coordinates: the least of those that are annotated.
 
     Args:
-        trust: of each coordinate, (N, K, D); NaN where there is no verdict.
-        target: (N, K, D).
+        trust: (N, K, D), the trust of each coordinate; NaN where there is no verdict.
+        target: (N, K, D), NaN where a coordinate is missing.
 
     Returns:
         In [0, 1]: 0 without a verdict; NaN where the label is missing.
     """
     missing = target.isnan()
     each = trust.nan_to_num(nan=0.0).clamp(0.0, 1.0)
-    worst = torch.where(missing, 1.0, each).amin(dim=-1)  # a missing coordinate takes nothing from the others
+    worst = torch.where(missing, 1.0, each).amin(dim=-1)  # a missing coordinate does not lower the others
     return worst.masked_fill(missing.all(dim=-1), torch.nan)
 
 
 def at_least_single(value: Tensor) -> Tensor:
-    """Half precision in float32; float32 and float64 as they are."""
+    """Half precision as float32; float32 and float64 as they are."""
     return value if value.dtype in (torch.float32, torch.float64) else value.float()
 
 
 def spread(residual: Tensor) -> Tensor:
-    """1.4826 MAD of every coordinate, (K, D), or what :func:`spread_from` takes in its place."""
+    """1.4826 MAD of every coordinate, (K, D), or what :func:`spread_from` gives in its place."""
     return spread_from(mad(residual), (residual - nanmedian(residual)).abs().nanmean(dim=0))
 
 
 def spread_from(scale: Tensor, deviation: Tensor) -> Tensor:
-    """The scale 1.4826 MAD; where at least half of the residuals are equal, so that it is 0, 1.2533 times the mean
-    absolute deviation about the median (sigma for a Gaussian). 0 where all are equal, NaN where there is none."""
+    """The scale 1.4826 MAD, (K, D), or where that is 0 (at least half of the residuals are equal) another one.
+
+    That is 1.2533 times the mean absolute deviation about the median, which is sigma for a Gaussian. It is 0 where all
+    residuals are equal, NaN where there is none.
+    """
     return torch.where(scale > 0, scale, 1.2533 * deviation)
 
 
 def with_floor(scale: Tensor) -> Tensor:
-    """The scale with 1 where all residuals are equal or nothing is annotated."""
+    """The scale, replaced by 1 where all residuals are equal or nothing is annotated."""
     return torch.where(scale > 0, scale, 1.0)
 
 
@@ -126,9 +126,9 @@ class NoiseModel(ABC):
     """Base of all noise models.
 
     Args:
-        warmup: the loss of the first epochs, before anything is known about the residuals: ``"l1"`` (keeps its head
-            up to far higher contamination), ``"l2"`` (paper 2), or, for models with a scale, ``"wide"``: the
-            model's own loss with 7 times the scale (the authors of paper 1).
+        warmup: the loss of the first epochs, before anything is known about the residuals: ``"l1"`` (the default, which
+            tolerates far more contamination), ``"l2"`` (paper 2), or, for models with a scale, ``"wide"``: the model's
+            own loss with 7 times the scale (the authors of paper 1).
     """
 
     warmup: str = option("l1", "the loss of the first epochs", choices=("l1", "l2"))
@@ -147,11 +147,11 @@ class NoiseModel(ABC):
 
     @property
     def output(self) -> Output:
-        """What the network's numbers mean to this model."""
+        """The output of a network under this model: what its numbers mean."""
         return Positions()
 
     def n_outputs(self, points: int, dims: int) -> int:
-        """How many numbers the network puts out for K points of D coordinates."""
+        """The number of numbers that the network predicts for K points of D coordinates."""
         return self.output.n_outputs(points, dims)
 
     def prediction(self, output: Tensor, dims: int) -> Tensor:
@@ -159,11 +159,11 @@ class NoiseModel(ABC):
         return self.output.prediction(output, dims)
 
     def distribution(self, output: Tensor, dims: int) -> Elliptical | None:
-        """The predicted distributions, of batch shape (N, K); None where the network puts out positions only."""
+        """The predicted distributions, of batch shape (N, K); None where the network predicts only positions."""
         return self.output.distribution(output, dims)
 
     def initial_output(self, points: int, dims: int) -> Tensor | None:
-        """What an untrained network should put out for every sample, (n_outputs,); None: whatever it does."""
+        """What an untrained network should predict for every sample, (n_outputs,); None: whatever it does."""
         return self.output.initial_output(points, dims)
 
     def initial_state(self, points: int, dims: int) -> State:
@@ -219,12 +219,14 @@ class NoiseModel(ABC):
         }
 
     def begin(self, state: State) -> State:
-        """The state at which a refit begins: with whatever the rounds need besides. What :meth:`initial_state` does not
-        name is dropped at the end."""
+        """The state at which a refit begins, with whatever the rounds need in addition.
+
+        Names that :meth:`initial_state` does not have are dropped at the end.
+        """
         return state
 
     def statistics(self, chunk: Chunk, state: State) -> Sums:
-        """What some training samples say in this round, as sums over them; ``state`` is not changed.
+        """What a chunk of training samples contributes in this round, as sums over them; ``state`` is not changed.
 
         Args:
             chunk: n samples, perhaps none.
@@ -237,11 +239,11 @@ class NoiseModel(ABC):
         return state
 
     def settled(self, state: State) -> bool:
-        """Whether a state of :meth:`update` needs no further round: by default one is enough."""
+        """Whether a state from :meth:`update` needs no further round; by default one is enough."""
         return True
 
     def checked(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The gate of every method that takes an output and a target: the same, half precision made single.
+        """The output and the target, checked, with half precision made single; every method begins with this.
 
         Raises:
             TypeError: one of them is not a floating-point tensor.
@@ -266,16 +268,15 @@ class NoiseModel(ABC):
         return self.prediction(output, target.shape[-1]), target
 
     def observe(self, output: Tensor, target: Tensor, state: State) -> State:
-        """The state with what a training batch (N samples) says, for its own loss and later ones; ``state`` is not
-        changed."""
+        """The state after a training batch (N samples), for its own loss and later ones; ``state`` is not changed."""
         return state
 
     def weight(self, output: Tensor, target: Tensor, state: State) -> Tensor | None:
-        """Weights (N, K, D) that labels keep until the next refit; None: the loss needs none."""
+        """Weights (N, K, D) that labels keep until the next refit; None where the loss needs none."""
         return None
 
     def collapsed(self, state: State) -> bool:
-        """Whether the estimate says that no label can be trusted, so that training should stay with its warm-up."""
+        """Whether the estimate trusts no label at all, so that training should stay with its warm-up."""
         return False
 
     def error_rate(self, output: Tensor, target: Tensor, state: State) -> float:
@@ -292,27 +293,29 @@ def _distances(residual: Tensor, center: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, kw_only=True)
 class PenaltyNoise(NoiseModel):
-    """rho(residual / s), s the scale of each coordinate, a constant in backpropagation.
+    """rho(residual / s), where s, the scale of each coordinate, is a constant in backpropagation.
 
-    Trust is the penalty's; a label with several coordinates has the trust of its worst one. A label is an outlier
-    where some |u| > ``cut``.
+    Trust is the penalty's; a label with several coordinates has the trust of its worst one. A label is an outlier if
+    |u| > ``cut`` in any coordinate.
+
+    A batch gives no scale for a coordinate whose labels in it are all missing, have equal residuals (as a single label
+    has), or overflow: there s stays what it was, 1 before anything is known. A batch has at most one label per sample
+    from which s is estimated; small batches make ``"batch"`` noisy.
 
     Args:
+        warmup: the loss of the first epochs: ``"l1"`` (the default), ``"l2"``, or ``"wide"``, the model's own at 7
+            times the scale.
         cut: in units of the scale.
-        scale: whose residuals the MAD is taken of. ``"epoch"``: the whole training set's, at every refit (papers 1 and
-            2). ``"batch"``: those of the present batch. ``"running"``: an average of the batches' MADs b_1 … b_n that
+        scale: the residuals whose MAD is taken. ``"epoch"``: the whole training set's, at every refit (papers 1 and 2).
+            ``"batch"``: those of the present batch. ``"running"``: an average of the batches' MADs b_1 … b_n that
             forgets, sum_k momentum^(n-k) b_k / sum_k momentum^(n-k), which starts at b_1. With the last two the
             training set is passed over once, at the end, for trust and suspects: their s is that of ``"epoch"``.
         momentum: of ``"running"``, in [0, 1).
-
-    A coordinate whose labels are all missing in a batch, or have equal residuals (as one label has), or overflow, tells
-    no scale: there s stays what it was, 1 before anything is known. A batch has at most as many labels as samples to
-    tell s from; with few of them ``"batch"`` is noisy.
     """
 
     warmup: str = option(
         "l1",
-        "the loss of the first epochs; wide is the model's own at 7 times the scale",
+        "the loss of the first epochs (wide: the model's own at 7 times the scale)",
         choices=("l1", "l2", "wide"),
     )
     cut: float = 4.6851
@@ -348,7 +351,7 @@ class PenaltyNoise(NoiseModel):
         return state | self._search(state["scale"])
 
     def statistics(self, chunk: Chunk, state: State) -> Sums:
-        """Counts for the median of the residuals and, once the state has it as ``center``, of the distances from it."""
+        """Counts for the median of the residuals and, once the state has the ``center``, for the distances from it."""
         residual = chunk.once((self, "residual"), lambda: self._residual(chunk.output, chunk.target).flatten(1))
         search = Search.of(state)
         if "center" not in state:

@@ -1,4 +1,4 @@
-"""DeepGUM's noise model: a Gaussian of inliers beside a uniform of outliers, judged by sample, point or coordinate."""
+"""DeepGUM's noise model: a mixture of Gaussian inliers and uniform outliers, by sample, point or coordinate."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from steadfit.noise.base import NoiseModel, State, masked_sum, penalized, residu
 from steadfit.noise.sums import Chunk
 
 FAR = 1e150
-"""A residual whose square is finite; an infinite one counts as this."""
+"""A residual whose square is finite, which replaces infinite ones."""
 UNITS = ("sample", "point", "coordinate")
 INNER: dict[str, Penalty] = {"absolute": Absolute(), "squared": Squared()}
 
 
 def to_groups(residual: Tensor, unit: str) -> Tensor:
-    """(N, K, D) to (N, G, D'): what is judged together stands on the last axis."""
+    """(N, K, D) to (N, G, D'): what is judged together is on the last axis."""
     n, k, d = residual.shape
     return residual.reshape(n, *{"sample": (1, k * d), "point": (k, d), "coordinate": (k * d, 1)}[unit])
 
 
 def from_groups(value: Tensor, unit: str, points: int, dims: int) -> Tensor:
-    """One number a group, (N, G), spread over the labels it judges, (N, K, D)."""
+    """One number per group, (N, G), expanded to the labels that the group judges, (N, K, D)."""
     shape = {"sample": (1, 1), "point": (points, 1), "coordinate": (points, dims)}[unit]
     return value.reshape(-1, *shape).expand(-1, points, dims)
 
@@ -48,22 +48,28 @@ def blocks_of(covariance: Tensor, unit: str, points: int, dims: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianUniformNoise(NoiseModel):
-    """Labels are right with Gaussian errors or wrong and anywhere; EM tells which, and with what error rate.
+    """Labels are right with Gaussian errors, or wrong and anywhere; EM estimates which, and the error rate.
 
-    The loss of a label is its responsibility times the inner loss of its residual (paper 2, eq. 7), the responsibility
-    being kept from one refit to the next.
+    The loss of a label is its responsibility times the inner loss of its residual (paper 2, eq. 7), where the
+    responsibility stays the same from one refit to the next.
+
+    Where EM finds no inliers in a group (its share is at the lower bound) that group's labels keep weight 1; where it
+    finds none at all, training stays with its warm-up loss.
 
     Args:
+        warmup: the loss of the first epochs: ``"l1"`` (the default) or ``"l2"`` (paper 2).
         unit: what is right or wrong as a whole: ``"sample"`` (all K D numbers of an image), ``"point"`` (its D
             coordinates), ``"coordinate"``.
-        inner: ``"absolute"`` or ``"squared"`` (paper 2): the loss inside the inliers.
-        covariance, volume, min_inlier_share: of :class:`steadfit.GaussianUniform`.
+        inner: ``"absolute"`` or ``"squared"`` (paper 2), the loss of the inliers.
+        covariance: the inliers' covariance, see :class:`steadfit.GaussianUniform`.
+        volume: 1 over the outliers' density, see :class:`steadfit.GaussianUniform`.
+        min_inlier_share: the lower bound of the inlier share, see :class:`steadfit.GaussianUniform`.
         inflation: factor on the inliers' covariance when labels are judged (not when it is estimated). A network's
-            errors on right labels have heavier tails than a Gaussian: some images are harder than others. At 1.5 right
-            labels of hard images stay in training; 1 is the plain posterior (paper 2).
+            errors on right labels have heavier tails than a Gaussian, since some images are harder than others. At 1.5
+            right labels of hard images stay in training; 1 is the plain posterior (paper 2).
 
-    Where EM finds no inliers in a group (its share is at the floor) that group's labels keep weight 1; where it finds
-    none at all training stays with its warm-up loss. References: Lathuiliere et al., ECCV 2018.
+    References:
+        Lathuiliere et al., ECCV 2018.
     """
 
     name: ClassVar[str] = "gum"
@@ -113,8 +119,10 @@ class GaussianUniformNoise(NoiseModel):
         return to_groups(residual_of(*self.located(output, target)), self.unit)
 
     def _responsibility(self, output: Tensor, target: Tensor, state: State) -> Tensor:
-        """Inlier posterior of every coordinate, (N, K, D); NaN where the group is not annotated or the prediction is
-        not finite."""
+        """Inlier posterior of every coordinate, (N, K, D).
+
+        NaN where the group is not annotated or the prediction is not finite.
+        """
         location, target = self.located(output, target)
         result = GaussianUniformResult(
             inlier_share=state["inlier_share"].double().clamp(max=1 - torch.finfo(torch.float64).eps),

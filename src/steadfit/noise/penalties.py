@@ -1,4 +1,4 @@
-"""The noise models that are one penalty each: L2, L1, Huber, Tukey."""
+"""Noise models that consist of one penalty: L2, L1, Huber, Tukey."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ class L2(NoiseModel):
     """Half the squared residual: every label counts in full, trust is 1, nothing is suspect.
 
     The best choice for clean labels with Gaussian errors; one wrong label can move it anywhere.
+
+    Args:
+        warmup: without effect, since nothing is ever estimated.
     """
 
     name: ClassVar[str] = "l2"
@@ -40,13 +43,17 @@ class L2(NoiseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class L1(PenaltyNoise):
-    """The absolute residual. It has no parameter: the MAD serves trust and suspects only."""
+    """The absolute residual. The loss has no parameter: the MAD serves only trust and suspects.
+
+    Args:
+        warmup: the loss of the first epochs, ``"l1"`` (the default) or ``"l2"``.
+        cut: a label beyond it is suspect, in units of the scale.
+        scale: ``"epoch"``, since the loss has no scale.
+    """
 
     name: ClassVar[str] = "l1"
-    warmup: str = option(
-        "l1", "the loss of the first epochs; one of its own at a wider scale is the same", choices=("l1", "l2")
-    )
-    scale: str = option("epoch", "the loss has no scale of its own", choices=("epoch",), command_line=False)
+    warmup: str = option("l1", "the loss of the first epochs", choices=("l1", "l2"))
+    scale: str = option("epoch", "without effect: the loss has no scale", choices=("epoch",), command_line=False)
 
     @property
     def refits_once(self) -> bool:
@@ -65,12 +72,16 @@ class HuberNoise(PenaltyNoise):
     """Huber's penalty in MAD units: quadratic up to delta, linear beyond.
 
     Args:
+        warmup: the loss of the first epochs: ``"l1"`` (the default), ``"l2"``, or ``"wide"``.
         delta: the knee, in units of the scale. 4.6851 in paper 2 (the default, to compare with it); 1.345 is the usual
             choice for 95 % efficiency.
-        cut: beyond it a label is a suspect, 4.6851 in units of the scale whatever the knee is: with a cut at 1.345 18 %
+        cut: a label beyond it is suspect, in units of the scale; 4.6851 whatever the knee is: with a cut at 1.345, 18 %
             of right labels with Gaussian errors would be suspects.
+        scale: the residuals whose MAD is taken, see :class:`~steadfit.noise.base.PenaltyNoise`.
+        momentum: of the scale ``"running"``, in [0, 1).
 
-    References: Lathuiliere et al., ECCV 2018, Fig. 2.
+    References:
+        Lathuiliere et al., ECCV 2018, Fig. 2.
     """
 
     name: ClassVar[str] = "huber"
@@ -88,13 +99,17 @@ class HuberNoise(PenaltyNoise):
 class TukeyNoise(PenaltyNoise):
     """Tukey's biweight in MAD units: a label beyond c has no influence, and is an outlier.
 
-    It works while the MAD measures the inliers: with half of the labels or more wrong, the scale is the outliers'.
+    It works while the MAD measures the inliers: if half of the labels or more are wrong, the scale is the outliers'.
 
     Args:
-        c: 4.6851, 95 % efficiency on Gaussian residuals.
-        warmup: ``"l2"`` for some epochs (paper 2), ``"l1"``, or ``"wide"``, 7 times the scale (the authors of paper 1).
+        warmup: ``"l2"`` for some epochs (paper 2), ``"l1"`` (the default), or ``"wide"``, 7 times the scale (the
+            authors of paper 1).
+        c: in units of the scale; 4.6851 gives 95 % efficiency on Gaussian residuals.
+        scale: the residuals whose MAD is taken, see :class:`~steadfit.noise.base.PenaltyNoise`.
+        momentum: of the scale ``"running"``, in [0, 1).
 
-    References: Belagiannis et al., ICCV 2015, eqs 3-5.
+    References:
+        Belagiannis et al., ICCV 2015, eqs 3-5.
     """
 
     name: ClassVar[str] = "tukey"

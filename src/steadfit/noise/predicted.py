@@ -1,4 +1,4 @@
-"""The network predicts a distribution for every label: a position and how far it can be trusted (paper 3)."""
+"""Noise models whose network predicts a distribution for every label: a position and its uncertainty (paper 3)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from steadfit.noise.sums import Chunk
 from steadfit.outputs import Distributions
 
 EM_ROUNDS = 200
-"""At most, in a refit of the mixture."""
+"""The largest number of EM iterations in a refit of the mixture."""
 FAMILIES: dict[str, Penalty] = {
     "gauss": Squared(),
     "laplace": Absolute(),
@@ -32,15 +32,24 @@ FAMILIES: dict[str, Penalty] = {
 """The proper penalties by the names of their distributions."""
 
 LEAST_BOX = 9.0
-"""A side of the mixture's box is at least that many predicted deviations (their geometric mean): a box as narrow as the
-right labels explains them as well as the predictions do."""
+"""The least side of the mixture's box, in predicted deviations (their geometric mean).
+
+A box as narrow as the right labels would explain them as well as the predictions do.
+"""
 
 
 @dataclass(frozen=True)
 class DistributionNoise(NoiseModel):
     """Base of the models whose network predicts an elliptical distribution for every label.
 
-    Labels are judged as wholes: one with a missing coordinate takes no part.
+    A label is judged as a whole: with a missing coordinate it takes no part.
+
+    Args:
+        penalty: rho of the distribution, a proper penalty.
+        covariance: the shape of the predicted covariances: ``"full"``, ``"diagonal"`` or ``"identity"``.
+        location: what the network predicts: ``"nu"`` (the mean is A^-1 nu) or ``"mu"`` (the mean).
+        warmup: without effect.
+        floor: theta of eq. 9, > 0, in 1/unit of the standardised target.
     """
 
     predicts_covariance: ClassVar[bool] = True
@@ -49,7 +58,7 @@ class DistributionNoise(NoiseModel):
         "full", "the shape of the predicted covariances", choices=predicted.COVARIANCES, kw_only=False
     )
     location: str = option(
-        "nu", "what the network puts out: nu (the mean is A^-1 nu) or mu (the mean)", choices=LOCATIONS, kw_only=False
+        "nu", "the predicted location, nu: A times the mean, or mu: the mean", choices=LOCATIONS, kw_only=False
     )
     _: KW_ONLY
     warmup: str = option("l1", "without effect", choices=("l1", "l2"), command_line=False)
@@ -100,26 +109,34 @@ class DistributionNoise(NoiseModel):
 
 
 def _of_wholes(trust: Tensor, target: Tensor) -> Tensor:
-    """Trust of labels that are judged as wholes, (N, K), from what has NaN without a verdict, see
-    :func:`~steadfit.noise.base.trust_of_labels`."""
+    """Trust of labels that are judged as wholes, (N, K), see :func:`~steadfit.noise.base.trust_of_labels`.
+
+    Args:
+        trust: (N, K), NaN where there is no verdict.
+        target: (N, K, D), NaN where a coordinate is missing.
+    """
     whole = torch.where(target.isnan().any(dim=-1), torch.nan, 0.0)
     return trust_of_labels(trust.unsqueeze(-1), whole.unsqueeze(-1)).to(target.dtype)
 
 
 @dataclass(frozen=True)
 class PredictedNoise(DistributionNoise):
-    """Every label has errors of its own size and direction, which the network predicts and the loss scales by.
+    """Every label has errors of its own size and direction, which the network predicts and by which the loss is scaled.
 
     The loss is the negative log-likelihood of :class:`steadfit.losses.EllipticalLoss`. The trust of a label is the
     penalty's at its residual in predicted units, ||A y - nu||.
 
     Args:
-        penalty: ``Huber(1.0)``, ``Absolute()`` (Laplace), ``Charbonnier()``, ``Squared()`` (Gauss: one wrong label can
-            move it anywhere).
-        covariance: ``"full"``, ``"diagonal"``, ``"identity"``. location: ``"nu"``, ``"mu"``. floor: theta of eq. 9.
+        penalty: ``Huber(1.0)`` (the default), ``Absolute()`` (Laplace), ``Charbonnier()``, or ``Squared()`` (Gauss: one
+            wrong label can move it anywhere).
+        covariance: the shape of the predicted covariances: ``"full"``, ``"diagonal"`` or ``"identity"``.
+        location: what the network predicts: ``"nu"`` (the mean is A^-1 nu) or ``"mu"`` (the mean).
+        warmup: without effect.
+        floor: theta of eq. 9, > 0, in 1/unit of the standardised target.
         level: a label outside the region with this predicted probability is suspect.
 
-    References: Mohlin et al., BMVC 2021, eqs 3-13.
+    References:
+        Mohlin et al., BMVC 2021, eqs 3-13.
     """
 
     name: ClassVar[str] = "predicted"
@@ -142,19 +159,21 @@ class PredictedNoise(DistributionNoise):
 
 @dataclass(frozen=True)
 class PredictedMixtureNoise(DistributionNoise):
-    r"""A label is right, with errors as predicted for it, or wrong and anywhere: pi p(y \| x) + (1 - pi) u.
+    """A label is right, with errors as predicted for it, or wrong and anywhere: pi p(y | x) + (1 - pi) u.
 
-    Beyond the papers: GUM's robustness with a covariance of its own for every label. u is 1 over the volume of the box
-    around the training labels of a point, gross ones left out; pi, the inlier share of a point, is found by EM over the
-    whole training set
-    at every refit, the predicted densities held fixed, and so are the responsibilities r. Until the next refit the
-    network minimises r times the negative log-likelihood. The warm-up is the likelihood of the Laplace family with the
-    same numbers, whose gradient a wrong label cannot outgrow.
+    This goes beyond the papers: the robustness of GUM with a predicted covariance for every label. u is 1 over the
+    volume of the box around the training labels of a point, without gross ones. pi, the inlier share of a point, is
+    found by EM over the whole training set at every refit, with the predicted densities fixed; so are the
+    responsibilities r. Until the next refit the network minimises r times the negative log-likelihood. The warm-up is
+    the likelihood of the Laplace family with the same numbers, whose gradient a wrong label cannot dominate.
 
     Args:
-        penalty: of the right labels' distribution, see :class:`PredictedNoise`.
-        covariance, location, floor: as there.
-        min_inlier_share: a floor under pi; a point at the floor keeps weight 1 for all its labels.
+        penalty: rho of the distribution of right labels, a proper penalty, see :class:`PredictedNoise`.
+        covariance: the shape of the predicted covariances: ``"full"``, ``"diagonal"`` or ``"identity"``.
+        location: what the network predicts: ``"nu"`` (the mean is A^-1 nu) or ``"mu"`` (the mean).
+        warmup: without effect.
+        floor: theta of eq. 9 in paper 3, > 0, in 1/unit of the standardised target.
+        min_inlier_share: a lower bound of pi, in (0, 1); a point whose pi is at the bound gives weight 1 to all labels.
         inflation: factor on the predicted covariances when labels are judged. 1, the default, is the posterior: the
             predicted covariances know which images are hard, which one covariance for all cannot
             (:class:`~steadfit.noise.GaussianUniformNoise` needs 1.5).
@@ -184,7 +203,7 @@ class PredictedMixtureNoise(DistributionNoise):
         return state | own | widths.begin(points, dims, state["box"].device)
 
     def statistics(self, chunk: Chunk, state: State) -> Sums:
-        """How far labels and predictions reach, for the box; then responsibilities, and the log-likelihood's gain."""
+        """The extent of labels and predictions, for the box; then responsibilities, and the gain in log-likelihood."""
         distance, log_det = chunk.once((self, "distance"), lambda: self._distance(chunk.output, chunk.target))
         if not widths.finished(state):
             own = Sums({"log_det": log_det.nansum(dim=0), "predictions": (~log_det.isnan()).sum(dim=0)})
@@ -202,8 +221,8 @@ class PredictedMixtureNoise(DistributionNoise):
     def update(self, sums: Sums, state: State) -> State:
         """The box; then pi of every point by EM with fixed densities.
 
-        At last it is 1 where nothing is annotated, and where the uniform raises the log-likelihood by less than
-        3 + log n: on clean labels it would else take in some of the tail.
+        In the end pi is 1 where nothing is annotated, and where the uniform raises the log-likelihood by less than 3 +
+        log n: on clean labels it would otherwise take in some of the tail.
         """
         if not widths.finished(state):
             found = widths.update(sums, state)

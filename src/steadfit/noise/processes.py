@@ -21,11 +21,11 @@ T = TypeVar("T")
 class Group:
     """All processes of the default group, for :meth:`steadfit.noise.LabelNoise.refit`.
 
-    Sums travel over gloo, whatever the group's own backend is: they are small, and gloo says at once when a process
-    has ended. All processes have to make it at the same place.
+    Sums are sent over gloo, whatever the group's own backend is: they are small, and gloo reports at once when a
+    process has ended. All processes have to create it at the same place.
 
     Args:
-        timeout: seconds after which a process that does not answer, and has not ended either, counts as lost.
+        timeout: the seconds after which a process counts as lost that neither answers nor has ended.
 
     Raises:
         RuntimeError: torch.distributed has no group yet.
@@ -46,14 +46,21 @@ class Group:
             dist.barrier()
 
     def reduce(self, sums: Sums) -> Sums:
-        """The sums of all processes; raises :class:`~steadfit.errors.ProcessLostError` if one is lost."""
+        """The sums of all processes.
+
+        Args:
+            sums: those of this process; the others have the same names and shapes.
+
+        Raises:
+            ProcessLostError: a process has ended or does not answer.
+        """
         with self._watched():
             return Sums(
                 added=self._all(sums.added, dist.ReduceOp.SUM), largest=self._all(sums.largest, dist.ReduceOp.MAX)
             )
 
     def in_step(self, batches: Iterable[T]) -> Iterator[T]:
-        """This process's batches, not faster than the slowest process's, so that a lost one is soon noticed."""
+        """This process's batches, no faster than the slowest process's, so that a lost process is noticed soon."""
         for batch in chain(batches, repeat(None)):
             left = self.reduce(Sums(largest={"left": torch.tensor(int(batch is not None))}))
             if batch is not None:
@@ -62,7 +69,7 @@ class Group:
                 return
 
     def _all(self, tensors: Mapping[str, Tensor], operation: dist.ReduceOp.RedOpType) -> dict[str, Tensor]:
-        """Combined over the processes, the tensors of one dtype in one message."""
+        """The tensors combined over the processes, with one message for all tensors of a dtype."""
         found: dict[str, Tensor] = {}
         for dtype in sorted({value.dtype for value in tensors.values()}, key=str):
             names = sorted(name for name, value in tensors.items() if value.dtype == dtype)
@@ -74,7 +81,7 @@ class Group:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        """The backend's errors, which speak of sockets and ports, in words."""
+        """Turn the backend's errors, which are about sockets and ports, into a ProcessLostError."""
         try:
             yield
         except RuntimeError as error:

@@ -1,9 +1,9 @@
 """The refit of a noise model on sums, over any number of chunks and processes.
 
-A model is asked two questions in turn: what does a chunk of residuals say (:meth:`NoiseModel.statistics`), and what
-follows from what all of them said (:meth:`NoiseModel.update`). In between the answers are added up, over the chunks of
-a process and over the processes. So no process needs another one's residuals, and one chunk in one process is the
-special case that needs no adding.
+A model is asked two questions in turn: what does a chunk of residuals contribute (:meth:`NoiseModel.statistics`), and
+what follows from all contributions together (:meth:`NoiseModel.update`). In between they are added up, over the chunks
+of a process and over the processes. So no process needs another one's residuals, and one chunk in one process is the
+special case that needs no addition.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MAX_ROUNDS = 10_000
-"""Rounds after which a refit stops, settled or not."""
+"""The number of rounds after which a refit stops, settled or not."""
 
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Some training samples, n of them (there may be none): what the network puts out, and the labels.
+    """Some training samples, n of them (perhaps none): the network's output, and the labels.
 
     Args:
-        output: (n, n_outputs), as the network gives it.
+        output: (n, n_outputs), from the network.
         target: (n, K, D), NaN where a label is missing.
     """
 
@@ -43,11 +43,11 @@ class Chunk:
     _found: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
     def once(self, key: object, make: Callable[[], T]) -> T:
-        """``make()``, which is called the first time only: for what does not change from round to round.
+        """The result of ``make()``, which is called only the first time: for what does not change from round to round.
 
         Args:
-            key: names what is made, hashable; a model's own name for it is ``(self, "name")``.
-            make: gives what depends on the chunk and the key, and on no state.
+            key: a hashable name of the result; for a model's own it is ``(self, "name")``.
+            make: computes what depends on the chunk and the key, and on no state.
         """
         if key not in self._found:
             self._found[key] = make()
@@ -56,18 +56,18 @@ class Chunk:
 
 
 class Processes(Protocol):
-    """The processes that share a refit, seen from one of them."""
+    """The processes that share a refit, as one of them sees them."""
 
     @property
     def rank(self) -> int:
         """This process's number, from 0."""
 
     def reduce(self, sums: Sums) -> Sums:
-        """The sums of all processes; every process calls it with the same names and shapes and gets the same."""
+        """The sums of all processes; every process calls it with the same names and shapes and gets the same result."""
 
 
 class Alone:
-    """One process: sums are what they are, and there is nobody to wait for."""
+    """A single process: its sums are the total, and there is nobody to wait for."""
 
     rank, size = 0, 1
 
@@ -85,24 +85,23 @@ ALONE = Alone()
 
 @torch.no_grad()
 def refit(noise: NoiseModel, chunks: Sequence[Chunk], state: State, processes: Processes = ALONE) -> State:
-    """The state of a noise model re-estimated from the whole training set.
+    """Re-estimate the state of a noise model from the whole training set.
 
-        state = begin(state)
-        repeat  state = update(sum of statistics(chunk, state), state)  until settled(state)
+        state = begin(state) repeat  state = update(sum of statistics(chunk, state), state)  until settled(state)
 
     Args:
         noise: the model.
         chunks: this process's samples, at least one chunk (it may be empty). Every sample is in one chunk of one
             process.
         state: the present state; it is not changed.
-        processes: who shares the work; by default nobody.
+        processes: the processes that share the work; by default this one alone.
 
     Returns:
         A state with the names, dtypes and devices of ``state``. Within the refit all of its floating-point tensors are
         float64, and whatever else the model adds to it is dropped at the end.
 
-    A model that is not settled after 10,000 rounds is taken as it is, with a
-    :class:`~steadfit.errors.ConvergenceWarning`.
+    Warns:
+        ConvergenceWarning: the model is not settled after 10,000 rounds and is taken as it is.
     """
     now = noise.begin({name: value.double() if value.is_floating_point() else value for name, value in state.items()})
     for _ in range(MAX_ROUNDS):
@@ -121,6 +120,6 @@ def refit(noise: NoiseModel, chunks: Sequence[Chunk], state: State, processes: P
 
 
 def _all_settled(settled: bool, processes: Processes) -> bool:
-    """Whether every process finds so: they may round differently, and must go on or stop together."""
+    """Whether every process has settled: they may round differently, and must go on or stop together."""
     left = processes.reduce(Sums(largest={"left": torch.tensor(int(not settled))}))
     return not int(left.largest["left"])

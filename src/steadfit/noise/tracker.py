@@ -1,4 +1,4 @@
-"""Noise models in a training loop: what is known of every label, kept by sample index."""
+"""Noise models in a training loop: the state of the model and the weight of every label, by sample index."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from steadfit.noise.sums import ALONE, Chunk, Processes, refit
 class LabelNoise(nn.Module):
     """A noise model with its state and the weights of all training labels, as buffers of a module.
 
-    As part of your module it is checkpointed and moved with it, but stays in float32 at least where the module goes to
-    half precision. Its call is the training loss, and in training mode the model observes the batch before it (which
-    most models ignore); :meth:`refit` is the step between epochs (:class:`steadfit.lightning.RefitNoise` does it for
+    As part of your module it is checkpointed and moved with it, but its buffers stay at least float32 where the module
+    is cast to half precision. Its call is the training loss; in training mode the model first observes the batch (which
+    most models ignore). :meth:`refit` is the step between epochs (:class:`steadfit.lightning.RefitNoise` does it for
     Lightning modules).
-
-    Args:
-        noise: the noise model.
-        n_samples: N, of the training set.
-        points: K, of the training targets.
-        dims: D, of the training targets.
-        by_trust: labels of models without weights of their own (Huber, Tukey, …) are weighted by their trust, for
-            losses that are none of the residual, such as those of heatmaps.
 
     Buffers: ``label_weight`` (N, K, D), ``warming_up`` (bool), ``fallen_back`` (bool: EM declared everything an
     outlier), and the model's state under ``state_<name>``.
+
+    Args:
+        noise: the noise model.
+        n_samples: N, the size of the training set.
+        points: K, the number of points of a target.
+        dims: D, the coordinates of a point.
+        by_trust: True: labels are weighted by their trust under models that have no weights (Huber, Tukey, …), for
+            losses that are not a function of the residual, such as those of heatmaps.
 
     >>> from steadfit.noise import L2
     >>> tracker = LabelNoise(L2(), n_samples=4, points=1, dims=1)
@@ -54,7 +54,7 @@ class LabelNoise(nn.Module):
             self.register_buffer(f"state_{name}", _wide(value))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move or cast: what would become half precision becomes, or stays, float32 without passing through it."""
+        """Move or cast, with float32 in place of half precision, and without passing through it."""
         before = dict(self.named_buffers())
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, value in self.named_buffers():
@@ -69,7 +69,7 @@ class LabelNoise(nn.Module):
 
     @property
     def refits_once(self) -> bool:
-        """Whether one refit at the end is enough: neither the loss nor the labels' weights need one before."""
+        """Whether one refit at the end is enough: neither the loss nor the labels' weights need an earlier one."""
         return self.noise.refits_once and not self.by_trust
 
     def forward(
@@ -79,18 +79,18 @@ class LabelNoise(nn.Module):
         """The batch's loss, sum(w l)/B as in paper 2, eq. 7: distrusted labels do not raise the others' step.
 
         Args:
-            output: (B, n_outputs), what the network puts out.
+            output: (B, n_outputs), from the network.
             target: (B, K, D), NaN where a label is missing.
             index: (B,) integers, which training samples these are.
-            mirrored: (B,) bool, with ``permutation``: which of them stand mirrored in the batch, left and right points
-                exchanged, so that weights go with their label.
-            permutation: of the points under mirroring, K numbers.
+            mirrored: (B,) bool, with ``permutation``: which samples are mirrored in the batch, with left and right
+                points exchanged, so that weights follow their labels; None: none.
+            permutation: K numbers, the points' permutation under mirroring.
 
         Returns:
             A scalar; 0 for an empty batch.
 
         Raises:
-            TypeError: output or target is no floating-point tensor, or the index none of integers.
+            TypeError: output or target is not a floating-point tensor, or the index not one of integers.
             ValueError: a shape that does not fit (nothing is broadcast), an index outside [0, N).
         """
         self._check(output, target, index)
@@ -101,7 +101,7 @@ class LabelNoise(nn.Module):
         return _mean(self.noise.loss(output, target, state, weight))
 
     def _check(self, output: Tensor, target: Tensor, index: Tensor | None = None) -> None:
-        """The gate: shapes and dtypes of a batch, and of its index where it has one."""
+        """Check shapes and dtypes of a batch, and of its index where it has one."""
         self.noise.checked(output, target)
         shape = tuple(self.label_weight.shape[1:])
         if target.shape[1:] != shape:
@@ -130,8 +130,10 @@ class LabelNoise(nn.Module):
 
     @torch.no_grad()
     def _observed(self, output: Tensor, target: Tensor) -> State:
-        """The state after this batch. The loss gets the new tensors and not the buffers, which the next batch changes,
-        maybe before this one's backward pass."""
+        """The state after this batch.
+
+        The loss gets the new tensors, not the buffers, which the next batch may change before this one's backward pass.
+        """
         before = self.state
         after = self.noise.observe(output.detach(), target, before)
         for name, value in after.items():
@@ -142,7 +144,13 @@ class LabelNoise(nn.Module):
     def weights(
         self, index: Tensor, mirrored: Tensor | None = None, permutation: Sequence[int] | None = None
     ) -> Tensor:
-        """The weights (B, K, D) of these samples' labels, as the call uses them; 1 during the warm-up."""
+        """The weights (B, K, D) of these samples' labels, as the call uses them; 1 during the warm-up.
+
+        Args:
+            index: (B,) integers, which training samples these are.
+            mirrored: (B,) bool, which samples are mirrored; None: none.
+            permutation: K numbers, the points' permutation under mirroring.
+        """
         self._check_index(index)
         weight = self.label_weight[index]
         if bool(self.warming_up):
@@ -152,7 +160,7 @@ class LabelNoise(nn.Module):
         return weight
 
     def held_out_loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """The same loss for samples outside the training set, their weights taken from the same mixture."""
+        """The same loss for samples outside the training set, with weights from the same mixture."""
         self._check(output, target)
         if bool(self.warming_up):
             return _mean(self.noise.warmup_loss(output, target, self.state))
@@ -165,20 +173,21 @@ class LabelNoise(nn.Module):
     ) -> None:
         """Re-estimate from the outputs and targets of the whole training set.
 
-        Ends the warm-up, unless the model finds that everything is an outlier: then training stays with, or goes back
-        to, the warm-up loss, and ``fallen_back`` says so.
+        This ends the warm-up, unless the model finds that everything is an outlier: then training stays with, or goes
+        back to, the warm-up loss, and ``fallen_back`` is True.
 
         Args:
-            output: (n, n_outputs), what the network puts out for this process's samples.
-            target: (n, K, D) their targets, NaN where a label is missing.
-            index: (n,) which samples they are; None: all N, in order. One that comes several times, here or in several
-                processes, counts once. A sample that comes nowhere takes no part and keeps its weight.
-            processes: who else has samples, :class:`steadfit.noise.Group`; by default nobody. The residuals stay where
-                they are. The weights of all labels, N K D numbers, are shared, as every process may draw any sample in
-                the next epoch.
+            output: (n, n_outputs), the network's output for this process's samples.
+            target: (n, K, D), their targets, NaN where a label is missing.
+            index: (n,), which samples they are; None: all N, in order. One that comes several times, here or in several
+                processes, counts once. A sample that is missing everywhere takes no part and keeps its weight.
+            processes: the processes that have samples, :class:`steadfit.noise.Group`; by default this one alone. The
+                residuals stay where they are. The weights of all labels, N K D numbers, are shared, since every process
+                may draw any sample in the next epoch.
 
         Raises:
-            TypeError, ValueError: as the call; no sample at all.
+            TypeError: output or target is not a floating-point tensor, or the index not one of integers.
+            ValueError: a shape that does not fit, an index outside [0, N), or no sample at all.
         """
         index = torch.arange(len(self.label_weight), device=target.device) if index is None else index
         self._check(output, target, index)
@@ -203,27 +212,27 @@ class LabelNoise(nn.Module):
         return self.noise.weight(output, target, state)
 
     def _share_weights(self, index: Tensor, weight: Tensor, processes: Processes) -> None:
-        """Set all labels' weights, of which each process has some; one that is NaN everywhere stays what it was."""
+        """Set the weights of all labels, of which each process has some; one that is NaN everywhere keeps its value."""
         everywhere = torch.full_like(self.label_weight, -1.0)  # below every weight: nobody has it
         everywhere[index] = weight.to(everywhere).nan_to_num(nan=-1.0)
         found = processes.reduce(Sums(largest={"weight": everywhere})).largest["weight"]
         self.label_weight.copy_(torch.where(found >= 0, found, self.label_weight))
 
     def end_warmup(self) -> None:
-        """Go over to the model's own loss without an estimate, where its loss needs none."""
+        """Switch to the model's own loss without an estimate, where its loss needs none."""
         self.warming_up.fill_(False)
 
     def refit_scale(
         self, output: Tensor, target: Tensor, index: Tensor | None = None, *, processes: Processes = ALONE
     ) -> None:
-        """Re-estimate without ending the warm-up, for a ``"wide"`` start."""
+        """Re-estimate without ending the warm-up, for a ``"wide"`` start; arguments as for :meth:`refit`."""
         warming = self.warming_up.clone()
         self.refit(output, target, index, processes=processes)
         self.warming_up.copy_(warming)
 
 
 def exact_device(device: torch.device) -> torch.device:
-    """Where refits compute: on the device itself if it has float64, which Apple's GPUs don't."""
+    """The device on which refits compute: the same one if it has float64, which Apple's GPUs don't."""
     return torch.device("cpu") if device.type == "mps" else device
 
 
@@ -237,7 +246,7 @@ def _wide(value: Tensor) -> Tensor:
 
 
 def _counted_once(index: Tensor, count: int, processes: Processes) -> Tensor:
-    """Which of this process's samples it answers for, as positions in ``index``, in the order of the index.
+    """The samples for which this process is responsible, as positions in ``index``, in the order of the index.
 
     Of a sample that comes several times in a process the last one is taken, of one that several processes have the one
     with the highest rank: samplers pad the shares with samples of others.

@@ -100,11 +100,11 @@ class Classes(OwnLoss):
 
     loss: str = option("ce", "the loss on the logits", choices=tuple(CLASS_LOSSES))
     gamma: float | None = option(
-        None, "exponent of focal and anchor losses; 0.5, after the warm-up 2, unless given", low=0.0, high=5.0
+        None, "exponent of focal and anchor losses; default 0.5, after the warm-up 2", low=0.0, high=5.0
     )
     margin: float = option(
         0.05,
-        "anchor losses: what scores up to that much below the right class counts as confused with it",
+        "anchor losses: a class that scores less than this below the right one counts as confused with it",
         low=0.0,
         high=1.0,
     )
@@ -112,7 +112,7 @@ class Classes(OwnLoss):
     static: float = option(0.5, "anchor-static: the anchor q*", low=0.0, high=1.0)
     warmup: int | None = option(
         None,
-        "epochs of cross entropy before the loss; none unless given, of anchor-warmup 5, or an eighth of a short run",
+        "epochs of cross entropy before the loss; default 0, for anchor-warmup 5, or an eighth of a short run",
         low=0,
         command_line=False,
     )

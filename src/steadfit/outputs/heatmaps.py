@@ -176,16 +176,16 @@ class Heatmaps(OwnLoss):
     needs_points: ClassVar[bool] = True
 
     loss: str = option("bce", "the loss on the pixels", choices=tuple(HEATMAP_LOSSES))
-    gamma: float | None = option(None, "exponent of focal and anchor loss; 2 unless given", low=0.0, high=5.0)
+    gamma: float | None = option(None, "exponent of focal and anchor loss; default 2", low=0.0, high=5.0)
     margin: float | None = option(
         None,
-        "anchor loss: what scores up to that much below the right place counts as confused with it; 0 unless given",
+        "anchor loss: a place that scores less than this below the right one counts as confused with it; default 0",
         low=0.0,
         high=1.0,
     )
     decoding: str = option(
         "refined",
-        "how heatmaps are read: to a fraction of a pixel (refined), to a quarter, or to the pixel (argmax)",
+        "how heatmaps are read: to a fraction of a pixel (refined), to a quarter (quarter), or to the pixel (argmax)",
         choices=DECODINGS,
     )
     sigma: float = option(1.0, "width of the target heatmaps in px of the heatmap", above=0.0, command_line=False)

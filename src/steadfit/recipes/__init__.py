@@ -1,4 +1,4 @@
-"""Whole jobs, each a function of the command line."""
+"""Whole jobs, one function for each command of the command line."""
 
 from steadfit.recipes.calibrate import calibrate_run
 from steadfit.recipes.cascades import fit_cascade_run, open_regions

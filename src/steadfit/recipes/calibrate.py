@@ -1,4 +1,4 @@
-"""How far a run's predicted distributions hold, and the temperature and radii that make them hold better."""
+"""The calibration of a run: how reliable its distributions are, and the temperature and radii that correct them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from steadfit.training.folder import fingerprint, read_config
 from steadfit.training.known import as_in_run, warn_trained
 
 WEIGHTS = ("auto", "estimate", "none")
-FEW = 100  # labels under which a calibration says little
+FEW = 100  # a calibration with fewer labels is not reliable
 
 
 def calibrate_run(
@@ -45,22 +45,27 @@ def calibrate_run(
     """Fit a temperature and conformal radii on labels that were not trained on, and measure them on test labels.
 
     Writes into the run folder: ``calibration.json`` and ``calibration.parquet``, which predictions use from then on,
-    ``calibration.csv`` (a row for all points and one for each) and ``calibration.png``, both measured on the test rows
-    where there are labelled ones, otherwise on the rows that were fitted.
+    ``calibration.csv`` (one row for all points and one for each) and ``calibration.png``, both measured on the test
+    rows where some are labelled, otherwise on the rows that were fitted.
 
     Args:
-        table: a table whose rows of ``split`` were not trained on; None for the run's own.
-        split: the rows to fit on; ``"all"`` for every row of another table.
-        views: as :meth:`steadfit.training.Run.predict`; the calibration holds for predictions with these.
-        per_point: a temperature for each point rather than one for all.
-        weigh: how much a label counts, so that wrong ones don't widen the regions. ``"auto"``: by the mixture's own
-            responsibility where the run has one, else in full; ``"estimate"``: by a probability of being right that is
-            estimated from these labels (:func:`steadfit.metrics.right_labels`); ``"none"``: in full.
+        run_folder: the folder of a finished run.
+        table: a table whose rows of ``split`` were not trained on; None: the run's own.
+        split: the rows to fit on; ``"all"``: every row of another table.
+        views: test-time augmentation, as in :meth:`steadfit.training.Run.predict`; the calibration is valid for
+            predictions with these views.
+        per_point: True: one temperature for each point; False: one for all.
+        weigh: the weight of a label, so that wrong ones don't widen the regions. ``"auto"``: the mixture's
+            responsibility where the run has a mixture, else 1. ``"estimate"``: a probability of being right that is
+            estimated from these labels (:func:`steadfit.metrics.right_labels`). ``"none"``: 1.
+        console: where the result is shown; None: nowhere.
 
-    Returns: the content of ``calibration.csv``.
+    Returns:
+        The content of ``calibration.csv``.
 
-    Raises: ConfigError for a run that predicts no distributions, or training rows; DataError for a table that cannot
-        be used or has no labels there.
+    Raises:
+        ConfigError: a run that predicts no distributions, or training rows.
+        DataError: a table that cannot be used or has no labels in the split.
     """
     _checks.one_of("calibrate", "weigh", weigh, WEIGHTS)
     run = load(run_folder)
@@ -79,7 +84,7 @@ def calibrate_run(
     fitted_on = _rows(annotations, split, own=table is None)
     if split != "train":
         warn_trained("calibrate", fitted_on, before if split == "all" else before[annotations.rows(split)])
-    run.calibrated = None  # measured from what the network says
+    run.calibrated = None  # the new one is measured on uncorrected predictions
     names = run.schema.target_names
     mean, root, target, penalty = _predict(run, fitted_on, views)
     weight = _weight(run, fitted_on, weigh, mean, root, target, penalty)
@@ -99,7 +104,7 @@ def calibrate_run(
 def _weight(
     run: Run, rows: Annotations, weigh: str, mean: Tensor, root: Tensor, target: Tensor, penalty: Penalty
 ) -> Tensor | None:
-    """How much each label counts, (N, K) in [0, 1]; None for all of them in full."""
+    """The weight of each label, (N, K) in [0, 1]; None where all count in full."""
     if weigh == "estimate":
         return right_labels(mean, root, target, penalty).probability.nan_to_num(nan=0.0)
     if weigh == "auto" and isinstance(run.noise, PredictedMixtureNoise):
@@ -134,7 +139,7 @@ def _rows(annotations: Annotations, split: str, *, own: bool) -> Annotations:
 def _predict(run: Run, rows: Annotations, views: Sequence[str]) -> tuple[Tensor, Tensor, Tensor, Penalty]:
     """Mean, root and label of every point of some rows, in float64, and rho."""
     prediction = run.predict_positions(rows, views=views)
-    assert prediction.root is not None  # of a run that predicts covariances, as was asked first
+    assert prediction.root is not None  # it was checked that the run predicts covariances
     assert prediction.penalty is not None
     mean, root, target = (torch.from_numpy(part) for part in (prediction.mean, prediction.root, rows.target))
     return mean, root, target.double(), prediction.penalty
@@ -143,7 +148,7 @@ def _predict(run: Run, rows: Annotations, views: Sequence[str]) -> tuple[Tensor,
 def _write(
     run: Run, found: Calibrated, mean: Tensor, root: Tensor, target: Tensor, weight: Tensor | None, penalty: Penalty
 ) -> pd.DataFrame:
-    """The calibration itself last: a run is calibrated when its numbers and picture are there."""
+    """Write all files, the calibration itself last: a run is calibrated when its numbers and picture are there."""
     frame = calibration_table(
         mean, root, target, penalty, points=run.schema.target_names, temperature=found.temperature,
         conformal=found.conformal, per_point=found.per_point, weight=weight,
@@ -164,21 +169,21 @@ def _tell(
     run: Run, frame: pd.DataFrame, labels: int, weight: Tensor | None, measured_on: str, console: Console
 ) -> None:
     row = frame.iloc[0]
-    right = "" if weight is None else f", {100 * float(weight.sum()) / labels:.1f} % of them taken for right"
+    right = "" if weight is None else f", {100 * float(weight.sum()) / labels:.1f} % of them considered right"
     unit = one_line(run.schema.units)
     lines = [
         f"Temperature {row['tau']:.3f}: the factor on the standard deviations, from {labels} labels{right}.",
         f"On {measured_on} ({int(row['labels'])}):",
-        f"  NLL {row['nll']:.3f} before, {row['nll_after']:.3f} after, nats a label",
+        f"  NLL {row['nll']:.3f} before, {row['nll_after']:.3f} after, nats per label",
         f"  mean error {row['mean_error']:.3f}, expected {row['expected_error']:.3f} before, "
         f"{row['expected_error_after']:.3f} after{f', {unit}' if unit else ''}",
         *(
-            f"  {level} % ellipses hold {100 * row[f'cover_{level}']:.1f} % before, "
+            f"  {level} % ellipses contain {100 * row[f'cover_{level}']:.1f} % before, "
             f"{100 * row[f'cover_{level}_after']:.1f} % after"
             for level in (50, 90, 95)
         ),
-        f"  90 % conformal regions hold {100 * row['conformal_cover']:.1f} %",
-        *([f"These are few labels: {labels}; {FEW} or more say something."] if labels < FEW else []),
+        f"  90 % conformal regions contain {100 * row['conformal_cover']:.1f} %",
+        *([f"{labels} labels are few; a reliable calibration takes {FEW} or more."] if labels < FEW else []),
         f"Table and figure: {run.folder / 'calibration.csv'}, {run.folder / 'calibration.png'}",
         "Predictions of this run use the temperature from now on; 'steadfit predict --coverage 0.9' gives regions.",
     ]

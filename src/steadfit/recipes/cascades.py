@@ -1,4 +1,4 @@
-"""The main job in two stages: a table in, a cascade with its list of suspect labels out."""
+"""The fit of a cascade: from a table to a folder with two stages and a list of suspect labels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from steadfit.training.cascade.fit import check_table
 from steadfit.training.cascade.run import COARSE
 from steadfit.training.folder import read_history
 
-SHOWN = 4  # images with their crops
+SHOWN = 4  # images that are shown with their crops
 
 
 def fit_cascade_run(
@@ -42,15 +42,29 @@ def fit_cascade_run(
     truth: Flags | None = None,
     report: bool = True,
 ) -> CoarseToFine:
-    """Train a cascade into a folder, judge every label, and write tables, figures and report.
+    """Train a cascade into a folder, judge every label, and write tables, figures and a report.
 
-    The folder has the files of a run but for the model, which is in the run folders ``coarse/`` and
-    ``fine/<region>/``; ``metrics.json`` also says what the first stage alone would do (``"coarse"``), ``history.csv``
-    has the histories of all stages.
+    The folder has the files of a run except the model, which is in the run folders ``coarse/`` and ``fine/<region>/``;
+    ``metrics.json`` also has the measures of the first stage alone (``"coarse"``), and ``history.csv`` the histories of
+    all stages.
 
-    Args: as :func:`steadfit.training.cascade.fit_cascade`; regions: None for those of
-        :func:`~steadfit.training.cascade.default_regions`. truth (N, K) scores the suspects where the wrong labels are
-        known.
+    Args:
+        annotations: the checked table.
+        settings: the settings of the first stage.
+        fine: the settings of the second stage, for all regions or for each by its name.
+        out: the cascade's folder.
+        regions: which points are estimated again, and where; None: those of
+            :func:`~steadfit.training.cascade.default_regions`.
+        placing: where training crops are placed, see :func:`steadfit.training.cascade.fit_cascade`.
+        resume: whether to continue a stopped cascade.
+        device: the device to compute on; ``"auto"``: a GPU if there is one.
+        console: where progress and results are shown; None: nowhere.
+        truth: (N, K), which labels are known to be wrong, to score the suspects; None: unknown.
+        report: False: no figures and no report.
+
+    Raises:
+        RunError: ``out`` contains a run and ``resume`` is False, or contains another one.
+        ConfigError: contradictory options.
     """
     check_start([out], resume=resume, device=device)
     check_rows(annotations)
@@ -77,8 +91,13 @@ def fit_cascade_run(
 def open_regions(path: str | Path | None, annotations: Annotations) -> tuple[Region, ...]:
     """The regions of a YAML file, or the default ones of these points.
 
-    Raises: ConfigError for a table of anything but points in images, or points without default regions; DataError for
-        the file.
+    Args:
+        path: the file; None: the default regions.
+        annotations: the table.
+
+    Raises:
+        ConfigError: a table of anything but points in images, or points without default regions.
+        DataError: a file that cannot be used.
     """
     check_table(annotations)
     names = annotations.schema.points
@@ -94,7 +113,7 @@ def _histories(cascade: CoarseToFine) -> dict[str, pd.DataFrame]:
 
 
 def _panels(cascade: CoarseToFine, annotations: Annotations, first: Judgement, judgement: Judgement) -> list[Panel]:
-    """Where the crops lie, poses of both stages and, of bodies, their parts."""
+    """The panels of a cascade: its crops, poses of both stages and, for bodies, their parts."""
     panels = pose_figures(annotations, {"coarse": first, "cascade": judgement})
     rows = shown_rows(annotations)
     if rows is None:
@@ -108,7 +127,7 @@ def _panels(cascade: CoarseToFine, annotations: Annotations, first: Judgement, j
 
 
 def _gain(metrics: Mapping[str, Any], unit: str) -> str:
-    """One line on what the second stage brought."""
+    """One line on the gain by the second stage."""
     split = next(name for name in ("test", "val", "train") if name in metrics)
     alone, both = (amount(found[split]["point_error"], unit) for found in (metrics[COARSE], metrics))
     return f"Mean error on {split} labels: {alone} with the first stage alone, {both} with both."

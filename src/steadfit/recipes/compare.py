@@ -1,4 +1,4 @@
-"""Several noise models on one table: runs, a table of errors with Wilcoxon stars, figures, a report."""
+"""The comparison of several noise models on one table: runs, errors with Wilcoxon stars, figures, a report."""
 
 from __future__ import annotations
 
@@ -52,21 +52,32 @@ def compare(
     console: Console | None = None,
     title: str | None = None,
 ) -> dict[str, Result]:
-    """Train every noise model, of heatmap networks with every loss, and compare them on the test rows.
+    """Train every noise model, for heatmap networks with every loss, and compare them on the test rows.
 
     Writes ``runs/<method>/`` (run folders), ``comparison.csv`` and ``comparison.json`` (the same numbers, one row or
-    entry a method), ``errors.parquet`` (one row a test image, one column a method), figures and ``report.html``.
+    entry per method), ``errors.parquet`` (one row per test image, one column per method), figures and ``report.html``.
 
-    Args: methods: names of noise models. losses: for heatmap networks, names of losses; two runs at least in all, see
-        :func:`variants`. truth: (N, K), which labels are known to be wrong. Others as
-        :func:`steadfit.recipes.fit_run`.
+    Args:
+        annotations: the checked table.
+        methods: names of noise models.
+        settings: the settings that all runs share.
+        out: the folder of the comparison.
+        losses: for heatmap networks, names of losses; at least two runs in total, see :func:`variants`.
+        truth: (N, K), which labels are known to be wrong, to score the suspects; None: unknown.
+        resume: whether to continue a stopped comparison.
+        device: the device to compute on; ``"auto"``: a GPU if there is one.
+        console: where progress and results are shown; None: nowhere.
+        title: the title of the table; None: a standard one.
 
-    Returns: for every method its per-image errors, their mean, failure rate, RMSE, the scores of its suspects where the
+    Returns:
+        For every method its per-image errors, their mean, failure rate, RMSE, the scores of its suspects where the
         truth is known, Holm's p against the best method, stars. Methods whose training diverges come last, with
         ``diverged_epoch`` and ``diverged_batch`` instead; they are in no figure.
 
-    Raises: ConfigError for fewer than two methods or the same twice; RunError for a run that is there already;
-        DivergedError where no method comes to a result.
+    Raises:
+        ConfigError: fewer than two methods, or the same twice.
+        RunError: a run that exists already.
+        DivergedError: no method comes to a result.
     """
     chosen_by_method = variants(methods, losses, settings)
     out, results, judgements, histories = Path(out), {}, {}, {}
@@ -109,12 +120,21 @@ def compare(
 
 
 def when_diverged(error: DivergedError) -> str:
-    """How a method is listed that did not come to a result."""
+    """The text that replaces the numbers of a method whose training diverged."""
     return f"diverged in epoch {error.epoch}{'' if error.batch is None else f', from batch {error.batch} on'}"
 
 
 def check_some_finished(who: str, finished: Collection[str], diverged: Mapping[str, DivergedError]) -> None:
-    """Raises DivergedError where nothing is left to compare."""
+    """Check that something is left to compare.
+
+    Args:
+        who: the command, for the message.
+        finished: the methods that came to a result.
+        diverged: the errors of the others.
+
+    Raises:
+        DivergedError: no method has finished.
+    """
     if not finished:
         first = next(iter(diverged.values()))
         message = f"{who}: expected a method that comes to a result, got none: {', '.join(diverged)} diverged. {first}"
@@ -128,11 +148,17 @@ def _diverged(error: DivergedError) -> Result:
 def variants(methods: Sequence[str], losses: Sequence[str], settings: Settings) -> dict[str, Settings]:
     """The settings of every run of a comparison, by its name.
 
-    A name is the noise model's, with one noise model and several losses the loss's, with several of both both:
-    ``anchor+gum``. Without losses it is that of the settings. A scale or a warm-up is for the noise models that have
-    one (:meth:`~steadfit.training.Settings.with_noise`).
+    A name is the noise model's; with one noise model and several losses it is the loss's, and with several of both it
+    has both: ``anchor+gum``. Without losses the loss is that of the settings. A scale or a warm-up is passed to the
+    noise models that have one (:meth:`~steadfit.training.Settings.with_noise`).
 
-    Raises: ConfigError for fewer than two runs, the same twice, or names that there are not.
+    Args:
+        methods: names of noise models.
+        losses: names of losses.
+        settings: the settings that all runs share.
+
+    Raises:
+        ConfigError: fewer than two runs, the same twice, or unknown names.
     """
     _check_names("noise models", methods, NOISE_MODELS)
     _check_names("losses", losses, HEATMAP_LOSSES)
@@ -167,7 +193,13 @@ BY_NAME = ("pck_by_point", "pcp_by_part", "point_error_by_point")
 
 
 def score(annotations: Annotations, judgement: Judgement, truth: Flags | None) -> Result:
-    """Errors on the test rows, and how well the suspects among the training labels are the wrong ones."""
+    """Errors on the test rows, and how well the suspects among the training labels agree with the truth.
+
+    Args:
+        annotations: the table.
+        judgement: the verdict on its labels.
+        truth: (N, K), which labels are known to be wrong; None: no scores of the suspects.
+    """
     test, train = annotations.rows("test"), annotations.rows("train")
     predicted, target = judgement.predicted[test], annotations.target[test]
     found = measured(judgement, annotations, test)
@@ -188,7 +220,7 @@ def score(annotations: Annotations, judgement: Judgement, truth: Flags | None) -
 
 
 def _significance(results: dict[str, Result]) -> None:
-    """Stars for the best method (better than every other one), Holm's p of the others against it."""
+    """Add stars for the best method (better than every other one) and Holm's p of the others against it."""
     table = {method: result["error"] for method, result in results.items()}
     best, stars = best_stars(table)
     results[best] |= {"stars": stars, "p_holm": None}
@@ -197,7 +229,7 @@ def _significance(results: dict[str, Result]) -> None:
 
 
 def _write_numbers(out: Path, results: dict[str, Result], ranked: dict[str, Result]) -> None:
-    """``results`` of the methods that finished, ``ranked`` of all."""
+    """Write the tables; ``results`` has the methods that finished, ``ranked`` all of them."""
     with atomic_path(out / "errors.parquet") as path:
         pd.DataFrame({m: r["error"] for m, r in results.items()}).to_parquet(path, index=False)
     names = marks(ranked)
@@ -237,7 +269,7 @@ def _write_report(
 
 
 def _share(truth: Flags, annotations: Annotations) -> float:
-    """Of the annotated validation labels, those that the histories' suspects are among."""
+    """The share of wrong labels among the annotated validation labels, to which the histories' suspects belong."""
     rows = annotations.rows("val")
     labelled = ~np.isnan(annotations.target[rows]).any(axis=-1)
     return float(truth[rows][labelled].mean())

@@ -1,4 +1,4 @@
-"""Several losses on one set of classes, over several seeds: accuracy, exact paired tests, figures, a report."""
+"""The comparison of several losses for classes, over several seeds: accuracy, exact paired tests, figures, a report."""
 
 from __future__ import annotations
 
@@ -47,20 +47,21 @@ def compare_losses(
     """Train with every loss under the same settings, with several seeds, and compare on the test images.
 
     Writes ``runs/<loss>-<seed>/`` (run folders), ``comparison.csv`` and ``comparison.json`` (the same numbers),
-    ``errors.parquet`` (one row per test image, one column per run: whether it is right), figures and ``report.html``.
-    A loss whose training diverges with any of the seeds comes last, with ``diverged_epoch`` and ``diverged_batch``
+    ``errors.parquet`` (one row per test image, one column per run: whether it is right), figures and ``report.html``. A
+    loss whose training diverges with any of the seeds comes last, with ``diverged_epoch`` and ``diverged_batch``
     instead of numbers, and is in no figure.
 
     Args:
         annotations: the checked images with classes.
         losses: keys of :data:`steadfit.outputs.CLASS_LOSSES`, at least two.
-        settings: with :class:`~steadfit.outputs.Classes` as their output; its loss is replaced.
+        settings: the settings that all runs share, with :class:`~steadfit.outputs.Classes` as their output; its loss is
+            replaced.
         out: the folder of the comparison.
-        seeds: how many runs of each loss; the seeds are settings.seed, settings.seed + 1, ...
-        resume: continue a stopped comparison.
-        device: where to compute.
-        console: where progress and results are shown.
-        title: of the table.
+        seeds: the number of runs of each loss; the seeds are settings.seed, settings.seed + 1, ...
+        resume: whether to continue a stopped comparison.
+        device: the device to compute on; ``"auto"``: a GPU if there is one.
+        console: where progress and results are shown; None: nowhere.
+        title: the title of the table; None: a standard one.
 
     Returns:
         For every loss the mean of top-1 and top-5 over the seeds and their standard deviations, the difference of its
@@ -69,7 +70,7 @@ def compare_losses(
     Raises:
         ConfigError: fewer than two losses or the same twice, or settings of another output.
         DataError: no test images.
-        RunError: a run that is there already.
+        RunError: a run that exists already.
         DivergedError: no loss comes to a result.
     """
     check_losses(losses, seeds)
@@ -132,7 +133,11 @@ def compare_losses(
 
 
 def check_losses(losses: Sequence[str], seeds: int = 1) -> None:
-    """Raises ConfigError for fewer than two losses, the same twice, an unknown one, or no seed."""
+    """Check the losses and the number of seeds.
+
+    Raises:
+        ConfigError: fewer than two losses, the same twice, an unknown one, or no seed.
+    """
     if unknown := [name for name in losses if name not in CLASS_LOSSES]:
         raise ConfigError(f"compare: expected losses of {', '.join(CLASS_LOSSES)}, got {unknown[0]!r}.")
     if len(losses) < 2 or len(set(losses)) != len(losses):
@@ -157,7 +162,7 @@ def _summary(folders: Sequence[Path]) -> Result:
 
 
 def _significance(results: dict[str, Result], right: dict[str, npt.NDArray[np.bool_]]) -> str:
-    """Difference, Holm's p and stars against the best loss, which is returned."""
+    """Add difference, Holm's p and stars against the best loss, which is returned."""
     comparisons = compare_accuracy(right)
     best = comparisons[0].reference if comparisons else next(iter(results))
     results[best] |= {"difference": None, "p_holm": None, "stars": ""}

@@ -1,4 +1,4 @@
-"""How much sooner does one noise model get where another one's best is? Both trained with several seeds, and told."""
+"""The convergence study: how much sooner one noise model reaches the best error of another, over several seeds."""
 
 from __future__ import annotations
 
@@ -47,30 +47,39 @@ def convergence(
     device: str = "auto",
     console: Console | None = None,
 ) -> Result:
-    """Train two noise models with every seed, and find when each is at the other's best validation error.
+    """Train two noise models with every seed, and find when each reaches the other's best validation error.
 
-    Writes ``runs/<method>-<seed>/`` (run folders), ``convergence.json`` (what is returned), ``convergence.csv`` (a row
-    a method and seed), ``convergence.png``, ``report.html`` and, with test rows, ``errors.parquet`` (a row a test
-    image, a column a run).
+    Writes ``runs/<method>-<seed>/`` (run folders), ``convergence.json`` (what is returned), ``convergence.csv`` (one
+    row per method and seed), ``convergence.png``, ``report.html`` and, with test rows, ``errors.parquet`` (one row per
+    test image, one column per run).
 
     Args:
+        annotations: the checked table.
         methods: names of two noise models; the first is the reference.
-        settings: of all runs, but for ``noise``, a scale or warm-up that it cannot have, and ``seed``, which counts up
-            from that of the settings.
+        settings: the settings of all runs, except ``noise``, a scale or warm-up that a noise model does not have, and
+            ``seed``, which counts up from that of the settings.
         out: the folder of the study.
-        seeds: how many runs a method.
-        measure: of the validation labels' errors: ``"median"``, or ``"mean"``, which few wrong labels can rule.
-        within: how far above a best counts as reached, relative to it. See
-            :func:`steadfit.metrics.convergence.summarise`. Others as :func:`steadfit.recipes.fit_run`.
+        seeds: the number of runs per method.
+        measure: the measure of the validation labels' errors: ``"median"``, or ``"mean"``, which a few wrong labels can
+            dominate.
+        within: the tolerance above a best within which it counts as reached, relative to it, see
+            :func:`steadfit.metrics.convergence.summarise`.
+        resume: whether to continue a stopped study.
+        device: the device to compute on; ``"auto"``: a GPU if there is one.
+        console: where progress and results are shown; None: nowhere.
 
-    Returns: ``methods``: for each its bests, their epochs and its test errors, by seed; ``races``: to the other's best
-        in the same seed (``forward``, ``backward``) and to the upper median of its bests (``…_common``), with
-        ``reached`` of ``seeds``, the middle seed's epochs and seconds of both, and the speed-ups; ``sentences``;
-        ``diverged``: which runs have come to no result. They have no best and no test error, and reach nothing.
+    Returns:
+        ``methods``: for each its bests, their epochs and its test errors, by seed; ``races``: to the other's best in
+            the
+        same seed (``forward``, ``backward``) and to the upper median of its bests (``…_common``), with ``reached`` of
+        ``seeds``, the middle seed's epochs and seconds of both, and the speed-ups; ``sentences``; ``diverged``: the
+        runs that came to no result. They have no best and no test error, and reach nothing.
 
-    Raises: ConfigError for other than two different noise models, no seed, an unknown measure or a negative
-        ``within``; RunError for a run that is there already; DivergedError where all runs
-        diverge; DataError for a table with one training row.
+    Raises:
+        ConfigError: other than two different noise models, no seed, an unknown measure or a negative ``within``.
+        RunError: a run that exists already.
+        DivergedError: all runs diverge.
+        DataError: a table with one training row.
     """
     check_study(methods, seeds, measure, within)
     if len(annotations.rows("train")) < 2:
@@ -119,7 +128,11 @@ def convergence(
 
 
 def check_study(methods: Sequence[str], seeds: int, measure: str = "median", within: float = 0.0) -> None:
-    """Raises ConfigError for what :func:`convergence` cannot do, before anything is read."""
+    """Check the arguments of :func:`convergence` before anything is read.
+
+    Raises:
+        ConfigError: other than two different noise models, no seed, an unknown measure or a negative ``within``.
+    """
     if unknown := [name for name in methods if name not in NOISE_MODELS]:
         raise ConfigError(f"convergence: expected noise models of {', '.join(NOISE_MODELS)}, got {unknown[0]!r}.")
     if len(methods) != 2 or methods[0] == methods[1]:
@@ -154,7 +167,7 @@ def _history(folder: Path, measure: str) -> pd.DataFrame:
 
 
 def _no_history(measure: str) -> pd.DataFrame:
-    """That of a run which diverged: it has no best, and is nowhere soon."""
+    """The history of a run that diverged: it has no best, and reaches nothing."""
     return pd.DataFrame({"epoch": [1], "seconds": [np.nan], MEASURES[measure]: [np.nan]})
 
 
@@ -163,8 +176,8 @@ def _test(
 ) -> dict[str, Result] | None:
     """Errors on the test images, mean of each seed, and whether the methods differ; None without a test label.
 
-    The units of the test are images: each has one error a method, its mean over the seeds. (Every seed's error as a
-    pair of its own would count an image as often as there are seeds.)
+    The units of the test are images: each has one error per method, its mean over the seeds. (With one pair per seed an
+    image would count as often as there are seeds.)
     """
     rows = annotations.rows("test")
     if np.isnan(annotations.target[rows]).any(axis=-1).all():
@@ -208,7 +221,7 @@ def _mean(error: Floats) -> float:
 
 
 def _numbers(found: Convergence, test: Mapping[str, Result] | None, *, unit: str) -> Result:
-    """What is written to convergence.json."""
+    """The content of convergence.json."""
     methods = {}
     for method, mark in marks(found.methods).items():
         runs = found.runs[found.runs["method"] == method]
@@ -257,7 +270,7 @@ def _tell_brief(
         best = f"best {measure} validation error {amount(float(error[at]), unit)} at epoch {at + 1} of {len(error)}"
     lines = [f"{settings.method}, seed {settings.seed}: {best}"]
     if judgement.fallen_back:
-        lines.append("The mixture took every label for an outlier: the result is the network of the warm-up.")
+        lines.append("The mixture considered every label an outlier: the result is the network of the warm-up.")
     for line in lines:
         say(console, line)
 

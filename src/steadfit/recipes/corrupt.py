@@ -35,19 +35,25 @@ def corrupt_dataset(
     """Write a data set whose labels are partly wrong.
 
     ``out`` gets ``annotations.csv``, ``truth.csv`` (line, split, and ``wrong_<name>`` for every target), a
-    ``dataset.yaml`` with what is known of the columns (options included), and the images, linked where the file system
-    can and copied where not.
+    ``dataset.yaml`` with what is known about the columns (options included), and the images, linked where the file
+    system can, otherwise copied.
 
     Args:
-        kind: of :mod:`steadfit.corrupt`. share: of the labels (``g_ugo``, ``swap``: of the rows), in [0, 1].
-        splits: the parts to corrupt; test labels stay right by default, so that errors mean something.
-        width: for ngo, l_ugo, g_ugo: the crop's width in the targets' units; None for each image's own width.
-        std: for gaussian, in the targets' units.
+        annotations: the checked table.
+        out: the folder of the new data set.
+        kind: the kind of error, a key of :mod:`steadfit.corrupt`.
+        share: the share of labels (for ``g_ugo`` and ``swap`` of rows) to make wrong, in [0, 1].
+        seed: the seed of the errors.
+        splits: the parts to corrupt; test labels stay right by default, so that errors have a meaning.
+        width: for ngo, l_ugo and g_ugo the crop's width in the targets' units; None: each image's own width.
+        std: for gaussian the standard deviation of the errors, in the targets' units.
 
-    Returns: the written table and the share of labels that are wrong in these splits.
+    Returns:
+        The written table, and the share of labels that are wrong in these splits.
 
-    Raises: ConfigError for options that the kind needs and has not, or that have no meaning; RunError where ``out``
-        holds files already.
+    Raises:
+        ConfigError: an option that the kind needs is missing, or one has no meaning.
+        RunError: ``out`` contains files already.
     """
     out = Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
@@ -102,14 +108,14 @@ def _width(part: Annotations, kind: str, width: float | None) -> Any:
 
 
 def _description(schema: Schema) -> str:
-    """A dataset.yaml of everything that is not as it would be without one."""
+    """A dataset.yaml with everything that differs from the defaults."""
     usual = Schema().to_dict()
     about = {key: value for key, value in schema.to_dict().items() if value != usual[key]}
     return yaml.safe_dump(about, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
 
 def _truth_frame(annotations: Annotations, wrong: Any) -> pd.DataFrame:
-    """Lines are those of the new table: row i stands in line i + 2."""
+    """The truth; its lines are those of the new table: row i is in line i + 2."""
     columns = {f"wrong_{name}": wrong[:, k].astype(int) for k, name in enumerate(annotations.schema.target_names)}
     return pd.DataFrame({"line": np.arange(len(wrong)) + 2, "split": annotations.split} | columns)
 

@@ -30,8 +30,19 @@ def demo(
 ) -> dict[str, Result]:
     """Draw a data set, make 30 % of its training and validation labels wrong, and compare four noise models.
 
-    Writes ``clean/`` and ``wrong30/`` (data sets, with the truth beside the wrong one), ``comparison/`` with the runs,
-    tables, pictures and ``report.html``.
+    Writes ``clean/`` and ``wrong30/`` (data sets, the latter with the truth) and ``comparison/`` with the runs, tables,
+    pictures and ``report.html``.
+
+    Args:
+        out: the folder of the demo.
+        seed: the seed of the drawing, the wrong labels and the training.
+        epochs: the number of passes over the training set.
+        n_train: the number of training images.
+        console: where progress and results are shown; None: nowhere.
+        device: the device to compute on; ``"auto"``: a GPU if there is one.
+
+    Returns:
+        The result of :func:`~steadfit.recipes.compare`.
     """
     out, wrong = Path(out), Path(out) / "wrong30"
     check_start([], resume=True, device=device)
@@ -53,7 +64,7 @@ def demo(
 
 
 def _draw(out: Path, wrong: Path, n_train: int, seed: int, console: Console | None) -> None:
-    """The right data set and the wrong one, which gets its name when it is complete."""
+    """Draw the right data set, and make the wrong one, which gets its name when it is complete."""
     counts = {"n_train": n_train, "n_val": n_train // 10, "n_test": n_train // 4}
     if console is not None:
         say(console, f"Drawing {sum(counts.values())} faces with 7 landmarks each …")

@@ -1,4 +1,4 @@
-"""Errors of a run on a table, or the accuracy of one on classes."""
+"""The evaluation of a run: its errors on a table, or its accuracy on classes."""
 
 from __future__ import annotations
 
@@ -44,26 +44,26 @@ def evaluate_run(
 
     A run on classes has top-1 and top-5 accuracy instead.
 
-    The run's schema says what the columns mean. The normalising length is the option's, else the run's, else that of
-    the ``dataset.yaml`` beside the table. In a table without a split column the rows that the run knows are in its own
-    splits, and all others are test rows. Rows that were trained on are reported in a warning.
+    The run's schema determines what the columns mean. The normalising length is the option's, else the run's, else that
+    of the ``dataset.yaml`` next to the table. In a table without a split column the rows that the run knows are in its
+    own splits, and all others are test rows. Rows that were trained on are reported in a warning.
 
     Args:
-        run_folder: of a finished run.
-        table: labels to compare with; of classes whatever :func:`open_classes` takes.
-        split: the rows; ``"all"`` for every row.
-        threshold: a failure is an error above this share of the normalising length.
-        alpha: a point is right (PCK@alpha) within this share of it.
+        run_folder: the folder of a finished run.
+        table: labels to compare with; for classes whatever :func:`open_classes` takes.
+        split: the rows; ``"all"``: every row.
+        threshold: an error above this share of the normalising length is a failure.
+        alpha: a point is right (PCK@alpha) within this share of the length.
         pcp: a part is right (PCP@pcp) if its ends are within this share of its own length.
-        views: test-time augmentation.
-        normalizer: the normalising length.
-        label: the column of the classes.
-        skip_bad: leave bad rows out, with a warning.
-        out: where the numbers are written as JSON.
-        console: where they are shown.
+        views: test-time augmentation, as in :meth:`steadfit.training.Run.predict`.
+        normalizer: the normalising length; None: see above.
+        label: the column of the classes; None: ``label`` or ``class``.
+        skip_bad: whether bad rows are left out, with a warning.
+        out: the JSON file for the numbers; None: none is written.
+        console: where the numbers are shown; None: nowhere.
 
     Raises:
-        ConfigError: the split has no rows, or a threshold or normalizer without meaning.
+        ConfigError: the split has no rows, or a threshold or normalizer has no meaning.
         DataError: a table without labels, or with other classes than the run's.
     """
     for name, value in (("threshold", threshold), ("pck", alpha), ("pcp", pcp)):
@@ -102,7 +102,7 @@ def _evaluate_classes(
     out: str | Path | None,
     console: Console | None,
 ) -> dict[str, Any]:
-    """Top-1 and top-5 on a split of a set with the run's classes."""
+    """Top-1 and top-5 on a split of a data set with the run's classes."""
     opened = open_classes(data, label=label, seed=run.settings.seed, skip_bad=skip_bad, console=console)
     _check_names(run.schema.classes, opened.schema.classes, data)
     annotations, before = as_in_run(opened, run.folder)

@@ -1,4 +1,4 @@
-"""The main job: a table in, a run folder with a model and its verdict on every label out."""
+"""The fit: from a table to a run folder with a model and a verdict on every label."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from steadfit.training import Judgement, Run, Settings, fit
 from steadfit.training.folder import read_config, read_history
 from steadfit.training.opening import Predictor
 
-SHOWN = 5  # rows that were left out are reported up to this number; skipped.csv lists all
+SHOWN = 5  # this many of the skipped rows are shown; skipped.csv lists all
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A run and what it makes of its table.
+    """A run and its verdict on its table.
 
     Args:
-        run: in its folder.
-        judgement: of every label.
-        table: one row per label, of classes one row per image, as it was written.
+        run: the run in its folder.
+        judgement: the verdict on every label.
+        table: the table as it was written, with one row per label; for classes one row per image.
     """
 
     run: Run
@@ -56,26 +56,27 @@ def fit_run(
     truth: Flags | None = None,
     report: bool = True,
 ) -> Run:
-    """Train into a run folder, judge every label, and write tables, figures and report.
+    """Train into a run folder, judge every label, and write tables, figures and a report.
 
-    Of points and numbers the folder gets metrics.json, trust.parquet (every label), suspects.csv (the doubtful ones)
-    and report.html. Of classes it gets metrics.json (top-1 and top-5 of every split, accuracy of every class),
-    predictions.parquet (every image), hardest.csv (the training images whose labels the network believes least, worst
-    first) and report.html.
+    For points and numbers the folder gets metrics.json, trust.parquet (every label), suspects.csv (the suspect labels)
+    and report.html. For classes it gets metrics.json (top-1 and top-5 of every split, accuracy of every class),
+    predictions.parquet (every image), hardest.csv (the training images to whose labels the network gives the least
+    probability, worst first) and report.html.
 
     Args:
         annotations: the checked table.
         settings: everything else that decides the result.
         out: the run folder.
-        resume: continue a stopped run.
-        device: where to compute.
-        console: where progress and results are shown.
-        truth: (N, K) which labels are known to be wrong, to score the suspects.
-        report: False for no figures and no report.
+        resume: whether to continue a stopped run.
+        device: the device to compute on; ``"auto"``: a GPU if there is one.
+        console: where progress and results are shown; None: nowhere.
+        truth: (N, K), which labels are known to be wrong, to score the suspects; None: unknown.
+        report: False: no figures and no report.
 
     Raises:
         DataError: too few rows.
-        RunError, ConfigError: as :func:`steadfit.training.fit`.
+        RunError: a folder that :func:`steadfit.training.fit` refuses.
+        ConfigError: settings that do not fit the table, see :func:`steadfit.training.fit`.
     """
     return fit_and_judge(
         annotations, settings, out, resume=resume, device=device, console=console, truth=truth, report=report
@@ -94,7 +95,19 @@ def fit_and_judge(
     report: bool = True,
     brief: bool = False,
 ) -> Fitted:
-    """:func:`fit_run`, and the verdicts; ``brief`` shows them in one line."""
+    """Do the work of :func:`fit_run`, and return the verdicts as well.
+
+    Args:
+        annotations: the checked table.
+        settings: everything else that decides the result.
+        out: the run folder.
+        resume: whether to continue a stopped run.
+        device: the device to compute on.
+        console: where progress and results are shown; None: nowhere.
+        truth: (N, K), which labels are known to be wrong; None: unknown.
+        report: False: no figures and no report.
+        brief: whether the results are shown in one line.
+    """
     check_start([out], resume=resume, device=device)
     check_rows(annotations)
     run = fit(annotations, settings, out, resume=resume, device=device, console=console)
@@ -111,7 +124,7 @@ def fit_and_judge(
 
 
 def _of_classes(run: Run, annotations: Annotations, console: Console | None, *, report: bool, brief: bool) -> Fitted:
-    """Tables, metrics, figures and report of a run on classes."""
+    """Write tables, metrics, figures and report of a run on classes."""
     output, judgement = run.regressor.output, run.judge(annotations)
     assert isinstance(output, Classes)
     table = classes.prediction_table(annotations, judgement, output)
@@ -142,7 +155,7 @@ def _tell_classes(run: Run, metrics: Mapping[str, Any], console: Console, brief:
             f"{split}: {100 * part['top1']:.1f} % of {part['images']} images right, "
             f"the label among the first five for {100 * part['top5']:.1f} %",
         )
-    say(console, f"Training images that are hardest to believe: {run.folder / 'hardest.csv'}")
+    say(console, f"Training images whose labels are least probable: {run.folder / 'hardest.csv'}")
     if (run.folder / "report.html").exists():
         say(console, f"Report: {run.folder / 'report.html'}")
 
@@ -150,7 +163,17 @@ def _tell_classes(run: Run, metrics: Mapping[str, Any], console: Console, brief:
 def write_labels(
     folder: Path, annotations: Annotations, judgement: Judgement, truth: Flags | None = None
 ) -> pd.DataFrame:
-    """Write trust.parquet (every label), suspects.csv (the doubtful ones) and skipped.csv, and give the first."""
+    """Write trust.parquet (every label), suspects.csv (the suspect labels) and skipped.csv.
+
+    Args:
+        folder: the run folder.
+        annotations: the table.
+        judgement: the verdict on its labels.
+        truth: (N, K), which labels are known to be wrong; None: unknown.
+
+    Returns:
+        The content of trust.parquet.
+    """
     table = labels_of(annotations, judgement, truth)
     with atomic_path(folder / "trust.parquet") as path:
         table.to_parquet(path, index=False)
@@ -160,7 +183,7 @@ def write_labels(
 
 
 def write_skipped(folder: Path, annotations: Annotations) -> None:
-    """Write skipped.csv, where rows were left out."""
+    """Write skipped.csv if rows were left out."""
     if annotations.skipped:
         with atomic_path(folder / "skipped.csv") as path:
             pd.DataFrame([vars(problem) for problem in annotations.skipped]).to_csv(path, index=False)
@@ -173,7 +196,15 @@ def write_report(
     histories: Mapping[str, pd.DataFrame],
     panels: Sequence[Panel],
 ) -> None:
-    """Figures and report.html; ``histories`` by the names of their curves, ``panels`` next to those of every run."""
+    """Write the figures and report.html.
+
+    Args:
+        run: the run.
+        annotations: its table.
+        table: one row per label.
+        histories: one history per curve, by the name of the curve.
+        panels: panels in addition to those of every run.
+    """
     load, unit = image_loader(annotations), run.schema.units
     write_run_page(
         run.folder,
@@ -186,20 +217,30 @@ def write_report(
 
 
 def shown_config(run: Predictor) -> dict[str, Any]:
-    """config.yaml as a page shows it."""
+    """The content of config.yaml as a page shows it."""
     _, config = read_config(run.folder)
     kept = {name: value for name, value in config.items() if name not in ("format_version", "size")}
     return kept | {"data": shown_path(config["data"]), "settings": run.settings.shown()}
 
 
 def trained(table: pd.DataFrame) -> pd.DataFrame:
-    """The labels that are to be mended: those of the training and validation rows."""
+    """The labels that can be corrected: those of the training and validation rows."""
     return table[table["split"] != "test"]
 
 
 def tell(
     run: Predictor, table: pd.DataFrame, judgement: Judgement, annotations: Annotations, console: Console, brief: bool
 ) -> None:
+    """Show the results of a fit.
+
+    Args:
+        run: the run.
+        table: one row per label.
+        judgement: the verdict on the labels.
+        annotations: the table.
+        console: where the results are shown.
+        brief: whether they are shown in one line.
+    """
     listed = fit_summary(
         trained(table),
         error_rate=judgement.error_rate,
@@ -209,7 +250,7 @@ def tell(
     listed = [f"{run.settings.method}: {listed[0]}"] if brief else listed
     listed += [] if brief else left_out(annotations, run.folder / "skipped.csv")
     if judgement.fallen_back:
-        listed.append("The mixture took every label for an outlier: the result is the network of the warm-up.")
+        listed.append("The mixture considered every label an outlier: the result is the network of the warm-up.")
     if (run.folder / "report.html").exists() and not brief:
         listed.append(f"Report: {run.folder / 'report.html'}")
     for line in listed:
@@ -217,7 +258,12 @@ def tell(
 
 
 def left_out(annotations: Annotations, path: Path) -> list[str]:
-    """Lines about the rows that were skipped, which ``path`` lists."""
+    """Lines that report the skipped rows.
+
+    Args:
+        annotations: the table.
+        path: the file that lists all skipped rows.
+    """
     problems = annotations.skipped
     rows = len({problem.line for problem in problems})
     if not rows:

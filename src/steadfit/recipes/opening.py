@@ -1,4 +1,4 @@
-"""Data and run folders opened for a command: tables, classes, the truth, tables for a trained run."""
+"""Opening data and run folders for a command: tables, classes, the truth, tables for a trained run."""
 
 from __future__ import annotations
 
@@ -37,10 +37,21 @@ def open_table(
 ) -> Annotations:
     """Read and check a table, its ``dataset.yaml`` overridden by options, with a bar while images are checked.
 
-    A table without test rows is accepted unless ``need_splits`` asks for them. With ``framing`` the images' frames are
-    made while they are checked; see :func:`steadfit.data.load_annotations`.
+    A table without test rows is accepted unless ``need_splits`` requires them.
 
-    Raises: DataError for the table, its images or its ``dataset.yaml``; ConfigError for options that have no meaning.
+    Args:
+        path: the table, or a folder with ``annotations.csv``.
+        options: what the columns mean, by the names of the options; None values are ignored.
+        console: where the bar is shown; None: nowhere.
+        skip_bad: whether bad rows are left out, with a warning.
+        seed: the seed of splits that are drawn.
+        need_splits: the splits that must have rows.
+        framing: how the network sees the images; then their frames are made while they are checked, see
+            :func:`steadfit.data.load_annotations`. None: no frames.
+
+    Raises:
+        DataError: the table, its images or its ``dataset.yaml`` cannot be used.
+        ConfigError: options that have no meaning.
     """
     given = {name: value for name, value in (options or {}).items() if value is not None}
     schema = Schema.discover(path)
@@ -82,9 +93,19 @@ def open_classes(
     framing: Framing | None = None,
     console: Console | None = None,
 ) -> Annotations:
-    """:func:`steadfit.data.load_classes`, with a bar while images are checked.
+    """Read and check images with classes, with a bar while images are checked; see :func:`steadfit.data.load_classes`.
 
-    Raises: DataError for what cannot be read; ConfigError for a label that CIFAR does not have.
+    Args:
+        path: a table, CIFAR's binary files, or folders of images named after their classes.
+        label: the column of the classes; None: ``label`` or ``class``.
+        seed: the seed of splits that are drawn.
+        skip_bad: whether bad rows are left out, with a warning.
+        framing: how the network sees the images; then their frames are made while they are checked. None: no frames.
+        console: where the bar is shown; None: nowhere.
+
+    Raises:
+        DataError: something cannot be read.
+        ConfigError: a label that CIFAR does not have.
     """
     with checking(console) as progress:
         try:
@@ -97,7 +118,11 @@ def open_classes(
 
 @contextmanager
 def checking(console: Console | None) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar to advance while images are checked, by how many are done and how many there are; None off a terminal."""
+    """A bar that advances while images are checked.
+
+    Yields:
+        A function of the number of checked images and the number of all images; None where there is no terminal.
+    """
     if console is None or not console.is_terminal:
         yield None
         return
@@ -107,9 +132,16 @@ def checking(console: Console | None) -> Iterator[Callable[[int, int], None] | N
 
 
 def check_start(folders: Iterable[str | Path], *, resume: bool, device: str) -> None:
-    """What can be told before a table is read: whether the device is there and the run folders are free.
+    """Check what is known before a table is read: whether the device exists and the run folders are free.
 
-    Raises: ConfigError for the device, RunError for a folder that holds a run that is not to be continued.
+    Args:
+        folders: the run folders.
+        resume: whether runs in them are to be continued.
+        device: the device to compute on.
+
+    Raises:
+        ConfigError: the device does not exist.
+        RunError: a folder contains a run that is not to be continued.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device cuda: expected a GPU that PyTorch can use, got none. Use --device cpu or auto.")
@@ -121,15 +153,24 @@ def check_start(folders: Iterable[str | Path], *, resume: bool, device: str) -> 
 
 
 def check_rows(annotations: Annotations) -> None:
-    """Raises DataError for a table with too little to train on."""
+    """Check that a table has enough to train on.
+
+    Raises:
+        DataError: there is only one training row.
+    """
     if len(annotations.rows("train")) < 2:
         raise DataError(f"{annotations.path}: expected at least two training rows, got one.")
 
 
 def read_truth(path: str | Path, annotations: Annotations) -> Flags:
-    """The truth mask that ``steadfit corrupt`` wrote: (N, K), True where a label was made wrong.
+    """The truth that ``steadfit corrupt`` wrote: (N, K), True where a label was made wrong.
 
-    Raises: DataError where the file is none or does not fit the table.
+    Args:
+        path: the file truth.csv.
+        annotations: the table to which it belongs.
+
+    Raises:
+        DataError: the file is not a truth file, or does not fit the table.
     """
     try:
         table = pd.read_csv(path)
@@ -153,9 +194,15 @@ def read_truth(path: str | Path, annotations: Annotations) -> Flags:
 
 
 def image_paths(inputs: str | Path, *, skip_bad: bool = False, other: str = "") -> list[Path]:
-    """An image, or the images of a folder; with ``skip_bad`` those that can be read, and a warning.
+    """An image, or the images of a folder.
 
-    Raises: DataError where there is none; ``other`` is what else was expected.
+    Args:
+        inputs: the image or the folder.
+        skip_bad: whether images that cannot be read are left out, with a warning.
+        other: what else was expected, for the message.
+
+    Raises:
+        DataError: there is no image.
     """
     paths = [Path(str(path)) for path in as_images(inputs)]
     if skip_bad:
@@ -175,7 +222,14 @@ def _readable(paths: list[Path]) -> list[Path]:
 
 
 def open_for_run(run: Predictor, table: Path, schema: Schema, skip_bad: bool) -> Annotations:
-    """A table for a trained run, split with the run's seed; only what predicting needs has to be there."""
+    """A table for a trained run, split with the run's seed; only what a prediction needs has to be there.
+
+    Args:
+        run: the run.
+        table: the table.
+        schema: what the columns mean, usually the run's schema.
+        skip_bad: whether bad rows are left out, with a warning.
+    """
     annotations = load_by_name(table, schema, skip_bad=skip_bad, seed=run.settings.seed)
     if schema.box == "points" and (bare := int(np.isnan(annotations.target).all(axis=(1, 2)).sum())):
         warn_whole(table, bare, "rows have no points and so")
@@ -188,11 +242,17 @@ def open_for_run(run: Predictor, table: Path, schema: Schema, skip_bad: bool) ->
 def load_by_name(table: Path, schema: Schema, *, seed: int, skip_bad: bool = False) -> Annotations:
     """A table with the points of a run's schema in their order, which are found by name.
 
-    The names are those of the ``dataset.yaml`` beside the table; where it, or the run, has none, number k is point k.
-    Without labels no name matters.
+    The names are those of the ``dataset.yaml`` next to the table; where it, or the run, has none, number k is point k.
+    Without labels names don't matter.
+
+    Args:
+        table: the table.
+        schema: what the columns mean.
+        seed: the seed of splits that are drawn.
+        skip_bad: whether bad rows are left out, with a warning.
 
     Raises:
-        DataError: the table has points of other names, or labels and a ``dataset.yaml`` that is none.
+        DataError: the table has points of other names, or labels and a ``dataset.yaml`` that is not one.
     """
     try:
         names = Schema.discover(table).points
@@ -214,14 +274,25 @@ def load_by_name(table: Path, schema: Schema, *, seed: int, skip_bad: bool = Fal
 
 
 def has_classes(run_folder: str | Path) -> bool:
-    """Whether a run tells classes apart.
+    """Whether a run predicts classes.
 
-    Raises: RunError where there is no run, or a damaged one.
+    Args:
+        run_folder: of the run.
+
+    Raises:
+        RunError: there is no run, or it is damaged.
     """
     return bool(read_config(Path(run_folder))[1]["schema"].get("classes"))
 
 
 def warn_whole(inputs: Path, count: int, which: str) -> None:
+    """Warn that a run on boxes sees images whole.
+
+    Args:
+        inputs: where the images are.
+        count: the number of these images.
+        which: the beginning of the reason, before "no box".
+    """
     warnings.warn(
         f"{inputs}: {count} {which} no box. The run was trained on boxes and now sees these images whole.",
         DataWarning,

@@ -28,7 +28,7 @@ from steadfit.training import Judgement, Run
 from steadfit.training.callbacks.excess import Excess
 from steadfit.training.folder import read_history
 
-SHOWN = 6  # images with their poses
+SHOWN = 6  # images that are shown with their poses
 MEASURE = f"PCK@{PCK_ALPHA:g}"
 VALIDATION = f"share of the validation points within {PCK_ALPHA:g} of the normalising length"
 PARTS_MEASURE = f"strict PCP@{PCP_ALPHA:g}"
@@ -38,7 +38,7 @@ Pairs = tuple[tuple[int, int], ...]
 
 
 def run_figures(run: Run, annotations: Annotations, judgement: Judgement) -> list[Panel]:
-    """Panels of one run: those of :func:`pose_figures` and, of a heatmap network, where its loss exceeded BCE."""
+    """Panels of one run: those of :func:`pose_figures` and, for a heatmap network, where its loss exceeded BCE."""
     panels = pose_figures(annotations, {run.settings.method: judgement})
     seen = Excess.load(run.folder)
     if seen is not None:
@@ -47,7 +47,7 @@ def run_figures(run: Run, annotations: Annotations, judgement: Judgement) -> lis
 
 
 def pose_figures(annotations: Annotations, judgements: Mapping[str, Judgement]) -> list[Panel]:
-    """Panels of one or more methods: poses on test (or validation) images, PCP of bodies on all of these."""
+    """Panels of one or more methods: poses on a few test (or validation) images, and PCP of bodies on all of these."""
     shown, judged = shown_rows(annotations), _judged_rows(annotations)
     panels = [] if shown is None else [_poses(annotations, judgements, shown)]
     if len(judged):
@@ -63,8 +63,17 @@ def comparison_figures(
     judgements: Mapping[str, Judgement],
     histories: Mapping[str, Any],
 ) -> list[Panel]:
-    """Panels of several runs: PCK by joint, over its threshold and over the epochs, PCP by part and over its threshold,
-    confusions, poses; empty without a normalising length and without a body's parts."""
+    """Panels of several runs; empty without a normalising length and without a body's parts.
+
+    They show PCK by joint, over its threshold and over the epochs, PCP by part and over its threshold, confusions,
+    poses.
+
+    Args:
+        annotations: the table.
+        results: the numbers of each method.
+        judgements: the verdicts of each method.
+        histories: the history of each method.
+    """
     test = annotations.rows("test")
     panels = _point_figures(annotations, results, judgements, histories, test)
     panels += _part_figures(annotations, results, judgements, test)
@@ -128,7 +137,7 @@ def _judged_rows(annotations: Annotations) -> Rows:
 
 
 def shown_rows(annotations: Annotations) -> Rows | None:
-    """A few of the judged rows, spread over them, of points in images."""
+    """A few of the judged rows, spread over them; None for anything but points in images."""
     rows = _judged_rows(annotations)
     if annotations.images is None or not annotations.schema.has_points or not len(rows):
         return None
@@ -151,7 +160,7 @@ def _poses(annotations: Annotations, judgements: Mapping[str, Judgement], rows: 
 
 
 def sticks(schema: Schema) -> tuple[Pairs, Pairs]:
-    """Limbs, and left and right points, to draw; those of a body where the schema has none of its own."""
+    """Limbs, and left and right points, to draw; those of a body where the schema has none."""
     return schema.limbs or body_limbs(schema.points), schema.pairs or body_pairs(schema.points)
 
 
@@ -162,7 +171,7 @@ def class_panels(run: Run, annotations: Annotations, judgement: Judgement, harde
     shown = "test" if len(annotations.rows("test")) else "val"
     history, warm_up = {run.settings.method: read_history(run.folder)}, output.warmup_epochs(run.settings.plan.epochs)
     table, load = confusion(annotations, judgement, annotations.rows(shown)), image_loader(annotations)
-    assert load is not None  # classes are those of images
+    assert load is not None  # only images have classes
     return [
         validation_curves(history, "val_top1", label="validation top-1", what=TOP1, warm_up=warm_up),
         validation_curves(history, "val_loss", label="validation loss", percentages=False, warm_up=warm_up),
@@ -172,7 +181,7 @@ def class_panels(run: Run, annotations: Annotations, judgement: Judgement, harde
 
 
 def image_loader(annotations: Annotations) -> Callable[[str], Any] | None:
-    """Gives the RGB image (H, W, 3) of a name in the table; None for a table of features."""
+    """A function that opens the RGB image (H, W, 3) of a name in the table; None for a table of features."""
     if annotations.images is None:
         return None
     if annotations.pixels is None:

@@ -1,4 +1,4 @@
-"""Predictions of a run as CSV, and pictures with the points drawn in."""
+"""The predictions of a run as CSV, and pictures with the points drawn into them."""
 
 from __future__ import annotations
 
@@ -38,19 +38,27 @@ def predict_to(
 ) -> Path:
     """Write ``predictions.csv`` and, for points in images, overlay pictures.
 
-    Where the noise model predicts distributions the CSV has their covariances, and the pictures an ellipse round every
+    Where the noise model predicts distributions the CSV has their covariances, and the pictures an ellipse around every
     point: the region of ``coverage``, or one standard deviation without it.
 
     Args:
+        run_folder: the folder of a finished run.
         inputs: an image, a folder of images, or a table (its ``image`` column, or its feature columns).
-        overlays: pictures of the first so many images, in ``overlays/``; -1 for all.
-        views, coverage: as :meth:`steadfit.training.Run.predict`.
-        skip_bad: leave out rows and images that cannot be read, with a warning.
+        out: the folder for the predictions.
+        overlays: the number of pictures in ``overlays/``, of the first images; -1: all.
+        views: test-time augmentation, as in :meth:`steadfit.training.Run.predict`.
+        coverage: the probability of the regions, as in :meth:`steadfit.training.Run.predict`; None: no regions.
+        skip_bad: whether rows and images that cannot be read are left out, with a warning.
+        console: where progress is shown; None: nowhere.
 
-    Returns: the path of the CSV: ``image`` (of features ``row``, from 0, and ``line``), then one column a coordinate,
-        in the run's units.
+    Returns:
+        The path of the CSV: ``image`` (for features ``row``, from 0, and ``line``), then one column per coordinate, in
+            the
+        run's units.
 
-    Raises: RunError without a finished run; DataError for inputs that cannot be read or are not what the run takes.
+    Raises:
+        RunError: there is no finished run.
+        DataError: inputs that cannot be read or are not what the run takes.
     """
     run, inputs, out = load(run_folder), Path(inputs), Path(out)
     if not inputs.exists():
@@ -73,7 +81,7 @@ def predict_to(
 
 
 def _predict_classes(run: Run, inputs: Path, out: Path, skip_bad: bool) -> Path:
-    """For every image the class and its probability, and the second one with its own."""
+    """Write the most probable class of every image with its probability, and the second one."""
     paths = image_paths(inputs, skip_bad=skip_bad)
     probability = run.predict_classes(paths).probability  # (N, C)
     order = np.argsort(-probability, axis=1)[:, :2]
@@ -85,14 +93,14 @@ def _predict_classes(run: Run, inputs: Path, out: Path, skip_bad: bool) -> Path:
 
 
 def is_table(inputs: Path) -> bool:
-    """Whether it is a table rather than an image or a folder of images."""
+    """Whether a path is a table, rather than an image or a folder of images."""
     return inputs.suffix.lower() in TABLES or any((inputs / f"annotations{suffix}").is_file() for suffix in TABLES)
 
 
 def _predict_table(
     run: Predictor, table: Path, skip_bad: bool, views: Sequence[str], coverage: float | None
 ) -> tuple[Prediction, dict[str, Sequence[Any]], list[Path]]:
-    schema = dataclasses.replace(run.schema, normalizer=None)  # a length is not needed, so its column need not be there
+    schema = dataclasses.replace(run.schema, normalizer=None)  # its column need not be there
     annotations = open_for_run(run, table, schema, skip_bad)
     prediction = run.predict_positions(annotations, views=views, coverage=coverage)
     if annotations.images is None:

@@ -1,4 +1,4 @@
-"""What ``steadfit calibrate`` found, kept in the run folder: the temperature and the conformal scores."""
+"""The calibration of a run, stored in its folder: the temperature and the conformal scores."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ class Calibrated:
     """How a run's distributions are corrected.
 
     Args:
-        temperature: the factor on the standard deviations. per_point: one for each point rather than one for all.
+        temperature: the factor on the standard deviations.
+        per_point: whether each point has its own factor; otherwise all share one.
         conformal: radii of held-out labels in units of the distributions as predicted.
-        views: the test-time augmentation that all this holds for.
+        views: the test-time augmentation with which all this was measured.
     """
 
     temperature: Temperature
@@ -48,7 +49,18 @@ class Calibrated:
         per_point: bool = False,
         views: tuple[str, ...] = (),
     ) -> Calibrated:
-        """From labels (N, K, D) that were not trained on; ``weight`` (N, K) is their probability of being right."""
+        """Calibrate on labels that the network was not trained on.
+
+        Args:
+            mean: (N, K, D), the predicted means.
+            root: (N, K, D, D), A of the predicted distributions.
+            target: (N, K, D), the labels, NaN where they are missing.
+            penalty: rho of the distributions.
+            names: K names of the points.
+            weight: (N, K), the probability of each label to be right; None: 1.
+            per_point: whether each point has its own temperature.
+            views: the test-time augmentation of these predictions.
+        """
         temperature = fit_temperature(mean, root, target, penalty, weight=weight)
         return cls(temperature, per_point, ConformalRadius(names, mahalanobis(mean, root, target), weight), views)
 
@@ -57,7 +69,7 @@ class Calibrated:
         return self.temperature.apply(root, per_point=self.per_point)
 
     def save(self, folder: Path) -> None:
-        """calibration.parquet (a row a label), then calibration.json."""
+        """Write calibration.parquet (one row per label), then calibration.json."""
         with atomic_path(folder / SCORES) as path:
             self.conformal.to_frame().to_parquet(path, index=False)
         about = {
@@ -70,7 +82,11 @@ class Calibrated:
 
     @classmethod
     def load(cls, folder: Path) -> Calibrated | None:
-        """What was saved; None where the run is not calibrated."""
+        """Read what :meth:`save` wrote; None where the run is not calibrated.
+
+        Raises:
+            RunError: a file that is damaged.
+        """
         if not (folder / SUMMARY).is_file():
             return None
         keys = {"temperature": dict, "per_point": bool, "views": list}
@@ -89,7 +105,10 @@ class Calibrated:
         return cls(temperature, about["per_point"], conformal, tuple(about["views"]))
 
     def region(self, coverage: float) -> Tensor:
-        """(K,): ||A (y - mean)|| <= region holds a label so often, A corrected; inf with too few labels."""
+        """Radii (K,) of the regions that contain a label with this probability; inf with too few labels.
+
+        The region is ||A (y - mean)|| <= radius, with the corrected root A.
+        """
         tau = self.temperature
         factor = torch.tensor(tau.point_tau if self.per_point else [tau.tau], dtype=torch.float64)
         return self.conformal.radius(coverage).double() / factor

@@ -1,4 +1,4 @@
-"""Train one network under one noise model into a run folder."""
+"""The training of one network under one noise model, into a run folder."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from steadfit.training.trainer import check_same, fit_or_continue, make_trainer,
 
 @dataclass(frozen=True)
 class Splits:
-    """What is trained on, and what is watched."""
+    """The rows to train on, and those to validate on."""
 
     train: LabelledDataset
     val: LabelledDataset
@@ -62,7 +62,7 @@ class Splits:
 
 
 def _augmentation(annotations: Annotations, settings: Settings) -> Warp | PadCrop | ScaleCrop | None:
-    """The random maps of training images that the settings want: warps of points, crops of classes."""
+    """The random maps of training images that the settings ask for: warps of points, crops of classes."""
     if annotations.schema.classes:
         whole = settings.frame in (None, annotations.one_size)
         return None if not settings.mirror else PadCrop() if whole else ScaleCrop()
@@ -87,21 +87,21 @@ def fit(
     Args:
         annotations: the checked table, with rows for training and validation.
         settings: everything else that decides the result.
-        out: the run folder; it must not hold a run, unless ``resume`` continues that one.
-        network: a module of your own from inputs (N, C, H, W) or (N, F) to (N, noise.n_outputs(K, D)), or a
-            :class:`~steadfit.networks.HeatmapReader` of one to heatmaps. It is trained in place; to resume, pass it as
-            it was at the start.
-        noise: a noise model of your own; the protocol does not change it.
-        augment: random maps of the network's frame of your own, instead of the settings' warps.
-        resume: continue a run that was stopped, from its last finished epoch, to the same result; a finished run is
-            returned as it is. The data and the settings must be those of the run.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
-        console: where progress is shown; None for silence.
+        out: the run folder; it must not contain a run, unless ``resume`` continues it.
+        network: a custom module from inputs (N, C, H, W) or (N, F) to (N, noise.n_outputs(K, D)), or a
+            :class:`~steadfit.networks.HeatmapReader` around a module that gives heatmaps. It is trained in place; to
+            resume, pass it as it was at the start. None: the network that the settings name.
+        noise: a custom noise model, which the protocol does not change; None: the one of the settings.
+        augment: custom random maps of the network's frame, instead of the settings' warps.
+        resume: whether to continue a run that was stopped, from its last finished epoch, to the same result; a finished
+            run is returned as it is. The data and the settings must be those of the run.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        console: where progress is shown; None: nowhere.
 
     Raises:
-        RunError: ``out`` holds a run and ``resume`` is False, or holds another run, or a damaged one.
-        DivergedError: what is trained is no longer finite, or the run to be continued has ended so.
-        ConfigError: contradicting options.
+        RunError: ``out`` contains a run and ``resume`` is False, or contains another run, or a damaged one.
+        DivergedError: the training is no longer finite, or the run to be continued has diverged.
+        ConfigError: contradictory options.
     """
     out = Path(out)
     Parts.of(annotations, settings, network, noise)  # refused before anything is written
@@ -120,7 +120,13 @@ def fit(
 
 @dataclass(frozen=True)
 class Parts:
-    """What is trained: an output, a noise model, and a network of the user's own where there is one."""
+    """What is trained: an output, a noise model, and a custom network if there is one.
+
+    Args:
+        output: what the network's numbers mean.
+        noise: the noise model.
+        network: the custom network; None: the one that the settings name.
+    """
 
     output: Output
     noise: NoiseModel
@@ -134,7 +140,13 @@ class Parts:
         network: nn.Module | None = None,
         noise: NoiseModel | None = None,
     ) -> Parts:
-        """The parts that the settings name, or that are given, if they go together.
+        """The parts that the settings name, or the custom ones, if they go together.
+
+        Args:
+            annotations: the table to train on.
+            settings: the settings of the training.
+            network: a custom network; None: the one that the settings name.
+            noise: a custom noise model; None: the one that the settings name.
 
         Raises:
             ConfigError: they contradict each other or the table.
@@ -166,7 +178,7 @@ class Parts:
 def build_module(
     train: LabelledDataset, settings: Settings, network: nn.Module | None = None, noise: NoiseModel | None = None
 ) -> TrainingModule:
-    """The module for a training set, with the scalings measured on it; arguments and errors as :func:`fit`."""
+    """The module for a training set, with the scalings measured on it; for arguments and errors see :func:`fit`."""
     return Parts.of(train.annotations, settings, network, noise).module(train, settings)
 
 
@@ -180,7 +192,7 @@ def train(
     device: str = "auto",
     console: Console | None = None,
 ) -> Run:
-    """:func:`fit` on data sets that are there already: trains, continues from ``out``'s checkpoint, saves the model."""
+    """Train on existing data sets, or continue from ``out``'s checkpoint, and save the model; see :func:`fit`."""
     schema = splits.train.annotations.schema
     parts = Parts.of(splits.train.annotations, settings, network, noise)
     with isolate_rng(), quiet():
@@ -206,12 +218,12 @@ def train(
 
 
 def _watch(val: LabelledDataset, output: Heatmaps, out: Path) -> WatchExcess:
-    """Looks at anchor loss with the output's options, whatever the loss; gamma 0 exceeds nothing."""
+    """The callback that looks at anchor loss with the output's options, whatever the loss; gamma 0 exceeds nothing."""
     return WatchExcess(val, out, gamma=output.gamma or 2.0, margin=output.margin or 0.0)
 
 
 def _check_table(output: Output, annotations: Annotations, settings: Settings) -> None:
-    """Heatmaps find points in images and nothing else; classes go with a table of classes."""
+    """Check that the table suits the output: heatmaps need points in images, classes a table of classes."""
     if output.for_classes != bool(annotations.schema.classes):
         wanted, got = ("classes", "numbers") if output.for_classes else ("points or numbers", "classes")
         raise ConfigError(f"fit: expected a table of {wanted} for {output.name}, got one of {got}.")
@@ -236,23 +248,23 @@ def check_network(
     *,
     size: tuple[int, int] | None = None,
 ) -> None:
-    """Check that the network which the settings name, or a user's own, can be trained.
+    """Check that the network of the settings, or a custom one, can be trained.
 
     Args:
-        settings: of the run.
-        output: what the numbers of the network mean.
-        schema: of the table.
-        network: the user's own; None for the one that the settings name.
+        settings: the settings of the training.
+        output: what the network's numbers mean.
+        schema: what the table's columns mean.
+        network: a custom network; None: the one that the settings name.
         size: of the frames, (height, width) in px; None for features.
 
     Raises:
-        ConfigError: settings and a network of the user's own contradict each other, or the network that they name
-            cannot be built for its head and for images of their size, or trained on batches of one sample.
+        ConfigError: settings and a custom network contradict each other, or the network that the settings name cannot
+            be built for its head and for images of their size, or trained on batches of one sample.
     """
     names = tuple(HEATMAP_NETWORKS) if isinstance(output, Heatmaps) else ("default", *NETWORKS)
     if network is not None and settings.network in ("default", *NETWORKS, *HEATMAP_NETWORKS):
         raise ConfigError(
-            f"fit: expected settings.network to name your network, got {settings.network!r}. Give it a name of its own."
+            f"fit: expected settings.network to name your network, got {settings.network!r}. Give it another name."
         )
     if network is None and settings.network not in names:
         raise ConfigError(
@@ -265,7 +277,7 @@ def check_network(
 
 
 def _check_building(settings: Settings, output: Output, schema: Schema, size: tuple[int, int]) -> None:
-    """Builds the network without its numbers, which takes no time."""
+    """Check that the network can be built, on the meta device, which takes no time."""
     inputs = InputScaling(torch.zeros(settings.channels), torch.ones(settings.channels), images=True)
     try:
         with torch.device("meta"):
@@ -287,7 +299,14 @@ def _noise_callbacks(train: LabelledDataset, settings: Settings) -> list[L.Callb
 
 
 def save_model(out: Path, module: TrainingModule, settings: Settings, train: LabelledDataset) -> Run:
-    """Write model.safetensors, the predictor and the noise model's state, and open it as a run."""
+    """Write model.safetensors, the predictor and the noise model's state, and open the run.
+
+    Args:
+        out: the run folder.
+        module: the trained module.
+        settings: the settings of the training.
+        train: the training set.
+    """
     regressor, tracker = module.predictor().cpu(), module.label_noise.cpu()
     tensors = {name: value.contiguous().clone() for name, value in regressor.state_dict().items()}
     state = {name: value.contiguous().clone() for name, value in tracker.state.items()}
@@ -297,7 +316,7 @@ def save_model(out: Path, module: TrainingModule, settings: Settings, train: Lab
 
 
 def _check_folder(out: Path, config: dict[str, Any], settings: Settings, resume: bool) -> None:
-    """A folder with a run may only be continued, with the same settings, labels and noise model."""
+    """Check that a folder with a run is only continued with the same settings, labels and noise model."""
     if not resume:
         raise occupied(out)
     before, found = read_config(out)

@@ -1,9 +1,9 @@
-"""The run folder: its files, what they hold, and one opener for all of them.
+"""The run folder: its files, their contents, and one function that opens all of them.
 
 config.yaml (settings, schema, data), model.safetensors (network, scaling, noise state), metrics.json, history.csv,
-rows.parquet (the rows that it knows, with their splits), trust.parquet (every label), suspects.csv (the doubtful ones,
-worst first), checkpoints/last.ckpt (to resume). No file holds pickled objects. Whatever is wrong with a file, the error
-is one sentence that names it.
+rows.parquet (the rows that the run knows, with their splits), trust.parquet (every label), suspects.csv (the suspect
+labels, worst first), checkpoints/last.ckpt (to resume). No file contains pickled objects. Whatever is wrong with a
+file, the error is one sentence that names it.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ MARK = "diverged.json"
 CASCADE = "cascade"
 """What a cascade's configuration calls its task; that of one network has none."""
 FORMAT_VERSION = 1
-"""Of every JSON and YAML file in a run folder; files of a newer one are refused."""
+"""The version of every JSON and YAML file in a run folder; newer files are refused."""
 
 
 @contextmanager
 def opened(path: Path, what: str, *, remedy: str = "") -> Iterator[None]:
-    """Everything that goes wrong in the block becomes a RunError about the file.
+    """Turn every exception in the block into a RunError about the file.
 
     Args:
-        path: of the file.
-        what: what it should be, to read on from "expected".
-        remedy: what to do then, a sentence.
+        path: the file.
+        what: what the file should be, which completes "expected …".
+        remedy: one sentence on how to repair it.
 
     Raises:
-        RunError: for any exception in the block; a RunError of its own stays as it is.
+        RunError: for any exception in the block; a RunError passes unchanged.
     """
     try:
         yield
@@ -61,10 +61,10 @@ def opened(path: Path, what: str, *, remedy: str = "") -> Iterator[None]:
 
 
 def open_config(folder: Path) -> dict[str, Any]:
-    """The content of a run's ``config.yaml``, of any task.
+    """The content of a run's ``config.yaml``, for any task.
 
     Raises:
-        RunError: there is none, it is no YAML mapping, or of a newer format.
+        RunError: the file is missing, is not a YAML mapping, or has a newer format.
     """
     path = folder / CONFIG
     if not path.is_file():
@@ -77,13 +77,13 @@ def read_json(path: Path, what: str, keys: Mapping[str, type], *, remedy: str = 
     """The content of a JSON file.
 
     Args:
-        path: of the file.
-        what: as for :func:`opened`.
-        keys: keys that have to be there, with the types of their values.
-        remedy: as for :func:`opened`.
+        path: the file.
+        what: what the file should be, which completes "expected …".
+        keys: keys that are required, with the types of their values.
+        remedy: one sentence on how to repair it.
 
     Raises:
-        RunError: it cannot be read, lacks a key, or is of a newer format.
+        RunError: the file cannot be read, lacks a key, or has a newer format.
     """
     with opened(path, what, remedy=remedy):
         content = _checked(json.loads(path.read_text(encoding="utf-8")), path)
@@ -96,15 +96,20 @@ def read_json(path: Path, what: str, keys: Mapping[str, type], *, remedy: str = 
 def read_tensors(path: Path, what: str = "the weights of a run", *, remedy: str = "") -> dict[str, Tensor]:
     """The tensors of a safetensors file.
 
+    Args:
+        path: the file.
+        what: what the file should be, which completes "expected …".
+        remedy: one sentence on how to repair it.
+
     Raises:
-        RunError: it cannot be read.
+        RunError: the file cannot be read.
     """
     with opened(path, what, remedy=remedy):
         return load_file(path)
 
 
 def read_model(folder: Path) -> dict[str, Tensor]:
-    """The tensors of a finished run's ``model.safetensors``; what begins with ``noise.`` is the noise model's state.
+    """The tensors of a finished run's ``model.safetensors``; those named ``noise.…`` are the noise model's state.
 
     Raises:
         RunError: the run is not finished, its file is damaged, or its weights are not finite.
@@ -122,10 +127,10 @@ def read_model(folder: Path) -> dict[str, Tensor]:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What ``--resume`` continues from: tensors and plain containers, nothing that could run code.
+    """The checkpoint from which ``--resume`` continues: tensors and plain containers, nothing that could run code.
 
     Raises:
-        RunError: it is damaged, or holds anything else.
+        RunError: the file is damaged, or contains anything else.
     """
     with opened(path, WHOLE, remedy=RESTART):
         try:
@@ -149,7 +154,7 @@ def read_history(folder: Path) -> pd.DataFrame:
     """The run's ``history.csv``, one row per epoch.
 
     Raises:
-        RunError: there is none, or it is no table with numbers for ``epoch`` and ``seconds``.
+        RunError: the file is missing, or is not a table with numbers for ``epoch`` and ``seconds``.
     """
     path = folder / "history.csv"
     with opened(path, "the history of a run"):
@@ -161,7 +166,7 @@ def read_history(folder: Path) -> pd.DataFrame:
 
 
 def _checked(content: Any, path: Path) -> dict[str, Any]:
-    """A mapping of a format that this version knows; files from before there was a version are of the first."""
+    """A mapping of a format that this version knows; files without a version have the first one."""
     if not isinstance(content, dict):
         raise TypeError(f"a {type(content).__name__}")
     version = content.get("format_version", FORMAT_VERSION)
@@ -176,7 +181,7 @@ def _checked(content: Any, path: Path) -> dict[str, Any]:
 
 
 def _fact(error: Exception) -> str:
-    """An exception in one line, for "got"."""
+    """An exception in one line, for "got …"."""
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark
         return f"{error.problem}{f' in line {mark.line + 1}' if mark else ''}"
@@ -189,7 +194,13 @@ def _fact(error: Exception) -> str:
 
 
 def describe(annotations: Annotations, settings: Settings, noise: NoiseModel | None = None) -> dict[str, Any]:
-    """The content of config.yaml: what is needed to understand, repeat and open the run."""
+    """The content of config.yaml: what is needed to understand, repeat and open the run.
+
+    Args:
+        annotations: the checked table.
+        settings: the settings of the training.
+        noise: a custom noise model; None: the one that the settings name.
+    """
     content = {
         "format_version": FORMAT_VERSION,
         "steadfit": steadfit.__version__,
@@ -205,22 +216,28 @@ def describe(annotations: Annotations, settings: Settings, noise: NoiseModel | N
 
 
 def frame_of(annotations: Annotations, settings: Settings) -> tuple[int, int]:
-    """Height and width of the network's input in px: the settings', or the images' own."""
+    """Height and width of the network's input in px: those of the settings, or the images' own size."""
     return native_size(annotations) if settings.frame is None else settings.frame
 
 
 def write_config(out: Path, content: dict[str, Any]) -> None:
+    """Write a run's ``config.yaml``, atomically.
+
+    Args:
+        out: the run folder.
+        content: what :func:`describe` gives.
+    """
     write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), out / CONFIG)
 
 
 def fingerprint(annotations: Annotations) -> str:
     """A short hash of rows, splits, labels, features and what they mean.
 
-    Of the pixels only where they came in one piece.
+    The pixels are included only where they came as one array.
     """
     meaning = annotations.schema.to_dict()
     if meaning["box_fit"] == "inside":
-        del meaning["box_fit"]  # so that runs from before there was another one can be continued
+        del meaning["box_fit"]  # the default is left out, so that runs from before this option can be continued
     digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode())
     digest.update(json.dumps([annotations.images, annotations.split.tolist()]).encode())
     for array in (annotations.target + 0.0, annotations.features, annotations.size):
@@ -236,7 +253,7 @@ def read_config(folder: Path) -> tuple[Settings, dict[str, Any]]:
     """Settings and content of the ``config.yaml`` of a run or a cascade.
 
     Raises:
-        RunError: there is none, or one that is damaged or of another task.
+        RunError: the file is missing, damaged, or belongs to a run of another task.
     """
     config = open_config(folder)
     if (task := config.get("task")) not in (None, CASCADE):

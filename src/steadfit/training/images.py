@@ -1,4 +1,4 @@
-"""Images as users name them: paths, folders, arrays, and boxes in them."""
+"""Images as users name them: paths, folders, arrays, and the boxes in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ Image = npt.NDArray[np.uint8]
 
 
 def as_images(inputs: Any) -> Sequence[str | Path | Image]:
-    """Paths or arrays of images from whatever names them."""
+    """Paths or arrays of images, from a path, a folder, an array or a list of these.
+
+    Raises:
+        TypeError: anything else.
+    """
     if isinstance(inputs, str | os.PathLike):
         path = Path(inputs)
         return sorted(p for p in path.iterdir() if is_image(p)) if path.is_dir() else [path]
@@ -28,7 +32,11 @@ def as_images(inputs: Any) -> Sequence[str | Path | Image]:
 
 
 def checked_boxes(boxes: npt.ArrayLike | None, count: int) -> npt.NDArray[np.float64] | None:
-    """Boxes (N, 4) of positive width and height, one an image; None stays None."""
+    """Boxes (N, 4), checked: one per image, with positive width and height; None stays None.
+
+    Raises:
+        ValueError: another number of boxes, or boxes that are not finite or have no size.
+    """
     if boxes is None:
         return None
     found = np.asarray(boxes, dtype=np.float64)

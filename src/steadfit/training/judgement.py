@@ -1,4 +1,4 @@
-"""A run's judgement of the labels of a table."""
+"""A run's verdict on the labels of a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows a run was trained on: kept in its folder, so that any other table can be compared with them."""
+"""The rows that a run was trained on, stored in its folder, so that any other table can be compared with them."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ Words = npt.NDArray[np.str_]
 class KnownRows:
     """The rows of a run with their splits.
 
-    A row is known by what the network sees of it: by its image (the file's bytes, or its absolute path), or by its
-    features. Neither order nor further columns nor a label that has been corrected since make it another row.
+    A row is identified by what the network sees of it: by its image (the file's bytes, or its absolute path), or by its
+    features. It stays the same row in another order, with further columns, or with a corrected label.
 
     Args:
-        split: by key of bytes, path or features: ``train``, ``val`` or ``test``. Where copies are in several splits it
-            is the one nearest to training.
+        split: the split (``train``, ``val`` or ``test``) by key of bytes, path or features. Where copies are in several
+            splits it is the one nearest to training.
     """
 
     split: Mapping[str, str]
 
     @classmethod
     def load(cls, folder: Path) -> KnownRows:
-        """What :func:`write_rows` left in a run folder; no row is known where it left nothing.
+        """Read what :func:`write_rows` wrote into a run folder; without the file no row is known.
 
         Raises:
             RunError: the file is damaged.
@@ -54,7 +54,7 @@ class KnownRows:
         return cls(keys)
 
     def of(self, annotations: Annotations) -> Words:
-        """(N,) the split that each row had in the run; empty for a row that the run does not know."""
+        """The split that each row had in the run, (N,); empty for a row that the run does not know."""
         found = [self.split.get(key, "") or self.split.get(place, "") for key, place in _keys(annotations)]
         return np.array(found, dtype="<U5")
 
@@ -67,9 +67,16 @@ def write_rows(annotations: Annotations, folder: Path) -> None:
 
 
 def as_in_run(annotations: Annotations, folder: Path) -> tuple[Annotations, Words]:
-    """A table with the run's splits where it has none of its own, and (N,) the split that each row had in the run.
+    """A table with the run's splits where it has none itself, and the split that each row had in the run.
 
     Rows that the run does not know were not trained on: in a table without splits they are test rows.
+
+    Args:
+        annotations: the table.
+        folder: the run folder.
+
+    Returns:
+        The table, and (N,) the split that each row had in the run; empty for new rows.
 
     Warns:
         DataWarning: some rows of a table without splits are new to the run, with their number.
@@ -87,7 +94,13 @@ def as_in_run(annotations: Annotations, folder: Path) -> tuple[Annotations, Word
 
 
 def warn_trained(who: str, annotations: Annotations, before: Words) -> None:
-    """Warns where rows of a table are among those that the run was trained on."""
+    """Warn where rows of a table are among those that the run was trained on.
+
+    Args:
+        who: the command, for the message.
+        annotations: the table.
+        before: (N,) the split that each row had in the run; empty for new rows.
+    """
     trained = int((before == "train").sum())
     if trained:
         warnings.warn(
@@ -108,7 +121,7 @@ def _counted(new: int, rows: int) -> str:
 
 
 def _keys(annotations: Annotations) -> list[tuple[str, str]]:
-    """Key and place of each row, both empty where there is none."""
+    """The keys of bytes and place of each row; empty where there is none."""
     count, images = len(annotations), annotations.images
     places = [""] * count if images is None else place_keys(annotations.root, images)
     keys = [""] * count if annotations.key is None else annotations.key.tolist()

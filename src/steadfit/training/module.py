@@ -1,4 +1,4 @@
-"""The LightningModule: a regressor trained under a noise model, with averaged weights."""
+"""The LightningModule that trains a regressor under a noise model, with averaged weights."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from steadfit.training.regressor import Regressor
 
 @dataclass(frozen=True)
 class BatchLabels:
-    """The labels of a batch as the noise model weighs them.
+    """The labels of a batch with their weights under the noise model.
 
     Args:
-        tracker: what is known of all training labels.
-        index: (B,) which training samples these are.
-        mirrored: (B,) which of them stand mirrored in the batch; None for none.
-        permutation: where left and right points go in these.
+        tracker: the noise model's state and the weights of all training labels.
+        index: (B,), which training samples these are.
+        mirrored: (B,), which of them are mirrored in the batch; None: none.
+        permutation: where left and right points go in the mirrored samples.
     """
 
     tracker: LabelNoise
@@ -52,18 +52,18 @@ class BatchLabels:
 class TrainingModule(L.LightningModule):
     """Trains a :class:`Regressor` under a noise model.
 
-    ``averaged`` (the network itself where the plan doesn't average) predicts, is validated and gives residuals.
-    A batch is a dict with ``index``, ``input``, ``target``, and ``mirrored`` where the data set warps (see
-    :class:`steadfit.data.LabelledDataset`). All randomness of an epoch is a function of (seed, epoch, batch), so that
-    a resumed run repeats it.
+    ``averaged`` (the network itself where the plan doesn't average) predicts, is validated and gives residuals. A batch
+    is a dict with ``index``, ``input``, ``target``, and ``mirrored`` where the data set warps (see
+    :class:`steadfit.data.LabelledDataset`). All randomness of an epoch is a function of (seed, epoch, batch), so that a
+    resumed run repeats it.
 
     Args:
-        regressor: the network and what its numbers mean.
-        noise: the belief about the labels.
+        regressor: the network with its scalings and the meaning of its numbers.
+        noise: the noise model.
         plan: when things happen.
         n_samples: N, the size of the training set.
-        permutation: where left and right points go in a mirrored image; None to mirror nothing.
-        seed: of the mirroring, and of what the network itself draws.
+        permutation: where left and right points go in a mirrored image; None: nothing is mirrored.
+        seed: the seed of the mirroring, and of the network's own randomness.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class TrainingModule(L.LightningModule):
         return bool(self.label_noise.warming_up)
 
     def on_fit_start(self) -> None:
-        if self.averaged is not None:  # never over more than a tenth of the steps: small sets have few
+        if self.averaged is not None:  # it spans at most a tenth of the steps: small sets have few
             window = max(int(self.trainer.estimated_stepping_batches) / 10, 2)
             decay = min(self.plan.averaging, 1 - 1 / window)
             self.averaged.multi_avg_fn = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
@@ -131,7 +131,7 @@ class TrainingModule(L.LightningModule):
         return moved
 
     def noise_outputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Sample index, numbers and standardised target, for the refit of the noise model."""
+        """Sample index, numbers and standardised target of a batch, for the refit of the noise model."""
         return batch["index"], self(batch["input"]), self.regressor.standardize(batch["target"])
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
@@ -152,7 +152,7 @@ class TrainingModule(L.LightningModule):
         return value, target, which
 
     def _seen(self, numbers: Tensor, goal: Tensor, batch: Batch, which: Tensor | None) -> dict[str, Tensor]:
-        """Numbers and targets of the unmirrored samples, to refit from what the epoch has seen anyway."""
+        """Numbers and targets of the unmirrored samples, for a refit from what the epoch has seen anyway."""
         target = self.regressor.standardize(batch["target"])
         if which is None or self.permutation is None:
             return {"output": numbers.detach(), "target": target}
@@ -164,7 +164,7 @@ class TrainingModule(L.LightningModule):
         return {"output": location.flatten(1), "target": target}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        # Dropout and the like: the loader draws from the same stream, once more or less after a resume.
+        # For dropout and the like: the loader draws from the same stream, once more or less after a resume.
         torch.manual_seed(_mix(self.seed + 1, self.current_epoch, batch_idx))
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
@@ -176,7 +176,7 @@ class TrainingModule(L.LightningModule):
         return copy.deepcopy(self.predictor().state_dict())
 
     def restore_predictor(self, weights: dict[str, Tensor]) -> None:
-        """Predict, and train on, with these weights."""
+        """Predict with these weights, and continue training from them."""
         self.predictor().load_state_dict(weights)
         self.regressor.load_state_dict(weights)
 
@@ -192,7 +192,7 @@ class TrainingModule(L.LightningModule):
         self.held_out_losses.clear()
 
     def validation_loss(self) -> float:
-        """For the history: the mean of the output's own loss, every label counting in full, or the noise model's."""
+        """The validation loss of the history: the mean of the output's own loss, unweighted, or the noise model's."""
         if self.criterion is None:
             return self.held_out_loss()
         losses, counts = zip(*self.held_out_losses, strict=True)
@@ -204,10 +204,10 @@ class TrainingModule(L.LightningModule):
         return float(self.label_noise.held_out_loss(numbers, target))
 
     def comparable_loss(self) -> float:
-        """A validation loss that means the same in every epoch.
+        """A validation loss that has the same meaning in every epoch.
 
         It is :meth:`held_out_loss` for models with weights and for L2; for the others, whose losses under different
-        scales can't be compared, the mean absolute residual.
+        scales can't be compared, it is the mean absolute residual.
         """
         noise = self.label_noise.noise
         if noise.keeps_weights or not noise.needs_refit:
@@ -223,7 +223,7 @@ class TrainingModule(L.LightningModule):
             self._train_body(self.current_epoch >= self.plan.head_epochs)
 
     def _train_body(self, wanted: bool) -> None:
-        """All but the head is trained, or stays as it is, the statistics of its batch norms included."""
+        """Train everything, or only the head; then the rest stays as it is, including the statistics of batch norms."""
         for parameter in self.body:
             parameter.requires_grad_(wanted)
         for part in self.regressor.modules():
@@ -231,7 +231,7 @@ class TrainingModule(L.LightningModule):
                 part.train(wanted)
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Parameters with their weight decay."""
+        """The groups of parameters with their weight decay."""
         decay = self.plan.head_weight_decay
         if decay is None:
             return [{"params": list(self.regressor.parameters()), "weight_decay": self.plan.weight_decay}]
@@ -252,5 +252,5 @@ class TrainingModule(L.LightningModule):
 
 
 def _mix(seed: int, epoch: int, step: int) -> int:
-    """One seed of three numbers."""
+    """One seed from three numbers."""
     return (seed * 1_000_003 + epoch) * 1_000_003 + step + 1 & 0x7FFF_FFFF_FFFF_FFFF

@@ -1,4 +1,4 @@
-"""A run folder of any kind, opened."""
+"""Opening a run folder of any kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from steadfit.training.run import Run
 from steadfit.training.run import load as load_run
 
 Predictor: TypeAlias = Run | CoarseToFine
-"""What predicts and judges labels."""
+"""A trained run or cascade, which predicts and judges labels."""
 
 
 def load(
@@ -25,17 +25,17 @@ def load(
     """Open a run folder.
 
     Args:
-        run_folder: what ``steadfit fit`` wrote.
-        network: an instance of your own network, where the run used one.
-        noise: your own noise model, where the run used one (of a cascade: see
+        run_folder: the folder that ``steadfit fit`` wrote.
+        network: an instance of the custom network, where the run used one.
+        noise: the custom noise model, where the run used one (for a cascade see
             :func:`~steadfit.training.cascade.load_cascade`).
 
     Returns:
-        A :class:`~steadfit.training.Run`, or of ``--cascade`` a :class:`~steadfit.training.cascade.CoarseToFine`; both
+        A :class:`~steadfit.training.Run`, or for ``--cascade`` a :class:`~steadfit.training.cascade.CoarseToFine`; both
         have ``predict``.
 
     Raises:
-        RunError: the folder holds no finished run, or needs your network or noise model.
+        RunError: the folder contains no finished run, or the run needs a custom network or noise model.
         ConfigError: a single network for a cascade.
     """
     if _task(run_folder) != CASCADE:
@@ -46,6 +46,6 @@ def load(
 
 
 def _task(run_folder: str | os.PathLike[str]) -> str | None:
-    """What the run's configuration calls its task: nothing where one network was trained, or there is no run."""
+    """The task in the run's configuration; None where one network was trained, or where there is no run."""
     folder = Path(run_folder)
     return open_config(folder).get("task") if (folder / CONFIG).is_file() else None

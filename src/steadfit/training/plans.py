@@ -21,28 +21,29 @@ class Plan:
     """When things happen in a training run.
 
     Args:
-        name: how ``--protocol`` calls it.
-        epochs: how many, where the settings do not say.
+        name: the name that ``--protocol`` takes.
+        epochs: the number of epochs if the settings don't give one.
         rounds: True for Algorithm 1 of paper 2: warm up until early stop, then rounds of EM and training until early
             stop, until the weighted validation loss grows; the best round's weights are the result. False: a fixed
-            number of epochs, the noise model refitted after every one once the warm-up is over.
+            number of epochs, with a refit of the noise model after every one once the warm-up is over.
         warmup_share: the warm-up's share of all epochs (``rounds=False``).
-        schedule: how the step size goes.
+        schedule: the course of the step size.
         lr: the largest step size.
         optimizer: ``"adamw"``, ``"rmsprop"`` or ``"sgd"``.
-        momentum: of ``"sgd"``, in [0, 1).
-        nesterov: whether the momentum looks ahead.
-        weight_decay: of all parameters.
-        head_epochs: how many epochs at first train the head alone (the output layer and what pools the last map).
-        head_weight_decay: weight decay of the head, that of the rest being 0; None for the same for all.
-        averaging: decay per step of the exponential average of the weights that predicts, is validated and gives the
-            residuals (less in a short run, so that it spans a tenth of the steps at most); 0 for none.
-        patience: epochs without a better validation loss before training (``rounds=True``: the round) stops; 0 never
-            stops early (``rounds=True`` needs >= 1). With patience the best epoch's weights are the result.
-        warmup: the warm-up loss of noise models that have one; None keeps the model's own.
+        momentum: the momentum of ``"sgd"``, in [0, 1).
+        nesterov: whether the momentum is Nesterov's.
+        weight_decay: the weight decay of all parameters.
+        head_epochs: the number of first epochs that train only the head (the output layer and what pools the last map).
+        head_weight_decay: the weight decay of the head, with 0 for the rest; None: the same for all.
+        averaging: the decay per step of the exponential average of the weights, which predicts, is validated and gives
+            the residuals (less in a short run, so that it spans a tenth of the steps at most); 0: no average.
+        patience: the number of epochs without a better validation loss after which training (``rounds=True``: the
+            round) stops; 0 never stops early (``rounds=True`` needs >= 1). With patience the best epoch's weights are
+            the result.
+        warmup: the warm-up loss of noise models that have one; None: the model's own.
         noise: options of noise models that the plan sets, by the models' names.
-        warp: the random warps of training images, where the settings want any; its mirror is the settings'.
-        classes: whether it is made for classes, or else for points and numbers.
+        warp: the random warps of training images, if the settings ask for warps; mirroring follows the settings.
+        classes: True for a plan for classes, False for points and numbers.
     """
 
     name: str
@@ -69,7 +70,7 @@ class Plan:
 
         Args:
             name: a key of :data:`steadfit.noise.NOISE_MODELS`.
-            given: options that go before the plan's.
+            given: options that take precedence over the plan's.
 
         Raises:
             ConfigError: an option that this model does not have.
@@ -86,7 +87,7 @@ class Plan:
 
 
 def fields_of(noise: str) -> tuple[str, ...]:
-    """What can be chosen of the noise model of that name; an option that has no effect there cannot."""
+    """The options of the noise model of that name, without those that have no effect there."""
     model = NOISE_MODELS[noise]()
     hidden = {name for name, (_, known) in options_of(model).items() if not known.command_line}
     return tuple(field.name for field in dataclasses.fields(model) if field.init and field.name not in hidden)
@@ -108,12 +109,18 @@ PAPER = Plan(
 """Paper 2's Algorithm 1: L2 first, EM between rounds, eq. 5's volume, squared loss; for a network from scratch."""
 
 STAGED = Plan(name="staged", schedule=Staged(), averaging=0.0, lr=1e-3, head_epochs=3, head_weight_decay=0.1)
-"""Paper 3's protocol: the head alone for 3 epochs, steps of 1e-3 for half the time, then falling to 1e-5; its long run
-has the milestones (.75, .875, 1). Made for pre-trained networks, batches of 32, 50 epochs."""
+"""Paper 3's protocol, made for pre-trained networks, batches of 32, 50 epochs.
+
+The head alone for 3 epochs, steps of 1e-3 for half the time, then falling to 1e-5; the paper's long run has the
+milestones (.75, .875, 1).
+"""
 
 HOURGLASS = Plan(name="hourglass", schedule=Alternating(), averaging=0.0, lr=1e-3, optimizer="rmsprop")
-"""Paper 4's protocol for poses: steps of 1e-3 for 100 epochs, then times .5 and .2 in turn every 20; made for the
-Hourglass, batches of 6, 200 epochs. RMSprop is the optimiser of Newell et al. 2016; paper 4 names none."""
+"""Paper 4's protocol for poses, made for the Hourglass, batches of 6, 200 epochs.
+
+Steps of 1e-3 for 100 epochs, then times .5 and .2 in turn every 20. RMSprop is the optimiser of Newell et al. 2016;
+paper 4 names none.
+"""
 
 CONVNET = Plan(
     name="convnet",
@@ -124,9 +131,11 @@ CONVNET = Plan(
     weight_decay=5e-4,
     warp=Warp(rotation=20, scale=1, anisotropy=1, perspective=0, shift=0.05),
 )
-"""Paper 1's protocol for poses: constant steps with momentum, turns of 20 degrees and shifts of the box; made for the
-ConvNet, batches of 230, 70 epochs. The step is the paper's, whose gradient has neither 1/s nor 1/n; with few steps
-AdamW and 3e-4 get off the ConvNet's first plateau sooner."""
+"""Paper 1's protocol for poses, made for the ConvNet, batches of 230, 70 epochs.
+
+Constant steps with momentum, turns of 20 degrees and shifts of the box. The step is the paper's, whose gradient has
+neither 1/s nor 1/n; with few steps AdamW and 3e-4 leave the ConvNet's first plateau sooner.
+"""
 
 ONE_CYCLE = Plan(
     name="one-cycle",

@@ -21,17 +21,28 @@ class Prediction:
     """Predictions in the user's units. ``numpy.asarray(prediction)`` is the mean.
 
     Where the noise model predicts distributions, p(y) = |A|/c_d exp(-rho(||A (y - mean)||)) with A the ``root``; after
-    ``steadfit calibrate`` its temperature is in the root.
+    ``steadfit calibrate`` the root includes the temperature.
+
+    Args:
+        mean: (N, K, D), in ``units``.
+        names: K names of the targets.
+        units: the unit of the targets.
+        root: (N, K, D, D), A in 1/units; None where only positions are predicted.
+        penalty: rho of the distributions; None where only positions are predicted.
+        region: (K,), ||A (y - mean)|| <= region contains the target with probability ``coverage``; None without
+            coverage.
+        coverage: the probability of the regions, in (0, 1); None: no regions.
+        peaks: (N, K), the number of peaks of each heatmap, averaged over the views; None for other outputs.
     """
 
-    mean: Floats  # (N, K, D)
+    mean: Floats
     names: tuple[str, ...]
     units: str
-    root: Floats | None = None  # (N, K, D, D), in 1/units
+    root: Floats | None = None
     penalty: Penalty | None = None
-    region: Floats | None = None  # (K,): ||A (y - mean)|| <= region holds the target with probability ``coverage``
+    region: Floats | None = None
     coverage: float | None = None
-    peaks: npt.NDArray[np.int64] | None = None  # (N, K) peaks of each heatmap, averaged over the views; of heatmaps
+    peaks: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -41,7 +52,7 @@ class Prediction:
 
     @property
     def distribution(self) -> Elliptical | None:
-        """The predicted distributions, of batch shape (N, K); None where positions only are predicted."""
+        """The predicted distributions, of batch shape (N, K); None where only positions are predicted."""
         if self.root is None or self.penalty is None:
             return None
         mean, root = torch.from_numpy(self.mean), torch.from_numpy(self.root)
@@ -49,13 +60,13 @@ class Prediction:
 
     @property
     def covariance(self) -> Floats | None:
-        """(N, K, D, D) in squared units; None where positions only are predicted."""
+        """The covariances, (N, K, D, D) in squared units; None where only positions are predicted."""
         found = self.distribution
         return None if found is None else np.asarray(found.covariance_matrix.numpy())
 
     @property
     def ellipsoids(self) -> Floats | None:
-        """(N, K, D, D) in squared units: the regions of ``coverage`` are {y: (y - mean)^T E^-1 (y - mean) <= 1}."""
+        """The regions of ``coverage`` as {y: (y - mean)^T E^-1 (y - mean) <= 1}: E, (N, K, D, D) in squared units."""
         if self.root is None or self.region is None:
             return None
         inverse = np.linalg.inv(self.root)
@@ -63,10 +74,10 @@ class Prediction:
         return shape
 
     def to_frame(self) -> pd.DataFrame:
-        """One column a coordinate: ``x0, y0, …`` for points, the targets' names otherwise.
+        """One column per coordinate: ``x0, y0, …`` for points, the targets' names otherwise.
 
-        With distributions also the covariances: ``var_x0, cov_xy0, var_y0, …`` (``var_<name>`` for scalars), and with a
-        coverage the half-widths of its region along the axes, ``reach_x0, reach_y0, …``.
+        Distributions add the covariances: ``var_x0, cov_xy0, var_y0, …`` (``var_<name>`` for scalars), and a coverage
+        adds the half-widths of its region along the axes, ``reach_x0, reach_y0, …``.
         """
         k, d = self.mean.shape[1:]
         names = [f"{axis}{i}" for i in range(k) for axis in "xy"] if d == 2 else list(self.names)
@@ -94,9 +105,9 @@ class ClassPrediction:
     """The classes of N images.
 
     Args:
-        probability: (N, C) in [0, 1]. A softmax's sum to 1 for each image; those of losses with a sigmoid a class
-            (``bce``, ``focal``, ``anchor`` ...) are each class's own and do not.
-        names: C.
+        probability: (N, C) in [0, 1]. Those of a softmax sum to 1 for each image; losses with one sigmoid per class
+            (``bce``, ``focal``, ``anchor`` …) give independent probabilities, which do not.
+        names: C names of the classes.
     """
 
     probability: Floats
@@ -107,23 +118,27 @@ class ClassPrediction:
 
     @property
     def label(self) -> npt.NDArray[np.int64]:
-        """(N,): the most probable class of each image, the first one where several are."""
+        """The most probable class of each image, (N,); the first one where several are equal."""
         return np.asarray(self.probability.argmax(axis=1), dtype=np.int64)
 
     @property
     def class_names(self) -> list[str]:
-        """N names of the most probable classes."""
+        """The N names of the most probable classes."""
         return [self.names[k] for k in self.label]
 
     def top(self, count: int = 5) -> list[list[tuple[str, float]]]:
-        """For each image its ``count`` most probable classes with their probabilities, the most probable first."""
+        """The most probable classes of each image with their probabilities, the most probable first.
+
+        Args:
+            count: the number of classes per image.
+        """
         order = np.argsort(-self.probability, axis=1, kind="stable")[:, :count]
         return [
             [(self.names[k], float(row[k])) for k in best] for row, best in zip(self.probability, order, strict=True)
         ]
 
     def to_frame(self) -> pd.DataFrame:
-        """Columns ``predicted``, ``probability`` and one a class, ``probability_<name>``."""
+        """Columns ``predicted``, ``probability``, and one per class, ``probability_<name>``."""
         frame = pd.DataFrame({"predicted": self.class_names, "probability": self.probability.max(axis=1, initial=0)})
         columns = pd.DataFrame(self.probability, columns=[f"probability_{name}" for name in self.names])
         return pd.concat([frame, columns], axis=1)

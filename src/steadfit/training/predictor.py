@@ -22,13 +22,13 @@ from steadfit.training.views import mirrors
 
 @dataclass(frozen=True)
 class Located:
-    """Where the targets of B samples are.
+    """The positions of the targets of B samples.
 
     Args:
         mean: (B, K, D).
-        root: A of the predicted distributions, (B, K, D, D); None for positions only.
-        penalty: rho of these distributions.
-        peaks: (B, K) the number of each heatmap's peaks; None where there are no heatmaps.
+        root: (B, K, D, D), A of the predicted distributions; None for positions only.
+        penalty: rho of these distributions; None for positions only.
+        peaks: (B, K), the number of peaks of each heatmap; None where there are no heatmaps.
     """
 
     mean: Tensor
@@ -38,7 +38,13 @@ class Located:
 
     @classmethod
     def joined(cls, parts: Sequence[Located], points: int, dims: int) -> Located:
-        """Several batches as one."""
+        """Several batches as one.
+
+        Args:
+            parts: the batches.
+            points: K, for no batch at all.
+            dims: D, for no batch at all.
+        """
         if not parts:
             return cls(torch.zeros(0, points, dims, dtype=torch.float64))
         roots = [part.root for part in parts if part.root is not None]
@@ -56,8 +62,9 @@ class Predictor(nn.Module):
 
     Args:
         regressor: the trained network with its scalings.
-        views: further 3x3 maps of the frame to look through; each prediction is mapped back and all are fused at their
-            joint mode (positions are averaged, and so are heatmaps before they are read). Empty for the frame alone.
+        views: further 3x3 maps of the frame through which the network looks; each prediction is mapped back and all are
+            fused at their joint mode (positions are averaged, and so are heatmaps before they are read). Empty: the
+            frame alone.
         permutation: where left and right points go in a view that mirrors; None without pairs.
     """
 
@@ -69,12 +76,15 @@ class Predictor(nn.Module):
         self.permutation = None if permutation is None else tuple(permutation)
 
     def forward(self, value: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Mean (B, K, D) and covariance (B, K, D, D), None where positions only are predicted.
+        """Predict means and covariances.
 
         Args:
             value: uint8 images (B, C, H, W) in the network's frame, or features (B, F).
-            scale: (B, D) of the map from the user's units to the frame, ``frame = user * scale + shift``.
-            shift: (B, D) of that map.
+            scale: (B, D), the scale of the map from the user's units to the frame, ``frame = user * scale + shift``.
+            shift: (B, D), the shift of that map.
+
+        Returns:
+            Mean (B, K, D) and covariance (B, K, D, D), which is None where only positions are predicted.
         """
         found = self.locate(value, Frame(scale, shift))
         if found.root is None or found.penalty is None:
@@ -84,16 +94,16 @@ class Predictor(nn.Module):
 
     @torch.no_grad()
     def locate(self, value: Tensor, frame: Frame) -> Located:
-        """The same with the distributions' roots and the heatmaps' peaks.
+        """Predict means, roots of the distributions and numbers of peaks.
 
         Args:
-            value: as :meth:`forward`.
+            value: uint8 images (B, C, H, W) in the network's frame, or features (B, F).
             frame: the frames of these B samples.
         """
         return to_user(self.in_frame(value), frame)
 
     def in_frame(self, value: Tensor) -> Located:
-        """What is seen in all views together, in the coordinates of the network's frame."""
+        """The prediction of all views together, in the coordinates of the network's frame."""
         if isinstance(self.regressor.network, HeatmapReader):
             return read_heatmaps(self.score_maps(value), self.regressor.network)
         found = in_frame(self.regressor, self.regressor(value))
@@ -101,9 +111,10 @@ class Predictor(nn.Module):
 
     @torch.no_grad()
     def score_maps(self, value: Tensor) -> Tensor:
-        """Heatmaps (B, K, h, w) in [0, 1] of a heatmap network; those of further views are brought back and averaged.
+        """Heatmaps (B, K, h, w) in [0, 1] of a heatmap network; those of further views are mapped back and averaged.
 
-        References: Ryou et al., ICCV 2019, section 4.2 (six scales with flipping).
+        References:
+            Ryou et al., ICCV 2019, section 4.2 (six scales with flipping).
         """
         reader = self.regressor.network
         assert isinstance(reader, HeatmapReader)
@@ -114,7 +125,7 @@ class Predictor(nn.Module):
         return total / (1 + len(self.views))
 
     def _through(self, value: Tensor, view: Tensor) -> Located:
-        """Predict what is seen through a map of the frame, and map it back."""
+        """Predict through a map of the frame, and map the prediction back."""
         seen = in_frame(self.regressor, self.regressor(warp_frames(value, view)))
         back, mean, root = inverse(view), seen.mean.double(), seen.root
         if root is None:
@@ -123,7 +134,7 @@ class Predictor(nn.Module):
         return Located(self._exchanged(mean, view), self._exchanged(root, view), seen.penalty)
 
     def _exchanged(self, value: Tensor, view: Tensor) -> Tensor:
-        """(B, K, …) with left and right points in each other's places where the view mirrors."""
+        """(B, K, …) with left and right points exchanged where the view mirrors."""
         return value[:, list(self.permutation)] if self.permutation is not None and mirrors(view) else value
 
 
@@ -133,14 +144,14 @@ def read_heatmaps(scores: Tensor, reader: HeatmapReader) -> Located:
 
 
 def to_user(found: Located, frame: Frame) -> Located:
-    """From the coordinates of the frame to the user's."""
+    """Map from the coordinates of the frame to the user's."""
     linear = torch.diag_embed(frame.scale)[:, None]  # (B, 1, D, D)
     root = None if found.root is None else change(found.root, linear)
     return replace(found, mean=frame.to_user(found.mean), root=root)
 
 
 def in_frame(regressor: Regressor, numbers: Tensor) -> Located:
-    """What the network's numbers (B, P) say, in the coordinates of its frame."""
+    """The network's numbers (B, P) as positions and distributions in the coordinates of its frame."""
     output, dims = regressor.output, regressor.dims
     found = output.distribution(numbers.double(), dims)
     if found is None:
@@ -162,9 +173,9 @@ def change(root: Tensor, linear: Tensor) -> Tensor:
 
 
 def fused(found: Sequence[Located]) -> Located:
-    """Several looks at the same points as one: the joint mode of distributions, the mean of positions.
+    """Several predictions of the same points as one: the joint mode of distributions, the mean of positions.
 
-    A look that does not have a point has NaN there; NaN where none has it.
+    A prediction without a point has NaN there; the result is NaN where none has it.
     """
     means, penalty = torch.stack([one.mean.double() for one in found]), found[0].penalty
     roots = [one.root for one in found if one.root is not None]

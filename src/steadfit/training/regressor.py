@@ -1,4 +1,4 @@
-"""What is saved of a run: the network between the scaling of its inputs and the way back to the targets' units."""
+"""The regressor, which a run stores: the network between the scaling of its inputs and the units of its targets."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from steadfit.training.trainer import some_rows
 class Exact(nn.Module):
     """A module whose own buffers stay float64 when it is cast, so that no digits of offsets and scales are lost.
 
-    ``.float()``, ``.to(torch.bfloat16)`` and Lightning's precisions cast the modules in it and leave these buffers.
-    Apple's MPS has no float64: there they are float32, as the inputs are, and a value's offset should be less than
-    1e5 times its spread.
+    ``.float()``, ``.to(torch.bfloat16)`` and Lightning's precisions cast its submodules and leave these buffers.
+    Apple's MPS has no float64: there they are float32, as the inputs are, and a value's offset should be less than 1e5
+    times its spread.
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Exact:
@@ -46,7 +46,7 @@ class Exact(nn.Module):
 
 
 def _moved(fn: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
-    """A buffer where ``fn`` brings it, in float64 wherever there is such a thing."""
+    """A buffer moved by ``fn``, in float64 wherever the device has it."""
     try:
         moved = fn(value)
         return moved if moved.dtype == torch.float64 else value.to(moved.device, torch.float64)
@@ -61,7 +61,7 @@ def _exact(value: Tensor) -> Tensor:
 class InputScaling(Exact):
     """(input - mean)/deviation per channel or feature; images of 0..255 are taken as 0..1.
 
-    Features are scaled in float64, pixels, which have 8 bits, in float32; both come out in float32.
+    Features are scaled in float64, pixels, which have 8 bits, in float32; both results are float32.
     """
 
     mean: Tensor
@@ -86,7 +86,7 @@ class Regressor(Exact):
     The network computes in its own dtype, usually float32; on both sides of it units are changed in float64.
 
     Args:
-        network: from scaled inputs to the output's numbers, or what it makes them of.
+        network: the module from scaled inputs to the output's numbers, or to what the output makes them from.
         inputs: the scaling of raw inputs.
         targets: the units of the numbers.
         output: what the numbers mean.
@@ -108,11 +108,11 @@ class Regressor(Exact):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the network computes in; float32 for one without parameters."""
+        """The dtype in which the network computes; float32 for one without parameters."""
         return next((p.dtype for p in self.network.parameters() if p.is_floating_point()), torch.float32)
 
     def raw(self, value: Tensor) -> Tensor:
-        """What the network itself puts out: the numbers, or the heatmaps (N, S, K, h, w) they are read from."""
+        """What the network itself returns: the numbers, or the heatmaps (N, S, K, h, w) from which they are read."""
         return self.output.raw(self.network, self.inputs(value).to(self.dtype))
 
     def forward(self, value: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ def build_regressor(
 
     Args:
         train: the training set.
-        settings: its size, channels, weights and, without ``network``, the network's name.
+        settings: the settings with its size, channels, weights and, without ``network``, the network's name.
         output: what the numbers mean.
         network: a module of your own, started in place.
     """
@@ -154,6 +154,13 @@ def named_network(
     """The network that the settings name: by default a compact ConvNet for images, an MLP for features.
 
     A heatmap network comes with its reader.
+
+    Args:
+        inputs: the scaling of its inputs.
+        settings: the settings with its name.
+        output: what the numbers mean.
+        schema: what the table's columns mean.
+        size: (height, width) of its input in px.
     """
     channels, n_outputs = len(inputs.mean), output.n_outputs(schema.n_targets, schema.dims)
     if not inputs.images:
@@ -171,7 +178,10 @@ def named_network(
 def input_scaling(train: LabelledDataset, weights: str | None = None, network: str = "default") -> InputScaling:
     """Mean and deviation per feature over all training samples, or per channel over :func:`some_rows` of them.
 
-    ImageNet's for a network that starts from weights that are not a run's; the mean alone for networks in grey levels.
+    Args:
+        train: the training set.
+        weights: the weights from which the network starts; where they are not a run's, the scaling is ImageNet's.
+        network: the network's name; networks in grey levels subtract the mean alone.
     """
     rows = list(range(len(train))) if train.annotations.images is None else some_rows(len(train), train.seed)
     sample: Tensor = train.without_augment().__getitems__(rows)["input"]
@@ -196,7 +206,7 @@ def _standardizer(target: Tensor, output: Output) -> Standardizer:
 
 
 def _loaded_output(network: nn.Module, weights: str | None, n_outputs: int) -> bool:
-    """Load weights, if there are any, and say whether the output layer is among them."""
+    """Load weights, if there are any, and return whether the output layer is among them."""
     if weights is None:
         return False
     run = Path(weights).is_dir()

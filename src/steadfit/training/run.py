@@ -1,4 +1,4 @@
-"""A trained run: it predicts in the user's units, and judges the labels of tables."""
+"""A trained run, which predicts in the user's units and judges the labels of tables."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ from steadfit.training.settings import Settings
 from steadfit.training.views import views_of
 
 Batches: TypeAlias = Iterator[tuple[Tensor, Frame]]
-"""Inputs of the network, and the frames that they are in."""
+"""Inputs of the network, and the frames to which they belong."""
 
 
 class Run:
     """A trained run: settings, schema, network and noise model.
 
     Args:
-        folder: where it is.
-        settings: of the training.
+        folder: the run folder.
+        settings: the settings of the training.
         schema: what the columns of its table mean.
-        regressor: the network with its scalings and what its numbers mean.
-        noise: the belief about the labels.
+        regressor: the network with its scalings and the meaning of its numbers.
+        noise: the noise model.
         state: what the noise model has learned.
-        frame: (height, width) of the network's input in px; of features of no meaning.
+        frame: (height, width) of the network's input in px; without meaning for features.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Run:
 
     @property
     def takes_images(self) -> bool:
-        """Whether it predicts from images, or else from features."""
+        """Whether the run predicts from images; otherwise from features."""
         return self.regressor.inputs.images
 
     def predict(
@@ -98,25 +98,27 @@ class Run:
             inputs: images as paths, as one path or folder, or as arrays (H, W) or (H, W, 3) of uint8 RGB (one, a list,
                 or an array (N, H, W[, 3])); :class:`~steadfit.data.Annotations`; for a run on features a DataFrame with
                 its feature columns or an array (N, F).
-            batch_size: samples at a time.
-            views: test-time augmentation: ``"mirror"``, ``"scales"`` (five further ones), or 3x3 maps of the network's
-                frame, to look through as well; predictions are mapped back and fused (:func:`steadfit.fuse`), or
-                averaged where the noise model predicts no distribution; of heatmap networks the heatmaps are.
-            coverage: also give regions that hold the target with this probability; needs ``steadfit calibrate``.
-            boxes: (N, 4) left, top, width, height in px, the part of each image that the network sees, for images that
-                are no table's; None for the whole image.
+            batch_size: the number of samples per batch.
+            views: test-time augmentation: ``"mirror"``, ``"scales"`` (five further scales), or 3x3 maps of the
+                network's frame. The predictions of all views are mapped back and fused (:func:`steadfit.fuse`), or
+                averaged where the noise model predicts no distribution; heatmap networks average their heatmaps.
+                Default: no further view.
+            coverage: also give regions that contain the target with this probability, which needs ``steadfit
+                calibrate``; None: no regions.
+            boxes: (N, 4), left, top, width, height in px, the part of each image that the network sees, for images that
+                don't come from a table; None: the whole image.
 
         Returns:
             A :class:`~steadfit.training.prediction.ClassPrediction` for a run on classes, else a
-            :class:`~steadfit.training.Prediction`. After ``steadfit calibrate`` its distributions have the temperature
-            found there.
+            :class:`~steadfit.training.Prediction`. After ``steadfit calibrate`` its distributions have the calibrated
+            temperature.
 
         Raises:
-            DataError: images that can't be read, or a table without a column.
-            TypeError: other inputs.
-            RunError: a coverage without calibration.
-            ConfigError: views of features, boxes of a table, or a coverage of positions.
-            ValueError: boxes that are not one of positive size for each image.
+            DataError: images that can't be read, or a table that lacks a column.
+            TypeError: inputs of another kind.
+            RunError: a coverage for a run that is not calibrated.
+            ConfigError: views of features, boxes for a table, or a coverage where no distributions are predicted.
+            ValueError: boxes that are not one per image, each of positive size.
         """
         if not self.schema.classes:
             return self.predict_positions(inputs, batch_size=batch_size, views=views, coverage=coverage, boxes=boxes)
@@ -133,7 +135,7 @@ class Run:
         coverage: float | None = None,
         boxes: npt.ArrayLike | None = None,
     ) -> Prediction:
-        """:meth:`predict` for a run on points or numbers."""
+        """Predict with a run on points or numbers, see :meth:`predict`."""
         if self.schema.classes:
             raise ConfigError(f"{self.folder}: expected a run on points or numbers, got one on classes.")
         predictor = Predictor(self.regressor, self._views(views), self.schema.permutation)
@@ -142,7 +144,7 @@ class Run:
         return self._prediction(found, self._calibration(views, coverage), coverage)
 
     def predict_classes(self, inputs: Any, *, batch_size: int = 128) -> ClassPrediction:
-        """:meth:`predict` for a run on classes."""
+        """Predict with a run on classes, see :meth:`predict`."""
         output = self.regressor.output
         if not isinstance(output, Classes):
             raise ConfigError(f"{self.folder}: expected a run on classes, got one on points or numbers.")
@@ -151,7 +153,7 @@ class Run:
         return ClassPrediction(output.probability(numbers.double()).numpy(), self.schema.classes)
 
     def _batches(self, inputs: Any, size: int, boxes: npt.ArrayLike | None) -> Batches:
-        """What the network sees of whatever a user gives, lot by lot."""
+        """The network's inputs, batch by batch, from any inputs of the user."""
         if boxes is not None and (isinstance(inputs, Annotations) or not self.takes_images):
             raise ConfigError("predict: expected boxes only with images, got some with a table. It has its own.")
         if isinstance(inputs, Annotations):
@@ -167,7 +169,7 @@ class Run:
         )
 
     def _calibration(self, views: Sequence[str | Tensor], coverage: float | None) -> Calibrated | None:
-        """The calibration that holds for these views; a coverage needs one."""
+        """The calibration that is valid for these views; a coverage needs one."""
         named = all(isinstance(view, str) for view in views)  # calibrations are for named views
         fits = self.calibrated is not None and named and self.calibrated.views == tuple(views)
         if coverage is not None and not fits:
@@ -201,7 +203,7 @@ class Run:
     ) -> tuple[Tensor, Frame]:
         """Frames (B, C, H, W), sampled as in training, and the maps of the targets into them.
 
-        Without boxes (B, 4) a run on boxes takes every image as its own.
+        Without boxes (B, 4), a run on boxes takes the whole image as the box.
         """
         size, channels = self.frame, self.settings.channels
         opened_images = [open_image(image, channels, who="predict") for image in images]
@@ -224,12 +226,12 @@ class Run:
         value = torch.from_numpy(np.array(inputs, dtype=np.float64))
         if value.dim() != 2 or value.shape[1] != len(self.schema.features):
             raise DataError(
-                f"predict: expected {len(self.schema.features)} features a row, got an array of {tuple(value.shape)}."
+                f"predict: expected {len(self.schema.features)} features per row, got an array of {tuple(value.shape)}."
             )
         return value
 
     def dataset(self, annotations: Annotations) -> LabelledDataset:
-        """A table's rows as this run's network sees them."""
+        """The rows of a table as this run's network sees them."""
         size, channels = self.frame, self.settings.channels
         return LabelledDataset(annotations, size=size, channels=channels, cache=False, sampling=self.settings.sampling)
 
@@ -238,14 +240,14 @@ class Run:
         return self.judge_dataset(self.dataset(annotations), batch_size=batch_size)
 
     def judge_dataset(self, dataset: LabelledDataset, *, batch_size: int = 128) -> Judgement:
-        """:meth:`judge` for a data set, whose images may be in memory already."""
+        """Judge a data set, whose images may be in memory already; see :meth:`judge`."""
         return self.look(dataset, batch_size=batch_size)[1]
 
     def look(self, dataset: LabelledDataset, *, batch_size: int = 128) -> tuple[Located, Judgement]:
-        """What the network sees in a data set, in the user's units, and the verdict on every label, in one pass."""
+        """Predict a data set in the user's units and judge every label, in one pass."""
         output = self.regressor.output
         numbers, peaks = self._seen((value for value, _ in _of_dataset(dataset, batch_size)))
-        numbers = torch.where(numbers.isinf(), torch.nan, numbers)  # a diverged network's: no verdict on these labels
+        numbers = torch.where(numbers.isinf(), torch.nan, numbers)  # diverged: no verdict on these labels
         target = self.regressor.standardize(dataset.target)
         believed = output.believed(numbers, target)
         judged = believed is None
@@ -262,7 +264,7 @@ class Run:
 
     @torch.no_grad()
     def _seen(self, batches: Iterable[Tensor]) -> tuple[Tensor, npt.NDArray[np.int64] | None]:
-        """What noise models see, (N, P), and how many peaks each heatmap has, (N, K)."""
+        """What noise models see, (N, P), and the number of peaks of each heatmap, (N, K)."""
         reader = self.regressor.network
         if isinstance(reader, HeatmapReader):
             maps = (reader.scores(self.regressor.raw(batch)) for batch in batches)
@@ -304,10 +306,18 @@ def _columns(verdict: Mapping[str, Tensor], **more: npt.NDArray[Any] | None) -> 
 
 
 def nll_of(located: Located, target: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
-    """Of every label in the user's units, (N, K), as it is predicted (without temperature)."""
+    """The negative log-likelihood of every label in the user's units, (N, K), without temperature.
+
+    Args:
+        located: the predictions in the user's units.
+        target: (N, K, D), the labels; NaN where they are missing.
+
+    Returns:
+        (N, K), in nats; None where no distributions are predicted.
+    """
     if located.root is None or located.penalty is None:
         return None
-    finite = located.root.isfinite().flatten(-2).all(-1) & located.mean.isfinite().all(-1)  # a diverged network's
+    finite = located.root.isfinite().flatten(-2).all(-1) & located.mean.isfinite().all(-1)  # False: diverged
     root = torch.where(finite[..., None, None], located.root, torch.eye(located.root.shape[-1]).double())
     mean = torch.where(finite[..., None], located.mean, 0.0)
     label = torch.where(finite[..., None], torch.from_numpy(target), torch.nan)
@@ -321,10 +331,12 @@ def load(
     """Open a run folder.
 
     Args:
-        run_folder: what ``steadfit fit`` wrote. network, noise: an instance of your own network and your own noise
-            model, where the run used one.
+        run_folder: the folder that ``steadfit fit`` wrote.
+        network: an instance of the custom network, where the run used one.
+        noise: an instance of the custom noise model, where the run used one.
 
-    Raises: RunError where the folder holds no finished run, or needs your network or noise model.
+    Raises:
+        RunError: the folder contains no finished run, or the run needs a custom network or noise model.
     """
     folder = Path(run_folder)
     settings, config = read_config(folder)
@@ -363,7 +375,7 @@ def load(
 
 
 def _noise_state(tensors: dict[str, Tensor], noise: NoiseModel, schema: Schema) -> State:
-    """The noise model's state among a run's tensors, which has to be what the noise model keeps."""
+    """The noise model's state from a run's tensors, checked against what the noise model stores."""
     state = {name.removeprefix("noise."): value for name, value in tensors.items() if name.startswith("noise.")}
     fresh = LabelNoise(noise, n_samples=1, points=schema.n_targets, dims=schema.dims)
     for name, value in {**fresh.state, "fallen_back": fresh.fallen_back}.items():

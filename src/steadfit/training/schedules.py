@@ -1,4 +1,4 @@
-"""How the step size goes in a training run, as a factor on the largest one at a share of all steps."""
+"""Schedules: the step size during a training run, as a factor on the largest one at a share of all steps."""
 
 from __future__ import annotations
 
@@ -13,28 +13,32 @@ import torch
 
 @dataclass(frozen=True)
 class Schedule(ABC):
-    """Base of all schedules, immutable descriptions."""
+    """Base of all schedules, which are immutable descriptions."""
 
     changes: ClassVar[bool] = True
 
     @abstractmethod
     def factor(self, share: float) -> float:
-        """The factor on the step size at a share of all steps, in [0, 1]."""
+        """The factor on the largest step size, in [0, 1].
+
+        Args:
+            share: the share of all steps that are done, in [0, 1].
+        """
 
     def scheduler(self, optimizer: torch.optim.Optimizer, lr: float, steps: int) -> Any:
         """A scheduler that is stepped once per step.
 
         Args:
-            optimizer: whose step size it changes.
+            optimizer: the optimizer whose step size it changes.
             lr: the largest step size.
-            steps: how many there will be.
+            steps: the number of steps of the whole training.
         """
         return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.factor(step / steps))
 
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """The same step from the first to the last."""
+    """The same step size from the first step to the last."""
 
     changes: ClassVar[bool] = False
 
@@ -47,9 +51,10 @@ class OneCycle(Schedule):
     """A cosine rise from a 25th, then a cosine to nearly zero.
 
     Args:
-        rise: the share of the steps in which it rises.
+        rise: the share of the steps in which the step size rises.
 
-    References: Smith and Topin, 2019 (PyTorch's ``OneCycleLR``).
+    References:
+        Smith and Topin, 2019 (PyTorch's ``OneCycleLR``).
     """
 
     rise: float = 0.15
@@ -71,6 +76,9 @@ class Staged(Schedule):
 
     Args:
         milestones: shares of all steps, ascending.
+
+    References:
+        Mohlin et al., BMVC 2021.
 
     >>> [round(Staged().factor(share), 3) for share in (0.0, 0.5, 0.65, 0.8, 1.0)]
     [1.0, 1.0, 0.55, 0.1, 0.01]
@@ -101,7 +109,7 @@ class Drops(Schedule):
 
     Args:
         drops: shares of all steps.
-        rise: the share of the steps in which it rises from nearly nothing.
+        rise: the share of the steps in which the step size rises from nearly zero.
 
     >>> [round(Drops((0.8, 0.9)).factor(epoch / 200), 3) for epoch in (0, 159, 160, 180)]
     [1.0, 1.0, 0.1, 0.01]

@@ -28,21 +28,22 @@ OF_TABLE = ("n_classes",)
 class Settings:
     """Everything that decides a run's result, apart from the data.
 
+    The fields that are not listed here are options: ``steadfit fit --help`` describes them, and so do their
+    declarations.
+
     Args:
         noise: what is believed about the labels: a key of :data:`steadfit.noise.NOISE_MODELS`, which the protocol may
-            adapt, or such a model, which stays as it is (one that the protocol gives anyway is kept by its name); None
-            for the output's usual one.
-        output: what the network's numbers mean, where the noise model does not say it:
-            :class:`~steadfit.outputs.Heatmaps` or :class:`~steadfit.outputs.Classes`; None for heatmaps where
-            ``network`` names a heatmap network, else for what the noise model wants, positions or distributions.
-        protocol: a key of :data:`steadfit.training.plans.PLANS`; None for the output's usual one.
+            adapt, or a noise model, which stays as it is (one that equals the protocol's is stored by its name); None:
+            the output's usual one.
+        output: what the network's numbers mean, where the noise model does not decide it:
+            :class:`~steadfit.outputs.Heatmaps` or :class:`~steadfit.outputs.Classes`; None: heatmaps where ``network``
+            names a heatmap network, else what the noise model needs, positions or distributions.
+        protocol: a key of :data:`steadfit.training.plans.PLANS`; None: the output's usual one.
         network: ``"default"`` (``"compact"`` for images, ``"resnet20"`` for classes, an MLP for features) or a name of
-            :data:`steadfit.networks.NETWORKS` or ``HEATMAP_NETWORKS``; any other name is for the record, of a module of
-            your own that is passed to :func:`steadfit.training.fit`.
-        size: side of the network's input in px, or its (height, width); None for 48, of classes for the images' own.
-        seed: of the initial weights, the order of samples, mirroring and warps.
-
-    The other fields are options: ``steadfit fit --help`` describes them, and so do their declarations here.
+            :data:`steadfit.networks.NETWORKS` or ``HEATMAP_NETWORKS``; any other name only documents a custom module
+            that is passed to :func:`steadfit.training.fit`.
+        size: side of the network's input in px, or its (height, width); None: 48, or for classes the images' own.
+        seed: the seed of the initial weights, the order of samples, mirroring and warps.
 
     Raises:
         ConfigError: settings that contradict each other.
@@ -57,31 +58,35 @@ class Settings:
 
     protocol: str = option(
         None,
-        "how the step size goes and when things happen; steady unless given, of classes one-cycle. steady: one cycle, "
-        "refit after every epoch. paper: DeepGUM's Algorithm 1 (L2 first, then rounds). staged: the Huber "
-        "distribution's (head first, then falling steps), for pre-trained networks. hourglass: anchor loss's for "
-        "poses. convnet: Tukey's, for that network. Of classes one-cycle: a rise and a cosine. cifar: anchor loss's "
-        "on CIFAR. imagenet: anchor loss's on ImageNet",
+        "the course of the step size and when things happen; default steady, for classes one-cycle. steady: one cycle, "
+        "refit after every epoch. paper: DeepGUM's Algorithm 1 (L2 first, then rounds). staged: as in the paper on the "
+        "Huber distribution (head first, then falling steps), for pre-trained networks. hourglass: as for poses in the "
+        "paper on anchor loss. convnet: as in the paper on Tukey's loss, for that network. For classes, one-cycle: a "
+        "rise and a cosine. cifar: as on CIFAR in the paper on anchor loss. imagenet: as on ImageNet there",
         choices=tuple(PLANS),
     )
-    epochs: int | None = option(None, "passes over the training set; the protocol's, 30, unless given", low=1)
-    batch_size: int = option(None, "samples a step; 64 unless given, of classes 128", low=1)
-    lr: float | None = option(None, "largest step size; the protocol's unless given", above=0.0)
-    optimizer: str | None = option(None, "what takes the steps; the protocol's unless given", choices=OPTIMIZERS)
-    weight_decay: float | None = option(None, "weight decay; the protocol's unless given", low=0.0)
+    epochs: int | None = option(None, "passes over the training set; default: the protocol's 30", low=1)
+    batch_size: int = option(None, "samples per step; default 64, for classes 128", low=1)
+    lr: float | None = option(None, "largest step size; default: the protocol's", above=0.0)
+    optimizer: str | None = option(None, "the optimizer, by default the protocol's", choices=OPTIMIZERS)
+    weight_decay: float | None = option(None, "weight decay; default: the protocol's", low=0.0)
     patience: int | None = option(
-        None, "stop after so many epochs without a lower validation loss, 0 for never; the protocol's unless given",
+        None, "stop after this many epochs without a lower validation loss, 0: never; default: the protocol's",
         low=0,
     )  # fmt: skip
-    seed: int = option(0, "of initial weights, order, mirroring, warps and drawn splits", low=0, command_line=False)
+    seed: int = option(
+        0, "seed of initial weights, order, mirroring, warps and drawn splits", low=0, command_line=False
+    )
     residuals: str = option(
         "pass", "what refits see: a forward pass over the training set (pass), or what the epoch saw (epoch)",
         choices=("pass", "epoch"),
     )  # fmt: skip
-    channels: int = option(None, "1 for grey, 3 for colour; of classes 3", command_line=False)
-    mirror: bool = option(True, "mirror half of the training images (points need pairs); crop them too for classes")
+    channels: int = option(None, "1 for grey, 3 for colour; for classes 3", command_line=False)
+    mirror: bool = option(True, "mirror half of the training images (points need pairs); for classes also crop them")
     warp: bool = option(False, "turn, scale, stretch, tilt and shift training images at random (slower epochs)")
-    head: str = option("auto", "what pools the last map; auto is the network's own", choices=("auto", *HEADS))
+    head: str = option(
+        "auto", "how the last map is pooled (auto: as the network does by default)", choices=("auto", *HEADS)
+    )
     weights: str | None = option(None, "start from a run, a file of weights (.safetensors, .pth), or 'imagenet'")
     workers: int = option(0, "processes that read images", low=0)
     cache: str = option(
@@ -100,7 +105,7 @@ class Settings:
         check_pair(self.output_of(self.noise_model()), self.noise_model(), self.plan)
 
     def _fill_in(self) -> None:
-        """What was left to the output: None, ``"auto"`` and ``"default"`` stand for its usual value."""
+        """Replace what was left to the output: None, ``"auto"`` and ``"default"`` become its usual value."""
         if self.output is None and self.network in HEATMAP_NETWORKS:
             object.__setattr__(self, "output", Heatmaps())
         usual = (Output if self.output is None else type(self.output)).usual
@@ -111,7 +116,7 @@ class Settings:
             object.__setattr__(self, "noise", known)
 
     def _name_of(self, noise: NoiseModel) -> str | None:
-        """The name by which the protocol gives this very model; None where it gives another one."""
+        """The name under which the protocol gives exactly this model; None where it gives another one."""
         name = _listed_name(noise)
         known = name in NOISE_MODELS and self.protocol in PLANS
         return name if known and PLANS[self.protocol].noise_model(name) == noise else None
@@ -139,12 +144,12 @@ class Settings:
 
     @property
     def framing(self) -> Framing | None:
-        """How the network sees the images, to make its frames while they are checked; None to keep nothing."""
+        """How the network sees the images, so that the check can make its frames; None: no frames are made."""
         return None if self.cache == "off" else Framing(self.frame, self.channels, self.sampling)
 
     @property
     def sampling(self) -> Literal["auto", "warp"]:
-        """How images come into the frame, in training and in prediction alike (see ``LabelledDataset``)."""
+        """How images are sampled into the frame, in training and in prediction alike (see ``LabelledDataset``)."""
         return "warp" if self.warp else "auto"
 
     @cached_property
@@ -165,26 +170,26 @@ class Settings:
         return PLANS[self.protocol].noise_model(str(self.noise))
 
     def output_of(self, noise: NoiseModel) -> Output:
-        """What the numbers of a network under this noise model mean."""
+        """The meaning of the numbers of a network under this noise model."""
         return noise.output if self.output is None else self.output
 
     @property
     def method(self) -> str:
-        """How tables and figures call a run with these settings: ``gum``; with a loss of its own ``anchor+gum``."""
+        """The name of a run with these settings in tables and figures: ``gum``; with another loss ``anchor+gum``."""
         name = self.noise_model().name
         if self.output is None:
             return name
         return f"{self.output.loss}+{name}" if isinstance(self.output, Heatmaps) else self.output.loss
 
     def with_noise(self, name: str) -> Settings:
-        """The same training under another noise model, with those of the present one's options that it can have."""
+        """The same training under another noise model, with the present one's options as far as the other has them."""
         model = self.noise_model()
         usual = PLANS[self.protocol].noise_model(model.name)
         changed = {key: value for key, value in chosen(model).items() if value != getattr(usual, key)}
         return dataclasses.replace(self, noise=named_noise(name, PLANS[self.protocol], changed))
 
     def shown(self) -> dict[str, Any]:
-        """What a person reads of the settings: plain values, the noise model's and the output's among them."""
+        """The settings as plain values for readers, including those of the noise model and the output."""
         values = self.to_dict()
         for what in ("output", "noise"):
             described = values.pop(what) or {}
@@ -201,7 +206,7 @@ class Settings:
         return [*changed, *(name for name, value in output.items() if value != before[name])]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain containers, for ``config.yaml``; :meth:`from_dict` reads them back."""
+        """The settings as plain containers, for ``config.yaml``; :meth:`from_dict` reads them back."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["noise"] = _described(self.noise_model())
         values["output"] = None if self.output is None else _described(self.output)
@@ -209,10 +214,10 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
-        """Settings of what :meth:`to_dict` gave.
+        """Settings from the result of :meth:`to_dict`.
 
         Raises:
-            ConfigError: a key or a name that is not known.
+            ConfigError: an unknown key or name.
         """
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
@@ -228,7 +233,13 @@ class Settings:
 
 
 def named_noise(name: str, plan: Plan, given: Mapping[str, Any]) -> NoiseModel:
-    """The noise model of that name as the plan uses it, with those of the given options that it has and can take."""
+    """The noise model of that name as the plan uses it.
+
+    Args:
+        name: a key of :data:`steadfit.noise.NOISE_MODELS`.
+        plan: the plan, which may set options.
+        given: options, of which the model takes those that it has.
+    """
     model = plan.noise_model(name)
     declared = options_of(model)
     taken = {
@@ -245,7 +256,7 @@ def check_pair(output: Output, noise: NoiseModel, plan: Plan) -> None:
     """Refuse outputs, noise models and plans that do not go together.
 
     Raises:
-        ConfigError: one sentence that says why.
+        ConfigError: with one sentence that gives the reason.
     """
     if output.weighs_by_trust and noise.predicts_covariance:
         raise ConfigError(
@@ -271,7 +282,7 @@ def check_pair(output: Output, noise: NoiseModel, plan: Plan) -> None:
 
 
 def _described(model: NoiseModel | Output) -> dict[str, Any]:
-    """The name of a noise model or an output, and those of its fields that are numbers and words."""
+    """The name of a noise model or an output, and its fields that are numbers and words."""
     fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}
     return {"name": _listed_name(model)} | {
         name: value

@@ -1,4 +1,4 @@
-"""Lightning's Trainer as every task here uses it: one device, checkpoints that survive a kill, no chatter."""
+"""Lightning's Trainer as it is used here: one device, checkpoints that survive a kill, no notices."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ CHECKPOINT = "checkpoints/last.ckpt"
 
 
 def make_trainer(out: Path, *, epochs: int, callbacks: Sequence[L.Callback], device: str) -> L.Trainer:
-    """A trainer that keeps its last epoch's checkpoint in the run folder ``out``, and ends where training diverges."""
+    """A trainer that stores the last epoch's checkpoint in the run folder, and stops when training diverges.
+
+    Args:
+        out: the run folder.
+        epochs: the number of epochs.
+        callbacks: further callbacks, in order.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    """
     return L.Trainer(
         accelerator={"cuda": "gpu"}.get(device, device),
         devices=1,
@@ -73,15 +80,27 @@ def fit_or_continue(
     seed: int,
     workers: int,
 ) -> None:
-    """Train from the start, or from the checkpoint in the run folder where there is one.
+    """Train from the start, or from the checkpoint in the run folder if there is one.
+
+    Args:
+        trainer: what :func:`make_trainer` gave.
+        module: the module to train.
+        train: the training set.
+        val: the validation set.
+        out: the run folder.
+        batch_size: the number of samples per step.
+        val_batch_size: the number of validation samples per batch.
+        seed: the seed of the order of the samples.
+        workers: the number of processes that read samples; 0: none besides this one.
 
     Raises:
-        RunError: the checkpoint is damaged or does not fit. DivergedError: what is trained is no longer finite.
+        RunError: the checkpoint is damaged or does not fit.
+        DivergedError: the training is no longer finite.
     """
     guard = next(one for one in trainer.callbacks if isinstance(one, StopDiverged))  # type: ignore[attr-defined]
     loader = train.loader(batch_size, shuffle_seed=seed, workers=workers, drop_last=lonely_last(len(train), batch_size))
     last = out / CHECKPOINT
-    if last.exists():  # workers draw the first indices before the trainer tells the sampler the epoch
+    if last.exists():  # workers draw the first indices before the trainer sets the sampler's epoch
         loader.sampler.set_epoch(epochs_done(last))  # type: ignore[attr-defined]
     with guard.explaining(trainer, module), _restoring(last, guard):
         trainer.fit(
@@ -96,7 +115,7 @@ def fit_or_continue(
 
 @contextmanager
 def _restoring(checkpoint: Path, guard: StopDiverged) -> Iterator[None]:
-    """What fails before the training has started is the fault of the checkpoint that is restored, if there is one."""
+    """Blame the restored checkpoint, if there is one, for what fails before the training has started."""
     there = checkpoint.exists()
     try:
         yield
@@ -107,40 +126,51 @@ def _restoring(checkpoint: Path, guard: StopDiverged) -> Iterator[None]:
 
 
 def occupied(out: Path) -> RunError:
-    """The error for a folder that holds a run which is not to be continued."""
+    """The error for a folder that contains a run which is not to be continued."""
     return RunError(f"{out}: holds a run already. Continue it with --resume or choose another folder with --out.")
 
 
 def check_same(out: Path, changed: Sequence[str]) -> None:
-    """A run is continued with what it was started with; raises RunError for what has changed."""
+    """Refuse to continue a run with anything else than it was started with.
+
+    Args:
+        out: the run folder.
+        changed: words for what has changed; empty: nothing.
+
+    Raises:
+        RunError: something has changed.
+    """
     if changed:
         raise RunError(f"{out}: cannot resume, {', '.join(changed)} differ from the run's. Use another folder.")
 
 
 class _AtomicCheckpoints(TorchCheckpointIO):
-    """Checkpoints are written beside their place: a kill leaves the old one or the new one."""
+    """Writes checkpoints to a temporary file first: a kill leaves the old one or the new one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with atomic_path(path) as temporary, temporary.open("wb") as file:  # of a path, torch loses the system's error
+        with (
+            atomic_path(path) as temporary,
+            temporary.open("wb") as file,
+        ):  # given a path, torch loses the system's error
             torch.save(checkpoint, file)
 
 
 def epochs_done(checkpoint: Path) -> int:
-    """How many epochs a checkpoint has behind it."""
+    """The number of finished epochs in a checkpoint."""
     content = read_checkpoint(checkpoint)
     with opened(checkpoint, WHOLE, remedy=RESTART):
         return int(content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
 
 
 def some_rows(count: int, seed: int, most: int = 2000) -> list[int]:
-    """Rows to measure a training set's images by: all, or a random choice, never every n-th.
+    """Rows on which a training set's images are measured: all, or a random choice, never every n-th.
 
-    A table that is sorted, or has a period, shows every n-th row only one of its hours, persons or cameras.
+    In a table that is sorted, or has a period, every n-th row may show only one of its hours, persons or cameras.
 
     Args:
-        count: rows of the training set.
-        seed: of the choice.
-        most: rows that are enough.
+        count: the number of rows of the training set.
+        seed: the seed of the choice.
+        most: the number of rows that is enough.
 
     Returns:
         Different rows, in ascending order.
@@ -155,13 +185,13 @@ def some_rows(count: int, seed: int, most: int = 2000) -> list[int]:
 
 
 def lonely_last(count: int, batch_size: int) -> bool:
-    """A last batch of one sample would break batch norm."""
+    """Whether the last batch has one sample, which would break batch norm."""
     return count > batch_size and count % batch_size == 1
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Lightning's notices about hardware and workers say nothing that a user here could act on."""
+    """Silence Lightning's notices about hardware and workers, on which a user here could not act."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Views for test-time augmentation: maps of the network's frame to look through as well."""
+"""Views for test-time augmentation: further maps of the network's frame through which it looks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from steadfit import _checks
 from steadfit.data import frame_size, mirror_frame
 
 SCALES = (0.8, 0.9, 1.1, 1.2, 1.3)
-"""The further scales of ``"scales"``; with the frame itself six, as paper 4 has (it does not say which)."""
+"""The further scales of ``"scales"``; with the frame itself six, as in paper 4 (which does not name them)."""
 VIEWS = ("mirror", "scales")
 
 
@@ -20,7 +20,7 @@ def views_of(views: Sequence[str | Tensor], size: int | tuple[int, int]) -> list
 
     Args:
         views: ``"mirror"``, ``"scales"`` (about the centre; with ``"mirror"`` each of them mirrored too), or matrices.
-        size: of the frame in px, its side or (height, width).
+        size: the frame's size in px, its side or (height, width).
     """
     named = [view for view in views if isinstance(view, str)]
     for name in named:
@@ -32,7 +32,12 @@ def views_of(views: Sequence[str | Tensor], size: int | tuple[int, int]) -> list
 
 
 def scale_frame(size: int | tuple[int, int], factor: float) -> Tensor:
-    """The map of a frame of ``size`` px, its side or (height, width), that enlarges it about its centre."""
+    """The map of a frame that enlarges it about its centre.
+
+    Args:
+        size: the frame's size in px, its side or (height, width).
+        factor: the enlargement.
+    """
     down, right = ((1 - factor) * (side - 1) / 2 for side in frame_size(size))
     return torch.tensor([[factor, 0.0, right], [0.0, factor, down], [0.0, 0.0, 1.0]], dtype=torch.float64)
 

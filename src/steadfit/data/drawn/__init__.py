@@ -1,1 +1,1 @@
-"""Procedural faces with exact labels, for the demo and the tests."""
+"""Drawn faces with exact labels, for the demo and the tests."""

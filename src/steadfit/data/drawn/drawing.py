@@ -1,4 +1,4 @@
-"""Painting a face with OpenCV, from back to front, on a supersampled canvas."""
+"""Drawing a face with OpenCV, from back to front, on a supersampled canvas."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ _BLACK = (0.0, 0.0, 0.0)
 
 
 def paint(canvas: Image, face: Face, size: int) -> Image:
-    """Draw the person on a canvas of ``SCALE * size`` px; returns the mask of the head, 0 or 255."""
+    """Draw the person on a canvas.
+
+    Args:
+        canvas: the canvas of ``SCALE * size`` px, changed in place.
+        face: the person.
+        size: the size of the picture in px.
+
+    Returns:
+        The mask of the head, 0 or 255.
+    """
     mask, brush = np.zeros(canvas.shape[:2], np.uint8), _Brush(face, size)
     if face.style == "long":
         top, drop = shell(face, 0.1, 1.12, back=True), np.array([0.0, face.long_hair, 0.0])
@@ -59,7 +68,7 @@ class _Brush:
         return bool(side * self.face.rotation[2, 0] > 0)
 
     def draw(self, canvas: Image, mask: Image) -> None:
-        """Paint the strokes in their order, on the mask too, and forget them."""
+        """Paint the strokes in their order, also on the mask, and forget them."""
         unit = self.face.height * self.size * SCALE
         pixels = _fixed(project(self.face, np.concatenate([stroke.outline for stroke in self.strokes]), self.size))
         start = 0
@@ -81,7 +90,7 @@ def _fixed(pixels: Floats) -> NDArray[np.int32]:
 
 
 def _body(canvas: Image, face: Face, size: int) -> None:
-    """Neck and shoulders, which stay upright."""
+    """Draw neck and shoulders, which stay upright."""
     unit, middle = face.height * size, (size - 1) / 2 + size * np.array(face.centre)
     shoulders = _fixed(middle + unit * (np.array([0.0, 2.0]) + np.stack([COS, SIN], -1) * (1.6, 0.8)))
     neck = _fixed(middle + unit * np.array([[-0.42, 0.4], [0.42, 0.4], [0.5, 1.5], [-0.5, 1.5]]))
@@ -130,7 +139,7 @@ def _eye(brush: _Brush, side: int) -> None:
 
 
 def _nose(brush: _Brush) -> None:
-    """A ridge, a tip and two wings: the side away from the light is the darker one."""
+    """Draw a ridge, a tip and two wings, of which the side away from the light is darker."""
     face, (lat, length, width) = brush.face, brush.face.nose
     lon, lats = np.array([0, -width, width, 0, 0]), np.array([-0.05, lat + 0.05, lat + 0.05, lat + 0.12, lat])
     bridge, left, right, base, tip = patch(face, lon, lats, np.array([0.04, 0.04, 0.04, 0.04, length]))

@@ -1,8 +1,8 @@
-"""A person in a pose, and where on the picture every part of the face is.
+"""A person in a pose, and the place of every part of the face in the picture.
 
 The head is a surface ``(longitude, latitude) -> (x, y, z)`` in head units: half its height is 1, x to the right of the
-image, y down, z towards the camera. Features are outlines on that surface, so they move with the pose as they should,
-and the labels are projections of the same points.
+image, y down, z towards the camera. Features are outlines on that surface, so they move with the pose, and the labels
+are projections of the same points.
 """
 
 from __future__ import annotations
@@ -128,13 +128,19 @@ def vary(colour: Colour, by: float, rng: np.random.Generator) -> Colour:
 
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """A share of b in a."""
+    """A mixture of two colours.
+
+    Args:
+        a: the first colour.
+        b: the second colour.
+        share: the share of the second one.
+    """
     keep = 1 - share
     return keep * a[0] + share * b[0], keep * a[1] + share * b[1], keep * a[2] + share * b[2]
 
 
 def project(face: Face, points: Floats, size: int) -> Floats:
-    """Head units (P, 3) to px (P, 2): what is nearer to the camera is larger."""
+    """Head units (P, 3) to px (P, 2); what is nearer to the camera is larger."""
     turned = points @ face.rotation.T
     zoom = face.height * face.distance / (face.distance - turned[:, 2:])
     pixels: Floats = (size - 1) / 2 + size * (np.array(face.centre) + zoom * turned[:, :2])
@@ -163,13 +169,13 @@ def _surface(face: Face, lon: Floats, lat: Floats, lift: float | Floats = 0.0) -
 
 
 def patch(face: Face, lon: Floats, lat: Floats, lift: float | Floats = 0.0) -> Floats:
-    """The part of an outline on the head that is turned to the camera: the rest is pulled to the head's edge."""
+    """The part of an outline on the head that faces the camera; the rest is pulled to the head's edge."""
     yaw = face.angles[0]
     return _surface(face, np.clip(lon, -_LIMB - yaw, _LIMB - yaw), lat, lift)
 
 
 def ellipse(face: Face, lon: float, lat: float, width: float, height: float, lift: float = 0.0) -> Floats:
-    """A round patch; its size in radians."""
+    """A round patch; its size is in radians."""
     return patch(face, lon + width * COS, lat + height * SIN, lift)
 
 
@@ -184,7 +190,14 @@ def ear(face: Face, side: int) -> Floats:
 
 
 def shell(face: Face, low: float, grow: float, *, back: bool = False) -> Floats:
-    """Points of a grown head above latitude ``low``, of its back half only with ``back``; their hull is hair."""
+    """Points of an enlarged head, whose hull is hair.
+
+    Args:
+        face: the person.
+        low: the latitude above which points are taken.
+        grow: the enlargement.
+        back: whether only the back half is taken.
+    """
     turn = np.pi / 2 * (2 + _ARC) if back else _AROUND
     lat = -1.5 + (low + 1.5) * _LATITUDES
     return grow * _surface(face, np.tile(turn, len(lat)), np.repeat(lat, len(turn)))

@@ -1,6 +1,6 @@
-"""Procedural faces for the demo: posed, lit, half hidden and photographed, with exact labels.
+"""Drawn faces for the demo: posed, lit, half hidden and photographed, with exact labels.
 
-Labels are in pixels, the centre of the first pixel being (0, 0). Image i depends on (seed, i) alone. "Left" and
+Labels are in pixels, with the centre of the first pixel at (0, 0). Image i depends on (seed, i) alone. "Left" and
 "right" are as seen in the image.
 """
 
@@ -30,12 +30,12 @@ FACE_WIDTH = 0.64  # mean distance of the ears of a frontal face, over the image
 def draw_faces(n: int, *, size: int = 64, seed: int = 0) -> tuple[Image, Floats]:
     """Draw faces with exact labels.
 
-    point = centre + scale·perspective(R(yaw, pitch, roll)·surface(longitude, latitude)).
+        point = centre + scale·perspective(R(yaw, pitch, roll)·surface(longitude, latitude))
 
     Pose, shape, colours, light, background, occlusion, blur and noise vary; a hidden point keeps its label.
 
     Args:
-        n: number of images, >= 0.
+        n: the number of images, >= 0.
         size: width and height in px, >= 16.
         seed: >= 0; image i depends on (seed, i) alone.
 
@@ -45,7 +45,8 @@ def draw_faces(n: int, *, size: int = 64, seed: int = 0) -> tuple[Image, Floats]
     Raises:
         ValueError: n, size or seed out of range.
 
-    Numerics: labels are float64 and exact; pixels may differ by a grey level between versions of OpenCV.
+    Numerics:
+        Labels are float64 and exact; pixels may differ by a grey level between versions of OpenCV.
 
     >>> images, points = draw_faces(2, size=48)
     >>> images.shape, points.shape
@@ -153,7 +154,7 @@ def _clutter(layers: tuple[Image, ...], centre: Floats, radius: float, rng: np.r
 
 
 def _occlude(canvas: Image, mask: Image, face: Face, rng: np.random.Generator) -> None:
-    """In every fourth picture something stands in front of the face; the labels do not care."""
+    """Put something in front of the face in every fourth picture; the labels stay the same."""
     if rng.uniform() < 0.25:
         side = len(canvas)
         middle = side * (0.5 + np.array(face.centre) + face.height * rng.uniform(-0.9, 0.9, 2))
@@ -161,7 +162,7 @@ def _occlude(canvas: Image, mask: Image, face: Face, rng: np.random.Generator) -
 
 
 def _photograph(canvas: Image, mask: Image, face: Face, size: int, rng: np.random.Generator) -> Image:
-    """Supersampled drawing to picture: light, lens, sensor, compression."""
+    """Turn the supersampled drawing into a picture: light, lens, sensor, compression."""
     head = _shrink(mask, size)[..., None] / 255
     lit = _shrink(canvas, size) * (1 + head * (_shading(face, size) - 1)) * _room_light(size, rng)
     if rng.uniform() < 0.1:

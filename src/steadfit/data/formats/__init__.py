@@ -1,1 +1,1 @@
-"""Formats of labels: one file per format, each gives a :class:`~steadfit.data.tables.source.Source`."""
+"""Formats of labels: one file per format, each of which gives a :class:`~steadfit.data.tables.source.Source`."""

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 as their authors distribute them in binary: records of label bytes and 3 x 32 x 32 pixels."""
+"""CIFAR-10 and CIFAR-100 in their authors' binary version: records of label bytes and 3 x 32 x 32 pixels."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Layout:
 
     Args:
         title: the set's name.
-        files: file name to (split, records).
-        labels: what each label byte in front of the pixels is and the file with its names, in order; the last one is
-            the set's own label.
-        counts: classes of each label.
+        files: for each file name the split and the number of records.
+        labels: for each label byte in front of the pixels its name and the file with its classes, in order; the last
+            one is the set's own label.
+        counts: the number of classes of each label.
     """
 
     title: str
@@ -39,7 +39,7 @@ class Layout:
 
     @property
     def record(self) -> int:
-        """Bytes of one image with its labels."""
+        """The number of bytes of one image with its labels."""
         return len(self.labels) + _PIXELS
 
 
@@ -58,10 +58,10 @@ CIFAR100 = Layout(
 
 
 def layout_of(folder: Path) -> Layout | None:
-    """Which of the two sets a folder holds: the one that it has a data file of.
+    """The layout of the set whose data files a folder contains; None for neither.
 
     Raises:
-        DataError: it is the sets' Python version, whose files are pickles.
+        DataError: the folder is the sets' Python version, whose files are pickles.
     """
     for layout in (CIFAR10, CIFAR100):
         if any((folder / name).is_file() for name in layout.files):
@@ -78,7 +78,7 @@ def is_one(folder: Path) -> bool:
     """Whether a path is the folder of one of the two sets.
 
     Raises:
-        DataError: it is the sets' Python version, whose files are pickles.
+        DataError: the folder is the sets' Python version, whose files are pickles.
     """
     return folder.is_dir() and layout_of(folder) is not None
 
@@ -88,18 +88,18 @@ def read(folder: Path, schema: Schema | None = None) -> Source:
 
     Args:
         folder: ``cifar-10-batches-bin`` or ``cifar-100-binary``, unpacked.
-        schema: whose target chooses among CIFAR-100's labels: ``"fine"`` (100 classes, the default) or ``"coarse"``
-            (20).
+        schema: its target chooses among CIFAR-100's labels: ``"fine"`` (100 classes) or ``"coarse"`` (20). None:
+            ``"fine"``.
 
     Returns:
         The images in the files' order, with their pixels; ``line`` is the record's number in its file, from 1.
 
     Raises:
-        DataError: a missing or truncated file, a label out of range, a name too few.
+        DataError: a missing or truncated file, a label out of range, a missing name.
         ValueError: a label that the set does not have.
 
-    References: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009; the sets' page describes the
-        format.
+    References:
+        Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009; the sets' page describes the format.
     """
     layout = layout_of(folder)
     if layout is None:
@@ -128,7 +128,7 @@ def read(folder: Path, schema: Schema | None = None) -> Source:
 
 
 def _records(path: Path, layout: Layout, count: int) -> np.ndarray:
-    """(count, labels + pixels) uint8 of one file."""
+    """The records of one file, (count, labels + pixels) uint8."""
     if not path.is_file():
         raise DataError(f"{path}: expected a file of {layout.title}'s binary version, got none. Unpack it again.")
     wanted, found = count * layout.record, path.stat().st_size
@@ -146,7 +146,7 @@ def _names(path: Path, count: int) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: expected the {count} classes' names, got {error}.") from None
     if len(names) != count or len(set(names)) != count:
-        raise DataError(f"{path}: expected {count} different names, a line each, got {len(set(names))}.")
+        raise DataError(f"{path}: expected {count} different names, one per line, got {len(set(names))}.")
     return names
 
 
@@ -159,10 +159,10 @@ def _check_labels(path: Path, label: np.ndarray, count: int) -> None:
 
 
 def _pixels(records: np.ndarray, labels: int) -> Tensor:
-    """(N, 3, 32, 32), the records' own order of colours, rows and columns."""
+    """The pixels (N, 3, 32, 32), in the records' own order of colours, rows and columns."""
     return torch.from_numpy(np.ascontiguousarray(records[:, labels:])).view(-1, 3, SIDE, SIDE)
 
 
 def describe_files(layouts: Sequence[Layout] = (CIFAR10, CIFAR100)) -> str:
-    """For messages: the files by which a set is recognised."""
+    """The files by which a set is recognised, for messages."""
     return ", ".join(f"{layout.title}'s {next(iter(layout.files))}" for layout in layouts)

@@ -17,18 +17,17 @@ from steadfit.errors import DataError
 
 
 def read(root: Path, schema: Schema | None = None) -> Source:
-    """The images under a folder, classes and files in the order of their names; files of other kinds are passed over.
+    """The images under a folder, classes and files in the order of their names; files of other kinds are ignored.
 
     With a folder ``train`` (and ``val``, ``test``) the classes are its subfolders, else those of ``root``. Folders in a
-    class's folder belong to the class. Hidden ones are passed over.
+    class's folder belong to the class. Hidden ones are ignored.
 
     Args:
         root: the folder.
-        schema: may not name a column of classes, as there are none.
+        schema: it may not name a column of classes, since there are no columns.
 
     Raises:
-        DataError: no class folders, a class that only another split than ``train`` has, or a schema that names a column
-            of classes.
+        DataError: no class folders, a class that is missing in ``train``, or a schema that names a column of classes.
     """
     if schema is not None and schema.targets:
         raise DataError(
@@ -67,7 +66,7 @@ def is_one(root: Path) -> bool:
 
 
 def _splits(root: Path) -> dict[str, str]:
-    """Split to its folder; empty without one for training."""
+    """The folder of each split; empty without one for training."""
     found = {SPLIT_WORDS[name.lower()]: name for name in _subfolders(root) if name.lower() in SPLIT_WORDS}
     return {split: found[split] for split in ("train", "val", "test") if split in found} if "train" in found else {}
 
@@ -86,7 +85,7 @@ def _subfolders(folder: Path) -> list[str]:
 
 
 def _images(folder: Path) -> Iterator[Path]:
-    """Of a class, deeper folders included; links to folders are not followed."""
+    """The images of a class, including deeper folders; links to folders are not followed."""
     for parent, folders, files in os.walk(folder):
         folders.sort()
         for file in sorted(files):

@@ -1,4 +1,4 @@
-"""CSV tables, with a line for every row."""
+"""CSV tables, with the line of every row."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from steadfit.data.tables.source import Source
 from steadfit.errors import DataError
 
 NAME = "annotations.csv"
-"""The table of a folder."""
+"""The name of the table in a folder."""
 
 
 def is_one(path: Path) -> bool:
-    """Whether a path is a CSV table by its name, or a folder that holds one."""
+    """Whether a path is a CSV table by its name, or a folder that contains one."""
     return table_at(path, NAME, (".csv",)) is not None
 
 
@@ -30,12 +30,12 @@ def read(path: Path, schema: Schema | None = None) -> Source:
     """A CSV table in UTF-8.
 
     Cells are separated by commas, or by semicolons or tabs where the header has no commas; then numbers may have
-    decimal commas, if all of them have. Lines are counted as in the file, also where a quoted cell holds line breaks.
-    Empty lines are passed over.
+    decimal commas, if all of them do. Lines are counted as in the file, also where a quoted cell contains line breaks.
+    Empty lines are ignored.
 
     Args:
         path: a file of any name, or a folder with ``annotations.csv``.
-        schema: what the columns mean; None for the ``dataset.yaml`` next to the table, if there is one.
+        schema: what the columns mean; None: the ``dataset.yaml`` next to the table, if there is one.
 
     Raises:
         DataError: no header or rows, a column twice, bytes that are not UTF-8, an open quote.

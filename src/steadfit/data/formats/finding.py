@@ -1,4 +1,4 @@
-"""Which format a path is in, by what is there."""
+"""Finding the format of a path, by what is there."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from steadfit.errors import DataError
 
 
 class Format(Protocol):
-    """What a module of a format offers."""
+    """The functions of a module of a format."""
 
     def is_one(self, path: Path, /) -> bool:
-        """Whether a file or folder is of this format, by its name and what is in it."""
+        """Whether a file or folder has this format, by its name and content."""
 
     def read(self, path: Path, schema: Schema | None = None, /) -> Source:
-        """What is there; the schema is what the user says about it, None for nothing."""
+        """The labels there; the schema is what the user specifies about them, None for nothing."""
 
 
 TABLES: Mapping[str, Format] = {"csv": csv, "parquet": parquet}
 FORMATS: Mapping[str, Format] = {"cifar": cifar, **TABLES, "class-folders": class_folders}
-"""By name; the first one that fits is taken."""
+"""The formats by name; the first one that fits is taken."""
 
 
 def find(path: Path, formats: Iterable[Format]) -> Format | None:
-    """The first of the formats that a path is of."""
+    """The first of the formats that fits a path; None if none does."""
     return next((one for one in formats if one.is_one(path)), None)
 
 
@@ -38,11 +38,11 @@ def read_source(path: str | Path, schema: Schema | None = None) -> Source:
     """Labels that are points or numbers, in whichever format they are.
 
     Args:
-        path: a table, or a folder that holds one. A file of another name is read as CSV.
-        schema: what the columns mean, where the user says it; None for what the format says.
+        path: a table, or a folder that contains one. A file with another suffix is read as CSV.
+        schema: what the columns mean; None: what the format specifies.
 
     Raises:
-        DataError: what cannot be read.
+        DataError: something cannot be read.
     """
     path = Path(path)
     found = find(path, TABLES.values())
@@ -58,12 +58,13 @@ def read_class_source(path: str | Path, label: str | None = None) -> Source:
     """Labels that are classes, in whichever format they are.
 
     Args:
-        path: the folder of CIFAR's binary version, a table or a folder that holds one, or a folder of folders that are
-            named after the classes.
-        label: a table's column of classes; for CIFAR-100 ``"fine"`` (default) or ``"coarse"``.
+        path: the folder of CIFAR's binary version, a table or a folder that contains one, or a folder of folders that
+            are named after the classes.
+        label: a table's column of classes; for CIFAR-100 ``"fine"`` or ``"coarse"``. None: ``label`` or ``class``;
+            ``"fine"``.
 
     Raises:
-        DataError: what cannot be read, or a label for a format that has no choice of it.
+        DataError: something cannot be read, or a label for folders of classes, which have none.
         ValueError: a label that CIFAR does not have.
     """
     path = Path(path)
@@ -79,10 +80,10 @@ def read_class_source(path: str | Path, label: str | None = None) -> Source:
 
 
 def read_table(path: str | Path) -> RawTable:
-    """The cells of a CSV or Parquet table, without what they mean.
+    """The cells of a CSV or Parquet table, without their meaning.
 
     Args:
-        path: as for :func:`read_source`.
+        path: a table, or a folder that contains one. A file with another suffix is read as CSV.
 
     Raises:
         DataError: no such file, no header or rows, a column twice, not UTF-8, not Parquet, an open quote.

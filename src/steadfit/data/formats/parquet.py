@@ -16,20 +16,20 @@ from steadfit.data.tables.source import Source
 from steadfit.errors import DataError
 
 NAME = "annotations.parquet"
-"""The table of a folder."""
+"""The name of the table in a folder."""
 
 
 def is_one(path: Path) -> bool:
-    """Whether a path is a Parquet table by its name, or a folder that holds one."""
+    """Whether a path is a Parquet table by its name, or a folder that contains one."""
     return table_at(path, NAME, (".parquet", ".pq")) is not None
 
 
 def read(path: Path, schema: Schema | None = None) -> Source:
-    """A Parquet table; a row has its number as line, from 1.
+    """A Parquet table; the line of a row is its number, from 1.
 
     Args:
         path: the file, or a folder with ``annotations.parquet``.
-        schema: what the columns mean; None for the ``dataset.yaml`` next to the table, if there is one.
+        schema: what the columns mean; None: the ``dataset.yaml`` next to the table, if there is one.
 
     Raises:
         DataError: the file is not Parquet, or has no rows.

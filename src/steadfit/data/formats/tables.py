@@ -1,4 +1,4 @@
-"""What tables in files have in common: their names in a folder, and the ``dataset.yaml`` next to them."""
+"""What tables in files share: their names in a folder, and the ``dataset.yaml`` next to them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from steadfit.errors import DataError
 
 
 def table_at(path: Path, name: str, suffixes: Collection[str]) -> Path | None:
-    """The table of one format at a path: the file of that name in a folder, or a file with one of these suffixes."""
+    """The table of one format at a path, None if there is none.
+
+    Args:
+        path: a file or folder.
+        name: the name of the format's table in a folder.
+        suffixes: the suffixes of the format's files.
+    """
     if path.is_dir():
         return path / name if (path / name).is_file() else None
     return path if path.is_file() and path.suffix.lower() in suffixes else None
@@ -23,10 +29,10 @@ def table_source(cells: RawTable, schema: Schema | None) -> Source:
 
     Args:
         cells: the table.
-        schema: what its columns mean; None for the ``dataset.yaml`` next to it, if there is one.
+        schema: what its columns mean; None: the ``dataset.yaml`` next to it, if there is one.
 
     Raises:
-        DataError: a table without rows, a ``dataset.yaml`` with something else in it.
+        DataError: a table without rows, or a ``dataset.yaml`` with other content.
     """
     if not len(cells.line):
         first = f" The first problem: {cells.problems[0]}" if cells.problems else ""

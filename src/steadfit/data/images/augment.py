@@ -1,4 +1,4 @@
-"""Random warps of the network's frame: which ones, how strong, and the same ones whenever they are drawn again."""
+"""Random warps of the network's frame: their distribution, and drawing the same ones again whenever they are needed."""
 
 from __future__ import annotations
 
@@ -14,34 +14,35 @@ from steadfit import _checks
 
 Floats = npt.NDArray[np.float64]
 
-_DRAWS = 8  # uniform numbers a warp
+_DRAWS = 8  # uniform numbers per warp
 
 
 @dataclass(frozen=True, kw_only=True)
 class Warp:
     """The distribution of random warps of a frame.
 
-    warp = shift · rotation · scale · anisotropy · perspective · mirror, all about the frame's centre
+        warp = shift · rotation · scale · anisotropy · perspective · mirror, all about the frame's centre
 
     The mirror comes first. One warp is one 3x3 matrix, by which the image is sampled once and the points are mapped.
-    The defaults are those of Mohlin et al.; every ingredient can be switched off.
+    The defaults are those of Mohlin et al.; every ingredient can be switched off. The frame's length is the longer one
+    of its sides.
 
     Args:
-        mirror: probability of exchanging left and right, in [0, 1]; 0 is off.
-        rotation: greatest angle in degrees, in [0, 180]: the angle is uniform in ±rotation; 0 is off.
-        scale: greatest factor, >= 1: the factor is scale^U, U uniform in ±1; 1 is off.
-        anisotropy: greatest ratio of the factors of x and y, >= 1: they are q^½ and q^-½, q = anisotropy^U; 1 is off.
-        perspective: greatest change of w from the frame's centre across one frame's length, along x and along y,
+        mirror: the probability of exchanging left and right, in [0, 1]; 0 is off.
+        rotation: the greatest angle in degrees, in [0, 180]: the angle is uniform in ±rotation; 0 is off.
+        scale: the greatest factor, >= 1: the factor is scale^U, U uniform in ±1; 1 is off.
+        anisotropy: the greatest ratio of the factors of x and y, >= 1: they are q^½ and q^-½, q = anisotropy^U; 1 is
+            off.
+        perspective: the greatest change of w from the frame's centre across one frame's length, along x and along y,
             uniform in ±perspective; 0 is off.
-        shift: greatest offset along x and along y, uniform in ±shift frame lengths; 0 is off.
-
-    The frame's length is the longer one of its sides.
+        shift: the greatest offset along x and along y, uniform in ±shift frame lengths; 0 is off.
 
     Raises:
         TypeError: a strength is not a number.
         ValueError: a strength out of range, or so strong together that the horizon could come into the frame.
 
-    References: Mohlin, Bianchi and Sullivan, Probabilistic Regression with Huber Distributions (BMVC 2021), section 4.
+    References:
+        Mohlin, Bianchi and Sullivan, Probabilistic Regression with Huber Distributions (BMVC 2021), section 4.
 
     >>> turn = Warp(mirror=0, scale=1, anisotropy=1, perspective=0, shift=0)  # rotations only
     >>> matrix, mirrored = turn.sample(torch.arange(3), (48, 48), seed=0, epoch=0)
@@ -116,7 +117,7 @@ class Warp:
         return torch.from_numpy(back @ centred @ there), torch.from_numpy(mirrored)
 
     def _strengths(self, length: int) -> Floats:
-        """The seven ingredients after the mirror at their greatest, for a frame's length in px."""
+        """The greatest values of the seven ingredients after the mirror, for a frame's length in px."""
         turn, bend, move = math.radians(self.rotation), self.perspective / length, self.shift * length
         return np.array([turn, math.log(self.scale), math.log(self.anisotropy), bend, bend, move, move])
 
@@ -143,7 +144,8 @@ def uniforms(index: Tensor, *, seed: int, epoch: int) -> Floats:
     Returns:
         (B, 8), multiples of 2⁻⁵³.
 
-    References: Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators (OOPSLA 2014), section 5.
+    References:
+        Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators (OOPSLA 2014), section 5.
     """
     if seed < 0 or epoch < 0:
         raise ValueError(f"uniforms: expected seed and epoch >= 0, got {seed} and {epoch}.")
@@ -154,7 +156,12 @@ def uniforms(index: Tensor, *, seed: int, epoch: int) -> Floats:
 
 
 def split_mix(start: npt.NDArray[np.uint64], place: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """The number at a place, from 0, of the SplitMix64 stream with this start; all modulo 2⁶⁴."""
+    """The number at a place of the SplitMix64 stream with this start, modulo 2⁶⁴.
+
+    Args:
+        start: the start of the stream.
+        place: the place, from 0.
+    """
     z: npt.NDArray[np.uint64] = start + (place + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

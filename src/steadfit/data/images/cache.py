@@ -1,4 +1,4 @@
-"""Frames or encoded files kept in memory, filled when they are first asked for."""
+"""Frames or encoded files cached in memory when they are first needed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SHARE = 0.25  # of the memory that is free
 
 
 class FrameCache:
-    """uint8 frames (n, C, H, W), each read once.
+    """Frames (n, C, H, W) of uint8, each read once.
 
     Args:
         count: n.
         shape: (C, H, W).
-        read: the frame (C, H, W) of a position.
+        read: gives the frame (C, H, W) of a position.
     """
 
     def __init__(self, count: int, shape: tuple[int, int, int], read: Callable[[int], Tensor]) -> None:
@@ -37,7 +37,7 @@ class FrameCache:
         return self._frames[positions]
 
     def share(self) -> None:
-        """Fill everything and move it to shared memory, so that worker processes hold no copies of their own."""
+        """Fill everything and move it to shared memory, so that worker processes need no copies."""
         self._fill(torch.arange(len(self._filled)))
         self._frames.share_memory_()  # type: ignore[no-untyped-call]
         self._filled.share_memory_()  # type: ignore[no-untyped-call]
@@ -55,7 +55,7 @@ class FileCache:
 
     Args:
         paths: n files.
-        keep: False to read a file whenever it is asked for.
+        keep: False: a file is read whenever it is needed.
     """
 
     def __init__(self, paths: Sequence[Path], *, keep: bool) -> None:
@@ -75,8 +75,8 @@ class FileCache:
         return found
 
     def share(self) -> None:
-        """Read everything into one block of shared memory, so that worker processes hold no copies of their own."""
-        if not self._files:  # never kept, shared already, or no files at all
+        """Read everything into one block of shared memory, so that worker processes need no copies."""
+        if not self._files:  # nothing is cached, it is shared already, or there are no files
             return
         files = [self[position] for position in range(len(self.paths))]
         self._ends = np.cumsum([0, *(len(file) for file in files)])
@@ -88,7 +88,7 @@ class FileCache:
 
 
 def total_size(paths: Sequence[Path]) -> int:
-    """Bytes of all files; one that cannot be seen counts 0, reading it tells why."""
+    """The bytes of all files; one that cannot be accessed counts 0, and reading it will report why."""
     sizes = []
     for path in paths:
         try:
@@ -99,17 +99,17 @@ def total_size(paths: Sequence[Path]) -> int:
 
 
 def fits_in_memory(size: int) -> bool:
-    """Whether so many bytes are at most a quarter of the free memory, and at most 4 GiB."""
+    """Whether this number of bytes is at most a quarter of the free memory, and at most 4 GiB."""
     return size <= room_in_memory()
 
 
 def room_in_memory() -> float:
-    """Bytes that may be kept: a quarter of the free memory, and at most 4 GiB."""
+    """The number of bytes that may be cached: a quarter of the free memory, and at most 4 GiB."""
     return min(LIMIT, _SHARE * free_memory())
 
 
 def free_memory() -> float:
-    """Bytes that the system could give to a process now; half of all memory where it does not tell."""
+    """The bytes that the system could give to a process now; half of all memory where it does not report them."""
     try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
         return float(text.split("MemAvailable:")[1].split()[0]) * 1024

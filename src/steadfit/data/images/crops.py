@@ -1,4 +1,4 @@
-"""Random crops and mirroring for classification: a function of (seed, epoch, index), drawn for a batch at once."""
+"""Random crops and mirroring for classification, a function of (seed, epoch, index), drawn for a batch at once."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ class PadCrop:
     """Random crops of images that are padded with black on each side, half of them mirrored; for small images.
 
     Args:
-        pad: pixels on each side, >= 0; every offset of the crop in [0, 2 pad] is as likely, along x and along y.
-        mirror: probability of exchanging left and right, in [0, 1].
+        pad: pixels on each side, >= 0; every offset of the crop in [0, 2 pad] is equally likely, along x and along y.
+        mirror: the probability of exchanging left and right, in [0, 1].
 
     Raises:
         TypeError: a value of another kind.
         ValueError: a value out of range.
 
-    References: He et al., CVPR 2016, section 4.2; Ryou et al., ICCV 2019, section 5.1.
+    References:
+        He et al., CVPR 2016, section 4.2; Ryou et al., ICCV 2019, section 5.1.
 
     >>> crop = PadCrop(pad=1, mirror=0.0)
     >>> crop.apply(torch.ones(1, 1, 2, 2, dtype=torch.uint8), np.zeros((1, 8))).tolist()
@@ -89,13 +90,14 @@ class ScaleCrop:
 
     Args:
         margin: >= 1; 256/224 is the usual one for ImageNet.
-        mirror: probability of exchanging left and right, in [0, 1].
+        mirror: the probability of exchanging left and right, in [0, 1].
 
     Raises:
         TypeError: a value of another kind.
         ValueError: a value out of range.
 
-    References: Ryou et al., ICCV 2019, section 5.1 (crops of 224 x 224 and flips).
+    References:
+        Ryou et al., ICCV 2019, section 5.1 (crops of 224 x 224 and flips).
 
     >>> ScaleCrop().centre(np.zeros((300, 400, 3), dtype=np.uint8), (224, 224)).shape
     (224, 224, 3)
@@ -109,7 +111,7 @@ class ScaleCrop:
         _checks.between("ScaleCrop", "mirror", self.mirror, 0, 1)
 
     def centre(self, image: Image, size: tuple[int, int]) -> Image:
-        """The crop (height, width, C) at the centre; where a pixel is left over it is at the right or below."""
+        """The crop (height, width, C) at the centre; a pixel that is left over is at the right or below."""
         return self.apply(image, size, (1.0, 0.4999999, 0.4999999))
 
     def apply(self, image: Image, size: tuple[int, int], uniform: tuple[float, float, float]) -> Image:
@@ -141,7 +143,7 @@ class ScaleCrop:
         ]
 
     def scale(self, image: Image, size: tuple[int, int]) -> Image:
-        """The whole image, so large that it covers ``margin`` times the frame."""
+        """The whole image, scaled so that it covers ``margin`` times the frame."""
         height, width = image.shape[:2]
         factor = max(self.margin * size[0] / height, self.margin * size[1] / width)
         scaled = resize(image, max(round(width * factor), size[1]), max(round(height * factor), size[0]))

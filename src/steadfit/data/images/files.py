@@ -18,12 +18,12 @@ import numpy.typing as npt
 
 from steadfit.errors import DataError
 
-Progress = Callable[[int, int], None]  # called with (files done, files in all)
+Progress = Callable[[int, int], None]  # called with (files done, number of files)
 Floats = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
-"""Of the files that are taken for images in a folder."""
+"""The suffixes of the files in a folder that are read as images."""
 
 _FLAGS = {1: cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION, 3: cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION}
 _PNG_END = b"IEND\xaeB`\x82"
@@ -40,18 +40,20 @@ def scan(
 ) -> tuple[Floats, list[str], list[str | None]]:
     """Read every image once: its size, the digest of its bytes, and what is wrong with it.
 
-    Every file is decoded. OpenCV decodes a truncated JPEG in silence, so its end is looked for as well.
+    Every file is decoded. OpenCV decodes a truncated JPEG silently, so its end is looked for as well.
 
     Args:
-        root: the folder that the paths are relative to and must not leave, by ``..`` or by a symbolic link.
+        root: the folder to which the paths are relative, and which they must not leave, by ``..`` or by a symbolic
+            link.
         images: N paths.
-        progress: called with the number of files done and N.
-        channels: in which the files are decoded, 1 or 3.
-        see: called with the place and the pixels (H, W, channels) of each good image, from several threads.
+        progress: called with the number of files done and N; None: nothing is called.
+        channels: the number of channels in which the files are decoded, 1 or 3.
+        see: called with the place and the pixels (H, W, channels) of each good image, from several threads; None:
+            nothing is called.
 
     Returns:
-        Sizes (N, 2) as width and height in px (NaN for a bad file), N digests (empty for a file that cannot be
-        read), and N reasons (None for a good file).
+        Sizes (N, 2) as width and height in px (NaN for a bad file), N digests (empty for a file that cannot be read),
+        and N reasons (None for a good file).
     """
     base = os.path.realpath(root)
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
@@ -62,7 +64,7 @@ def scan(
 
 
 def is_image(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is taken for an image, by its name.
+    """Whether a file is read as an image, by its name.
 
     >>> is_image("photo.JPG"), is_image("notes.txt")
     (True, False)
@@ -73,12 +75,12 @@ def is_image(path: str | os.PathLike[str]) -> bool:
 def open_image(
     image: str | os.PathLike[str] | bytes | npt.NDArray[np.uint8], channels: int, *, who: str = "open_image"
 ) -> Image:
-    """An image however it is given, as uint8 (H, W, channels): RGB for 3 channels and grey for 1.
+    """An image in any form, as uint8 (H, W, channels): RGB for 3 channels and grey for 1.
 
     Args:
         image: a path, the bytes of a file, or pixels (H, W), (H, W, 1) or RGB (H, W, 3).
         channels: 1 or 3.
-        who: who asks, for the message.
+        who: the caller, for the message.
 
     Raises:
         DataError: a file that is missing or cannot be decoded, pixels of another dtype or shape.
@@ -96,7 +98,7 @@ def open_image(
 
 
 def with_channels(pixels: npt.NDArray[np.uint8], channels: int) -> Image:
-    """Grey (H, W) or (H, W, 1), or RGB (H, W, 3), with the wanted number of channels.
+    """Grey (H, W) or (H, W, 1), or RGB (H, W, 3), with another number of channels.
 
     >>> with_channels(np.zeros((2, 3), dtype=np.uint8), 3).shape
     (2, 3, 3)
@@ -133,7 +135,13 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 
 
 def decode_image(data: bytes | npt.NDArray[np.uint8], channels: int, path: str | os.PathLike[str]) -> Image:
-    """``read_image`` for the file's bytes; the path is for the message."""
+    """Decode the bytes of a file as :func:`read_image` does.
+
+    Args:
+        data: the bytes.
+        channels: 1 or 3.
+        path: the file, for the message.
+    """
     pixels = _decode(data, channels)
     if pixels is None:
         raise DataError(f"{path}: expected an image, got {len(data)} bytes that OpenCV cannot decode.")
@@ -168,10 +176,10 @@ def letterbox(image: Image, size: int | tuple[int, int]) -> tuple[Image, Floats,
 
 
 def letterbox_map(sizes: Floats, size: int | tuple[int, int]) -> tuple[Floats, Floats]:
-    """The map of ``letterbox`` for many images at once.
+    """The map of :func:`letterbox` for many images at once.
 
     Args:
-        sizes: (N, 2) width and height in px.
+        sizes: (N, 2), width and height in px.
         size: the frame's side, or its (height, width), in px.
 
     Returns:
@@ -199,7 +207,7 @@ def _placement(sizes: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
 
 
 def resize(image: Image, width: int, height: int) -> Image:
-    """To whole px, by area means where it shrinks; the image itself where nothing changes."""
+    """Resize to whole px, by area means where the image shrinks; the image itself where nothing changes."""
     if (height, width) == image.shape[:2]:
         return image
     shrinks = height * width < image.shape[0] * image.shape[1]
@@ -208,7 +216,7 @@ def resize(image: Image, width: int, height: int) -> Image:
 
 
 def _deep(pixels: npt.NDArray[np.generic]) -> Image:
-    """(H, W, C), in one piece of memory."""
+    """Pixels as (H, W, C), in one piece of memory."""
     pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
     return np.ascontiguousarray(pixels, dtype=np.uint8)
 
@@ -271,8 +279,8 @@ def _truncated(data: bytes) -> bool:
 def _jpeg_ends(data: bytes) -> bool:
     """Whether an end marker follows the first scan.
 
-    The marker segments before it are stepped over, for a thumbnail among them has an end of its own; inside a scan
-    the two bytes of the marker cannot stand. What follows the end (padding, a phone's trailer) does no harm.
+    The marker segments before it are skipped, since a thumbnail among them has its own end; inside a scan the two bytes
+    of the marker cannot occur. What follows the end (padding, a phone's trailer) does no harm.
     """
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:

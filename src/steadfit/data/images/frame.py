@@ -13,9 +13,7 @@ from steadfit.data.images.maps import frame_matrix
 
 @dataclass(frozen=True)
 class Frame:
-    """The map of every sample from the user's units to the network's frame.
-
-    frame = user * scale + shift
+    """The map of every sample from the user's units to the network's frame: frame = user * scale + shift.
 
     Args:
         scale: (N, D) float64, > 0.
@@ -30,7 +28,7 @@ class Frame:
 
         Args:
             target: (n, K, D).
-            rows: (n,) the samples they belong to; None for all of them in order.
+            rows: (n,), the samples to which they belong; None: all of them in order.
         """
         scale, shift = self._of(target, rows)
         return target.double() * scale + shift
@@ -41,7 +39,7 @@ class Frame:
         return (value.double() - shift) / scale
 
     def matrix(self, rows: Tensor) -> Tensor:
-        """The map as matrices (n, 3, 3) for the rows (n,); for frames of points (D = 2)."""
+        """The maps as matrices (n, 3, 3) for the rows (n,); for frames of points (D = 2)."""
         return frame_matrix(self.scale[rows], self.shift[rows])
 
     def _of(self, value: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -57,15 +55,16 @@ def frame_map(
 ) -> tuple[Floats, Floats]:
     """The maps of images into the frame: by their boxes, or without boxes by the letterbox.
 
-    scale = (frame width / box width, frame height / box height), inside: their minimum for both; the box's centre comes
-    to the frame's centre
+        scale = (frame width / box width, frame height / box height), inside: their minimum for both
+
+    The box's centre is mapped to the frame's centre.
 
     Args:
-        sizes: (N, 2) width and height of the images in px.
-        boxes: (N, 4) x, y, width, height in px, see ``Annotations.box``; None for the letterbox.
+        sizes: (N, 2), width and height of the images in px.
+        boxes: (N, 4), x, y, width, height in px, see ``Annotations.box``; None: the letterbox.
         size: the frame's side, or its (height, width), in px.
-        fit: ``"inside"`` keeps the aspect and shows what lies around the box; ``"stretch"`` scales width and height
-            apart so that the box, or without boxes the image, fills the frame.
+        fit: ``"inside"`` keeps the aspect and shows the surroundings of the box; ``"stretch"`` scales width and height
+            separately so that the box, or without boxes the image, fills the frame.
 
     Returns:
         scale (N, 2) and shift (N, 2): frame = user * scale + shift.

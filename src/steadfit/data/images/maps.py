@@ -1,4 +1,4 @@
-"""Plane projective maps as 3x3 matrices: built, composed, and applied to points.
+"""Plane projective maps as 3x3 matrices, which are built, composed, and applied to points.
 
 A matrix M takes the point (x, y) to (u / w, v / w), where (u, v, w) = M (x, y, 1). Pixels: the centre of the first
 pixel is (0, 0). Matrices are (..., 3, 3) tensors; those built here are float64.
@@ -22,14 +22,14 @@ def translation(offset: Tensor) -> Tensor:
 
 
 def scaling(factor: Tensor) -> Tensor:
-    """x' = factor * x, with one factor (..., 2) an axis."""
+    """x' = factor * x, with factors (..., 2), one per axis."""
     matrix = _identity(factor.shape[:-1])
     matrix[..., 0, 0], matrix[..., 1, 1] = factor[..., 0], factor[..., 1]
     return matrix
 
 
 def rotation(degrees: Tensor) -> Tensor:
-    """Turn by angles (...) about the origin, from the x axis (right) towards the y axis (down).
+    """Rotation by angles (...) about the origin, from the x axis (right) towards the y axis (down).
 
     >>> map_points(rotation(torch.tensor(90.0)), torch.tensor([[1.0, 0.0]])).round(decimals=6).tolist()
     [[0.0, 1.0]]
@@ -45,7 +45,7 @@ def rotation(degrees: Tensor) -> Tensor:
 def perspective(strength: Tensor) -> Tensor:
     """x' = x / (1 + strength · x), with strengths (..., 2) per px.
 
-    Points where the denominator is not positive lie behind the horizon.
+    Points where the denominator is not positive are behind the horizon.
     """
     matrix = _identity(strength.shape[:-1])
     matrix[..., 2, :2] = strength
@@ -74,14 +74,14 @@ def mirror_frame(width: int) -> Tensor:
 
 
 def frame_matrix(scale: Tensor, shift: Tensor) -> Tensor:
-    """x' = x * scale + shift, with one scale and shift (..., 2) an axis: the matrices of a ``Frame``."""
+    """x' = x * scale + shift, with scales and shifts (..., 2), one per axis: the matrices of a ``Frame``."""
     matrix = scaling(scale)
     matrix[..., :2, 2] = shift
     return matrix
 
 
 def compose(*matrices: Tensor) -> Tensor:
-    """One matrix for several maps, the first one applied first."""
+    """One matrix for several maps, of which the first one is applied first."""
     result = matrices[0]
     for matrix in matrices[1:]:
         result = matrix @ result
@@ -89,7 +89,7 @@ def compose(*matrices: Tensor) -> Tensor:
 
 
 def inverse(matrix: Tensor) -> Tensor:
-    """The matrices (..., 3, 3) of the maps back.
+    """The matrices (..., 3, 3) of the inverse maps.
 
     Raises:
         ValueError: a matrix is singular.
@@ -104,17 +104,15 @@ def inverse(matrix: Tensor) -> Tensor:
 
 
 def map_points(matrix: Tensor, points: Tensor) -> Tensor:
-    """Apply a map to points.
-
-    (u, v, w) = M (x, y, 1), x' = (u, v) / w
+    """Apply a map to points: (u, v, w) = M (x, y, 1), x' = (u, v) / w.
 
     Args:
         matrix: (..., 3, 3); computed in its dtype.
         points: (..., K, 2) in px; NaN = missing. Leading axes broadcast: one matrix maps a whole batch.
 
     Returns:
-        (..., K, 2) in px and in the points' dtype. A missing point stays missing; one behind the horizon (w <= 0)
-        has no image and is NaN in both coordinates.
+        (..., K, 2) in px and in the points' dtype. A missing point stays missing; one behind the horizon (w <= 0) has
+        no image and is NaN in both coordinates.
 
     Raises:
         ValueError: shapes other than these.
@@ -127,9 +125,9 @@ def map_points(matrix: Tensor, points: Tensor) -> Tensor:
 
 
 def jacobian(matrix: Tensor, points: Tensor) -> Tensor:
-    """The derivative of a map at points.
+    """The derivative of a map at points: J = (M[:2, :2] - x' M[2, :2]ᵀ) / w.
 
-    J = (M[:2, :2] - x' M[2, :2]ᵀ) / w. Covariances go along to first order, as J Sigma Jᵀ.
+    Covariances are mapped to first order, as J Sigma Jᵀ.
 
     Args:
         matrix: (..., 3, 3); computed in its dtype.
@@ -137,7 +135,7 @@ def jacobian(matrix: Tensor, points: Tensor) -> Tensor:
 
     Returns:
         (..., K, 2, 2) in the points' dtype: row i is the gradient of the new coordinate i. For an affine map it does
-        not depend on the point, and is given for missing points as well; else NaN there and behind the horizon.
+        not depend on the point, and is given for missing points as well; otherwise NaN there and behind the horizon.
 
     >>> jacobian(mirror_frame(10), torch.tensor([[3.0, 4.0]]))[0].tolist()
     [[-1.0, 0.0], [0.0, 1.0]]

@@ -1,4 +1,4 @@
-"""Mirroring a batch left to right, with the points that swap their names and what is kept for each label."""
+"""Mirroring a batch left to right, with the points that exchange their names and what is stored for each label."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ def mirror(
 ) -> tuple[Tensor, Tensor]:
     """Mirror some samples of a batch: the image, the points, and the left and right among them.
 
-    x' = width - 1 - x (:func:`mirror_frame`), then point k is the former point permutation[k]
-
-    Twice is the identity. Missing points stay missing; the inputs are not changed.
+    x' = width - 1 - x (:func:`mirror_frame`), then point k is the former point permutation[k]. Mirroring twice is the
+    identity. Missing points stay missing; the inputs are not changed.
 
     Args:
         batch_input: images (B, C, H, W).
@@ -48,7 +47,7 @@ def mirror(
 
 
 def permute_labels(weight: Tensor, which: Tensor, permutation: Sequence[int]) -> Tensor:
-    """Carry what is kept for each label (weights, trust) to the points' places after mirroring.
+    """Move what is stored for each label (weights, trust) to the points' places after mirroring.
 
     Args:
         weight: (B, K, D), any D.

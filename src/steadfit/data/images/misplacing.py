@@ -15,7 +15,7 @@ from steadfit.data.images.augment import Warp, uniforms
 Floats = npt.NDArray[np.float64]
 
 LARGEST_OFFSET, LARGEST_FACTOR = 0.5, 2.0
-"""A crop misplaced by more no longer shows what it is to show."""
+"""A crop misplaced by more no longer shows its region."""
 _STREAM = 1 << 32
 """Added to the seed: the misplacements are drawn from other numbers than the warps."""
 
@@ -32,17 +32,17 @@ class Augmentation(Protocol):
 class Misplacing:
     """Random maps of the frame that misplace its crop by errors that were observed, followed by a random warp.
 
-    x' - c = (x - c - e_xy · side) / e_scale,  then the warp
+        x' - c = (x - c - e_xy · side) / e_scale,  then the warp
 
     Every sample draws one row of the errors in every epoch.
 
     Args:
-        errors: (M, 3) offset along x and y in parts of the crop's side, and the natural logarithm of the factor on its
-            side, of :func:`crop_errors`; M = 0 misplaces nothing.
-        warp: what follows.
+        errors: (M, 3), offset along x and y in parts of the crop's side, and the natural logarithm of the factor on its
+            side, from :func:`crop_errors`; M = 0 misplaces nothing.
+        warp: the warp that follows.
 
     >>> still = Warp(mirror=0, rotation=0, scale=1, anisotropy=1, perspective=0, shift=0)
-    >>> shift = Misplacing(np.array([[0.25, 0.0, 0.0]]), still)  # the crop lies too far right
+    >>> shift = Misplacing(np.array([[0.25, 0.0, 0.0]]), still)  # the crop is too far right
     >>> shift.sample(torch.tensor([0]), (8, 8), seed=0, epoch=0)[0][0, :2, 2].tolist()
     [-2.0, 0.0]
     """
@@ -53,7 +53,7 @@ class Misplacing:
     def sample(
         self, index: Tensor, size: tuple[int, int], *, seed: int, epoch: int, mirror: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """As :meth:`Warp.sample`."""
+        """The maps of some samples in one epoch; see :meth:`Warp.sample`."""
         matrix, mirrored = self.warp.sample(index, size, seed=seed, epoch=epoch, mirror=mirror)
         if not len(self.errors):
             return matrix, mirrored
@@ -63,7 +63,7 @@ class Misplacing:
 
 
 def _misplaced(errors: Floats, size: tuple[int, int]) -> Floats:
-    """The maps (B, 3, 3) of a frame of (height, width) px; its crop's side is the shorter one of the frame's."""
+    """The maps (B, 3, 3) of a frame of (height, width) px, where the crop's side is the frame's shorter one."""
     centre = (np.array([size[1], size[0]]) - 1) / 2
     factor = np.exp(-errors[:, 2])  # (B,)
     matrix = np.zeros((len(errors), 3, 3))
@@ -73,10 +73,14 @@ def _misplaced(errors: Floats, size: tuple[int, int]) -> Floats:
 
 
 def crop_errors(placed: Floats, wanted: Floats) -> Floats:
-    """How crops (N, 4) are misplaced that should be others (N, 4): (M, 3), see :class:`Misplacing`.
+    """How crops are misplaced: (M, 3), see :class:`Misplacing`.
 
     Rows that are not finite, or off by more than half a side or a factor of 2, are left out: such a crop no longer
     shows the region, and a network cannot learn from it what is not in it.
+
+    Args:
+        placed: (N, 4), the crops as they were placed.
+        wanted: (N, 4), the crops as they should be.
 
     >>> crop_errors(np.array([[2.0, 0.0, 10.0, 10.0]]), np.array([[0.0, 0.0, 10.0, 10.0]])).tolist()
     [[0.2, 0.0, 0.0]]

@@ -1,4 +1,4 @@
-"""Images sampled once along 3x3 maps: bilinear, edges repeated, after as many halvings as keep aliasing away."""
+"""Sampling images once along 3x3 maps: bilinear, edges repeated, after as many halvings as prevent aliasing."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _HALF = np.array([[0.5, 0.0, -0.25], [0.0, 0.5, -0.25], [0.0, 0.0, 1.0]])  # x' 
 def sample(images: Iterable[Image], matrix: Tensor, size: tuple[int, int], channels: int) -> Tensor:
     """Sample images along maps, each image once.
 
-    frame(x') = image(M⁻¹ x'), bilinear between the four nearest pixels; the outermost pixels are repeated
+        frame(x') = image(M⁻¹ x'), bilinear between the four nearest pixels; the outermost pixels are repeated
 
-    Bilinear interpolation looks at four pixels and no more, so it aliases where a map shrinks much. Where a frame's
-    pixel is r source pixels long (at the frame's centre, the geometric mean of its axes), the source is first halved
-    floor(log2 r) times, each time to the means of 2 x 2 pixels, and the map adjusted exactly; what is left is a
-    factor in [1, 2). No file format's own reduction is used: an image in memory gives the same frame as its file.
+    Bilinear interpolation uses only four pixels, so it aliases where a map shrinks much. Where a frame's pixel is r
+    source pixels long (at the frame's centre, the geometric mean of its axes), the source is first halved floor(log2 r)
+    times, each time to the means of 2 x 2 pixels, and the map adjusted exactly; what remains is a factor in [1, 2). No
+    file format's own reduction is used: an image in memory gives the same frame as its file.
 
     Args:
-        images: B images (H, W, channels) uint8 of any sizes; taken one after the other, so a generator is welcome.
+        images: B images (H, W, channels) uint8 of any sizes; taken one after the other, so a generator is possible.
         matrix: (B, 3, 3) float64, from the image to the frame, both in px; w > 0 all over the frame.
         size: (height, width) of the frame in px.
         channels: C, 1 or 3.
@@ -42,8 +42,9 @@ def sample(images: Iterable[Image], matrix: Tensor, size: tuple[int, int], chann
     Raises:
         ValueError: a singular matrix, w <= 0 somewhere in the frame, or another number of images than matrices.
 
-    Numerics: positions are float64 in the map and float32 in OpenCV's interpolation; with OpenCV 5 a grey level
-    is off by rounding alone, with OpenCV 4 positions are rounded to 1/32 px.
+    Numerics:
+        Positions are float64 in the map and float32 in OpenCV's interpolation; with OpenCV 5 a grey level differs by
+        rounding alone, with OpenCV 4 positions are rounded to 1/32 px.
 
     >>> image = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
     >>> move = torch.tensor([[[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]], dtype=torch.float64)
@@ -113,7 +114,7 @@ def _halve(image: Image) -> Image:
 
 
 def _check_horizon(back: Floats, size: tuple[int, int]) -> None:
-    """w is linear, so it is positive all over the frame where it is at the corners."""
+    """Check that w > 0 all over the frame: w is linear, so the corners are enough."""
     height, width = size
     x, y = np.array([0, width - 1, 0, width - 1]), np.array([0, 0, height - 1, height - 1])
     w = back[:, 2] @ np.stack((x, y, np.ones_like(x)))  # (B, 4)

@@ -1,4 +1,4 @@
-"""What has been decoded once is not decoded again: frames of a whole table, and whole images for several looks."""
+"""Stores of decoded images: frames of a whole table, and whole images that are needed several times."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ SAMPLINGS = ("letterbox", "warp", "crop")
 
 @dataclass(frozen=True)
 class Framing:
-    """How images come into a network's frame, apart from where their boxes are.
+    """How images are brought into a network's frame, apart from the places of their boxes.
 
     Args:
-        size: side, or (height, width), of the frame in px; None for the images' own, which must be the same for all.
+        size: side, or (height, width), of the frame in px; None: the images' own, which must be the same for all.
         channels: 3 for RGB, 1 for grey.
-        sampling: as that of :class:`~steadfit.data.LabelledDataset`; ``"auto"`` for that of data sets without random
-            warps or crops.
+        sampling: as for :class:`~steadfit.data.LabelledDataset`; ``"auto"``: that of data sets without random warps or
+            crops.
 
     Raises:
         ValueError: a size below 1 px, another number of channels, an unknown sampling.
@@ -78,7 +78,7 @@ def make_frame(image: Image, size: tuple[int, int], sampling: str, matrix: Tenso
 class Frames:
     """The frames of a table's rows, made while the images are checked, and shared by all data sets of the table.
 
-    They are kept if all of them fit in a quarter of the free memory and 4 GiB.
+    They are stored if all of them fit in a quarter of the free memory and 4 GiB.
 
     Args:
         framing: how they are made; its sampling is settled, not ``"auto"``.
@@ -92,13 +92,13 @@ class Frames:
         self._fits = True
 
     def reserve(self, image: Image) -> bool:
-        """Take the memory of all frames before the first one is made; from one thread at a time.
+        """Allocate the memory of all frames before the first one is made; from one thread at a time.
 
         Args:
             image: (H, W, C) uint8, as stored, of which a frame is to be made.
 
         Returns:
-            Whether there is a place for its frame: not where the frames are too large, or it has a size of its own.
+            Whether there is a place for its frame: not where the frames are too large, or where its size differs.
         """
         size = image.shape[:2] if self.framing.size is None else frame_size(self.framing.size)
         if self._pixels is None and self._fits:
@@ -108,13 +108,13 @@ class Frames:
         return self._pixels is not None and self._pixels.shape[2:] == size
 
     def keep(self, row: int, image: Image, scale: Floats, shift: Floats) -> None:
-        """Make the frame of a row for whose image there is a place; from any thread.
+        """Make the frame of a row whose image has a place; from any thread.
 
         Args:
-            row: its number.
+            row: the number of the row.
             image: (H, W, C) uint8, as stored.
-            scale: (2,) of the map into the frame.
-            shift: (2,) of the map into the frame.
+            scale: (2,), the scale of the map into the frame.
+            shift: (2,), the shift of the map into the frame.
         """
         assert self._pixels is not None  # reserved
         height, width = self._pixels.shape[2:]
@@ -125,13 +125,13 @@ class Frames:
     def of(
         self, rows: npt.NDArray[np.int64], framing: Framing, scale: Tensor, shift: Tensor
     ) -> tuple[Tensor, Tensor] | None:
-        """The frames of some rows, if they are there and made in the same way.
+        """The frames of some rows, if they exist and were made in the same way.
 
         Args:
-            rows: (n,) numbers.
-            framing: how they are wanted, with its size and sampling settled.
-            scale: (n, 2) of the maps into the frame.
-            shift: (n, 2) of the maps into the frame.
+            rows: (n,), the numbers of the rows.
+            framing: how they should be made, with its size and sampling settled.
+            scale: (n, 2), the scales of the maps into the frame.
+            shift: (n, 2), the shifts of the maps into the frame.
 
         Returns:
             Frames (R, C, H, W) of all rows and the places (n,) of these among them; None where one is missing.
@@ -146,11 +146,11 @@ class Frames:
 
 
 class ImageStore:
-    """Stored images opened once, for several looks at them; as many as fit are kept.
+    """Stored images that are opened once although they are needed several times; as many as fit stay in memory.
 
     Args:
         channels: 3 for RGB, 1 for grey.
-        limit: bytes that may be kept; None for a quarter of the free memory and at most 4 GiB.
+        limit: the bytes that may be used; None: a quarter of the free memory and at most 4 GiB.
 
     >>> import tempfile, cv2
     >>> path = Path(tempfile.mkdtemp()) / "black.png"
@@ -179,7 +179,7 @@ class ImageStore:
         return found
 
     def keep(self, path: Path, image: Image) -> None:
-        """Keep an image that has been decoded, if there is room."""
+        """Store an image that has been decoded, if there is room."""
         if path not in self._images and image.nbytes <= self._room:
             self._images[path] = image
             self._room -= image.nbytes

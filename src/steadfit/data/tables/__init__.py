@@ -1,1 +1,1 @@
-"""Tables of labels: cells, columns and their meaning, checks, splits, and the rows that passed."""
+"""Tables of labels: cells, columns and their meaning, checks, splits, and the rows that passed the checks."""

@@ -1,4 +1,4 @@
-"""Annotations that were checked, kept as arrays."""
+"""Annotations that were checked, stored as arrays."""
 
 from __future__ import annotations
 
@@ -86,18 +86,18 @@ class Annotations:
 
     @property
     def label(self) -> Rows:
-        """(N,) class numbers, -1 for a row without one; for a schema with classes."""
+        """Class numbers (N,), -1 for a row without one; for a schema with classes."""
         number = self.target[:, 0, 0]
         return np.where(np.isnan(number), -1, number).astype(np.int64)
 
     def counts(self, split: str) -> Rows:
-        """(C,): how many rows of each class a split has; for a schema with classes."""
+        """The number of rows (C,) of each class in a split; for a schema with classes."""
         label = self.label[self.rows(split)]
         return np.bincount(label[label >= 0], minlength=len(self.schema.classes))
 
     @property
     def one_size(self) -> tuple[int, int] | None:
-        """(height, width) in px where all images have the same, else None."""
+        """The size (height, width) in px that all images have; None where they differ."""
         if self.size is None or not len(self.size) or not (self.size == self.size[:1]).all():
             return None
         return int(self.size[0, 1]), int(self.size[0, 0])
@@ -111,7 +111,7 @@ class Annotations:
         return dataclasses.replace(self, images=images, **kept)
 
     def renumbered(self, points: Sequence[str]) -> Annotations:
-        """The same rows with their points, which are known by name, in another order."""
+        """The same rows with their points, which are identified by name, in another order."""
         order = [self.schema.points.index(name) for name in points]
         visible = None if self.visible is None else self.visible[:, order]
         schema = self.schema.renumbered(points)
@@ -127,19 +127,19 @@ class Annotations:
         return dataclasses.replace(self, target=value)
 
     def with_store(self, channels: int) -> Annotations:
-        """The same rows whose stored images are opened once by all data sets of them.
+        """The same rows with a store, so that their images are opened once for all data sets.
 
         Args:
-            channels: 3 for RGB, 1 for grey; a store with as many that is there already is kept.
+            channels: 3 for RGB, 1 for grey; an existing store with this number stays.
         """
         kept = self.store is not None and self.store.channels == channels
         return self if kept else dataclasses.replace(self, store=ImageStore(channels))
 
     def to_frame(self) -> pd.DataFrame:
-        """A table that ``load_annotations`` reads back with the same values.
+        """A table that :func:`load_annotations` reads back with the same values.
 
-        Image or feature columns, split, target columns, v columns, and normalising length and boxes where they are
-        columns. Boxes around points are made again from the points when the table is read.
+        It has the image or feature columns, split, target columns, v columns, and normalising length and boxes where
+        they are columns. Boxes around points are made again from the points when the table is read.
         """
         data: dict[str, object] = {} if self.images is None else {self.schema.image: list(self.images)}
         if self.features is not None:

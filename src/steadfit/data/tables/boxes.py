@@ -1,4 +1,4 @@
-"""Boxes: the part of each image that comes into the network's frame, from columns or around the annotated points."""
+"""Boxes: the part of each image that is shown in the network's frame, from columns or around the annotated points."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ def columns_of_box(raw: RawTable, schema: Schema) -> Floats | None:
 def box_of_points(target: Floats, size: Floats, *, margin: float | tuple[float, float]) -> Floats:
     """Boxes around the annotated points, widened on each side.
 
-    A point outside the image counts at its edge, so that a wild label does not shrink the face to nothing. A row
-    whose points span less than a pixel, as one without points does, gets the whole image.
+    A point outside the image counts at its edge, so that a wild label does not shrink the face to nothing. A row whose
+    points span less than a pixel, including one without points, gets the whole image.
 
     Args:
         target: (N, K, 2) in px, NaN = not annotated.
-        size: (N, 2) width and height of the images in px.
+        size: (N, 2), width and height of the images in px.
         margin: share of the longer side, or (horizontal, vertical) in px, >= 0.
 
     Returns:
-        (N, 4) x, y, width, height in px, the last two at least 1.
+        (N, 4), x, y, width, height in px, the last two at least 1.
 
     >>> box_of_points(np.array([[[10.0, 20.0], [30.0, 24.0]]]), np.array([[99.0, 99.0]]), margin=0.25).tolist()
     [[5.5, 15.5, 30.0, 14.0]]
@@ -97,7 +97,7 @@ def _numbers(raw: RawTable, columns: tuple[str, ...]) -> tuple[Floats, list[Prob
 
 
 def _misses(box: Floats, size: Floats) -> npt.NDArray[np.bool_]:
-    """(N,) whether a box and its image have no pixel in common; False where either is not known."""
+    """Whether a box and its image have no pixel in common, (N,); False where either is unknown."""
     far = (box[:, :2] >= size) | (box[:, :2] + box[:, 2:] <= 0)
     return np.asarray(far.any(axis=1) & (box[:, 2:] > 0).all(axis=1), dtype=np.bool_)
 

@@ -14,9 +14,9 @@ from steadfit.data.tables.separators import is_ambiguous, with_point
 
 MISSING = ("", "nan", "NaN", "NA")
 Cells = Sequence[str] | npt.NDArray[np.float64]
-"""A column: the text of N cells, or N numbers where the source itself stores numbers."""
+"""A column: the text of N cells, or N numbers where the source stores numbers."""
 LARGEST = float(np.finfo(np.float32).max)
-"""Networks compute in float32: a larger number has no meaning for them."""
+"""The largest number that networks, which compute in float32, can use."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class RawTable:
 
     Args:
         path: the file, or the folder of a format that has no table.
-        cells: by column.
-        line: (N,) line in the file where each row starts; for Parquet and archives the number of the row, from 1; 0
-            where each row is a file.
-        row: (N,) number of each row among the rows of data, from 0: pandas' ``iloc``.
+        cells: the columns by name.
+        line: (N,), the line in the file where each row starts; for Parquet and archives the number of the row, from 1;
+            0 where each row is a file.
+        row: (N,), the number of each row among the rows of data, from 0: pandas' ``iloc``.
         problems: rows that have more or fewer cells than the header; they are not among the N.
-        decimal_comma: whether numbers have a comma in front of their decimals; None where it may be one of thousands.
-        files: N paths where each row is a file: problems name it, instead of a line and a column.
+        decimal_comma: whether numbers have a comma in front of their decimals; None where it may separate thousands.
+        files: N paths where each row is a file: problems name it, instead of a line and a column. None otherwise.
     """
 
     path: Path

@@ -23,8 +23,8 @@ def as_classes(source: Source) -> Source:
     Args:
         source: a table with a column of images. The target of its schema, or without one ``label`` or ``class``, is the
             column of the classes, ids or names. Where the schema names the classes, these are the ones in this order.
-            Otherwise they are ordered by number where all are whole numbers, else by name, and ids in ``label`` are
-            named by the column ``class`` where it gives each id one name of its own.
+            Otherwise they are ordered by number where all are whole numbers, else by name, and ids in ``label`` get
+            their names from the column ``class`` where it has one name for each id.
 
     Returns:
         The source with one target and its classes in the schema; a cell that is empty is NaN.
@@ -77,7 +77,7 @@ def _label_column(raw: RawTable, wanted: Sequence[str]) -> str:
 
 
 def _ordered(values: set[str]) -> list[str]:
-    """By number where all are whole numbers, else by name."""
+    """The values by number where all are whole numbers, else by name."""
     return sorted(values, key=int) if all(_is_id(value) for value in values) else sorted(values)
 
 
@@ -86,7 +86,7 @@ def _is_id(value: str) -> bool:
 
 
 def _names(raw: RawTable, column: str, cells: list[str], values: list[str]) -> tuple[str, ...]:
-    """The classes' names: the values themselves, or for ids in ``label`` those of ``class``, if they fit one to one."""
+    """The classes' names: the values themselves, or for ids in ``label`` those of ``class``, if they match."""
     if column == LABELS[0] and LABELS[1] in raw.cells and all(map(_is_id, values)):
         pairs = {(cell, name.strip()) for cell, name in zip(cells, raw.text(LABELS[1]), strict=True) if cell in values}
         named = dict(pairs)

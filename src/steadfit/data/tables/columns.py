@@ -20,7 +20,7 @@ from steadfit.errors import DataError, DataWarning
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-_VISIBLE = (0.0, 1.0, 2.0)  # 2 is COCO's word for visible
+_VISIBLE = (0.0, 1.0, 2.0)  # 2 is COCO's value for visible
 FAR = 1e18  # its square is 1e36, float32 ends at 3.4e38
 
 
@@ -29,7 +29,7 @@ def resolve(raw: RawTable, schema: Schema, *, labels: bool = True) -> Schema:
 
     Args:
         raw: the table.
-        schema: what is known of it.
+        schema: what is known about it.
         labels: whether the target columns must be there.
 
     Raises:
@@ -39,7 +39,7 @@ def resolve(raw: RawTable, schema: Schema, *, labels: bool = True) -> Schema:
     if not schema.n_targets:
         raise DataError(
             f"{raw.path}: expected columns x0, y0, x1, y1, ... or named targets, got columns {_listed(raw.cells)}. "
-            "Name the target columns with --targets, or in a dataset.yaml beside the table."
+            "Name the target columns with --targets, or in a dataset.yaml next to the table."
         )
     _check_columns(raw, schema, labels)
     if schema.box is not None and schema.image not in raw.cells:
@@ -69,7 +69,7 @@ def read_target(raw: RawTable, schema: Schema) -> tuple[Floats, list[Problem]]:
 
 
 def read_visible(raw: RawTable, schema: Schema, target: Floats) -> tuple[Flags | None, list[Problem]]:
-    """Visibility (N, K) from the v columns, None without any; where v is empty, what is annotated is visible.
+    """Visibility (N, K) from the v columns, None without any; where v is empty, annotated points are visible.
 
     With visibility ``"missing"`` the targets of v = 0 are set to NaN in place.
     """
@@ -129,20 +129,20 @@ def read_length(raw: RawTable, schema: Schema, target: Floats) -> tuple[Floats |
 
 
 def check_held(raw: RawTable, columns: Sequence[str], values: Floats, train: Flags) -> list[Problem]:
-    """Problems of the numbers (N, K, D) that float32 does not hold once they are in units of their spread.
+    """Problems of the numbers (N, K, D) that float32 cannot represent once they are in units of their spread.
 
-    Their squares have to be held as well, so the limit is ``FAR`` times the robust spread of the training rows. Gross
-    labels of any ordinary size pass: finding them is what the training is for.
+    Their squares must be representable as well, so the limit is ``FAR`` times the robust spread of the training rows.
+    Gross labels of any ordinary size pass: training is there to find them.
 
     Args:
         raw: the table.
         columns: the K * D columns.
         values: NaN = missing.
-        train: (N,) the rows whose median and spread count.
+        train: (N,), the rows whose median and spread count.
     """
     known = values[train]
     if not len(known) or np.isnan(known).all(axis=0).any():
-        return []  # a column without labels is reported elsewhere
+        return []  # check_training reports a column without labels
     units = Standardizer.fit(torch.from_numpy(known))
     far = np.abs(units.apply(torch.from_numpy(values)).numpy()).reshape(len(values), -1) > FAR
     flat = values.reshape(len(values), -1)
@@ -166,7 +166,7 @@ def check_training(raw: RawTable, schema: Schema, target: Floats) -> list[Proble
 
 
 def _check_columns(raw: RawTable, schema: Schema, labels: bool) -> None:
-    """One error for all columns that are named and not there."""
+    """Raise one error for all columns that are named and missing."""
     named = [*(schema.columns if labels else ()), *schema.features]
     named += [schema.normalizer] if isinstance(schema.normalizer, str) else []
     named += [schema.split] if schema.split != "split" else []
@@ -191,7 +191,7 @@ def _absent(raw: RawTable, name: str) -> str:
 
 
 def _other_numeric(raw: RawTable, schema: Schema) -> tuple[str, ...]:
-    """Columns that are numbers and nothing else; those that are left out are named in a warning."""
+    """Columns that contain only numbers; those that are left out are named in a warning."""
     used: set[object] = {*schema.columns, schema.split, schema.image, schema.normalizer}
     used |= {f"v{k}" for k in range(len(schema.points))}
     others = [name for name in raw.cells if name not in used]
@@ -199,11 +199,11 @@ def _other_numeric(raw: RawTable, schema: Schema) -> tuple[str, ...]:
     left_out = [name for name in others if name not in numeric]
     if not numeric:
         raise DataError(
-            f"{raw.path}: expected a column {schema.image!r} or columns of numbers beside the targets, got neither."
+            f"{raw.path}: expected a column {schema.image!r} or columns of numbers next to the targets, got neither."
         )
     if left_out:
         warnings.warn(
-            f"{raw.path}: columns {_listed(left_out)} are no numbers or have no name, and are not used as features.",
+            f"{raw.path}: columns {_listed(left_out)} are not numbers or have no name, and are not used as features.",
             DataWarning,
             stacklevel=5,
         )
@@ -211,7 +211,7 @@ def _other_numeric(raw: RawTable, schema: Schema) -> tuple[str, ...]:
 
 
 def _mostly_numbers(raw: RawTable, column: str) -> bool:
-    """At least half of the cells that are not empty: then the others are errors, not words."""
+    """Whether at least half of the cells that are not empty are numbers: then the others are errors, not words."""
     value, problems = raw.numbers(column)
     numbers = int((~np.isnan(value)).sum())
     return numbers > 0 and numbers >= len(problems)

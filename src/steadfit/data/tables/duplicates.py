@@ -1,4 +1,4 @@
-"""The same input twice: an image under one path is an error; an image under several paths, or features, a warning."""
+"""Inputs that occur twice: an image under one path is an error; one under several paths, or features, a warning."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = 10  # groups of copies, and lines of one group, that a warning lists
 
 
 def same_paths(raw: RawTable, column: str, images: Sequence[str]) -> list[Problem]:
-    """A problem for each row whose image an earlier row has already; ``a/../b.png`` is ``b.png``."""
+    """A problem for each row whose image an earlier row already has; ``a/../b.png`` is ``b.png``."""
     first: dict[str, int] = {}
     problems = []
     for row, name in enumerate(images):
@@ -32,7 +32,7 @@ def same_paths(raw: RawTable, column: str, images: Sequence[str]) -> list[Proble
 
 
 def warn_copies(path: Path, line: Rows, split: npt.NDArray[np.str_], group: Rows) -> None:
-    """One warning about rows with the same features that are in several splits, which makes test errors too small."""
+    """Warn once about rows with the same features in several splits, which make test errors too small."""
     order = np.argsort(group, kind="stable")
     starts = np.unique(group[order], return_index=True)[1][1:]
     across = [rows for rows in np.split(order, starts) if len(rows) > 1 and len(set(split[rows].tolist())) > 1]

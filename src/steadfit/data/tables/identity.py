@@ -1,4 +1,4 @@
-"""What makes a row the same row in another table: its image or its features, whatever its label and its place."""
+"""The identity of a row in other tables: its image or its features, whatever its label and its place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
 DIGITS = 13
-"""Digits of a feature that count: the last ones change where another program reads and writes a table."""
+"""The number of digits of a feature that count: the last ones may change when another program writes the table."""
 
 
 def feature_keys(features: Floats) -> list[str]:
@@ -37,7 +37,7 @@ def place_keys(root: Path, images: Sequence[str]) -> list[str]:
 
 
 def same_key(keys: Sequence[str]) -> Rows:
-    """For each row the first row with the same key, or itself; an empty key is like no other."""
+    """For each row the first row with the same key, or itself; an empty key equals no other."""
     first: dict[str, int] = {}
     return np.array([first.setdefault(key or f"\0{row}", row) for row, key in enumerate(keys)], dtype=np.int64)
 

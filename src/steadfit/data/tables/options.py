@@ -31,7 +31,7 @@ def parse_pairs(text: str, points: Sequence[str] = ()) -> tuple[tuple[int, int],
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
-    """A closing sentence that names the nearest known name, or lists the known ones when they are few."""
+    """A closing sentence that suggests the nearest known name, or lists the known ones if they are few."""
     close = difflib.get_close_matches(name, list(known), n=1)
     if close:
         return f" Did you mean {close[0]!r}?"
@@ -40,7 +40,7 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
 
 def _parse_pair(text: str, points: Sequence[str]) -> tuple[int, int]:
     parts = text.split("-")
-    for cut in range(1, len(parts)):  # names may hold a hyphen themselves
+    for cut in range(1, len(parts)):  # names may contain a hyphen
         ends = ["-".join(parts[:cut]).strip(), "-".join(parts[cut:]).strip()]
         if all(end in points or end.isdecimal() for end in ends):
             return _index(ends[0], points), _index(ends[1], points)

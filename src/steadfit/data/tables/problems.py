@@ -1,4 +1,4 @@
-"""What is wrong in a table: gathered while it is read, reported in one error or left out and listed."""
+"""Problems of a table: collected while it is read, then reported in one error, or left out and listed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _REMEDY = "Correct the table, or leave these rows out with --skip-bad (skip_bad=
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a table.
+    """One thing that is wrong with a table.
 
     Args:
-        path: the table's file, as the user gave it; of a format without a table the file that the row is.
-        line: line in the file (Parquet: row, from 1); None for a file that is a row itself, and for what concerns the
-            whole table and cannot be skipped.
-        column: the column's name, None where no column is to blame.
+        path: the table's file, as the user gave it; for a format without a table the file that is the row.
+        line: the line in the file (for Parquet the row, from 1); None where the file is a row itself, and for what
+            concerns the whole table and cannot be skipped.
+        column: the column's name; None where the problem is not in one column.
         reason: ``expected <rule>, got <fact>.``
 
     >>> print(Problem("annotations.csv", 12, "x3", "expected a number, got 'abc'."))

@@ -1,4 +1,4 @@
-"""What the columns of a table mean: points, scalar targets, mirror pairs, the normalising length, units."""
+"""The meaning of a table's columns: points, scalar targets, mirror pairs, the normalising length, units."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from steadfit.errors import DataError
 __all__ = ["Schema", "parse_pairs"]
 
 AXES = "xy"
-"""Of points: point k is in the columns ``x{k}``, ``y{k}``."""
+"""The axes of points: point k is in the columns ``x{k}``, ``y{k}``."""
 _POINT_COLUMN = re.compile(rf"[{AXES}](0|[1-9]\d*)")
 
 
@@ -133,7 +133,7 @@ class Schema:
 
     @property
     def permutation(self) -> tuple[int, ...]:
-        """After mirroring, target k is the former target ``permutation[k]``."""
+        """The permutation of mirroring: afterwards target k is the former target ``permutation[k]``."""
         order = list(range(self.n_targets))
         for left, right in self.pairs:
             order[left], order[right] = right, left
@@ -145,7 +145,7 @@ class Schema:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Schema:
-        """A schema of plain containers or option strings; points in pairs may be names or indices."""
+        """A schema from plain containers or option strings; points in pairs may be names or indices."""
         return cls().with_options(**values)
 
     @classmethod
@@ -247,7 +247,7 @@ def _check_box(schema: Schema) -> None:
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file holds.
+    """The content of a YAML file.
 
     Raises:
         DataError: the file cannot be read or is not YAML; names file and line.

@@ -1,4 +1,4 @@
-"""What separates the cells of a table in text, and what its numbers have in front of their decimals."""
+"""The separators of a table in text: between its cells, and in front of the decimals of its numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def separator(text: str) -> str:
 
 
 def decimal_comma(rows: Iterable[list[str]]) -> bool | None:
-    """Whether numbers have a decimal comma, in a table whose cells something else separates.
+    """Whether numbers have a decimal comma, in a table whose cells are not separated by commas.
+
+    Args:
+        rows: the cells.
 
     Returns:
         True where at least one number can be read with a decimal comma only, and none has a point; None where all
@@ -61,7 +64,7 @@ def is_ambiguous(cell: str) -> bool:
 
 @contextmanager
 def long_cells(text: str) -> Iterator[None]:
-    """Let the reader of the standard library read cells of any length; its limit is one of the whole process."""
+    """Let the reader of the standard library read cells of any length; its limit applies to the whole process."""
     before = csv.field_size_limit(max(len(text), 131_072))
     try:
         yield
@@ -70,7 +73,7 @@ def long_cells(text: str) -> Iterator[None]:
 
 
 def _header(text: str, mark: str) -> int:
-    """The number of cells in the first row that is not empty; 0 where it is not read so."""
+    """The number of cells in the first row that is not empty; 0 where it cannot be read with this mark."""
     try:
         with long_cells(text):
             rows = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)

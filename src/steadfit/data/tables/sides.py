@@ -1,4 +1,4 @@
-"""Left and right as an observer has them: the same side of a person first, from whichever side it is seen."""
+"""Left and right as an observer sees them: the same side of a person first, from whichever side it is seen."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ Flags = npt.NDArray[np.bool_]
 def observer_centric(
     target: Floats, pairs: Sequence[tuple[int, int]], visible: Flags | None = None
 ) -> tuple[Floats, Flags | None, Flags]:
-    """Exchange the sides of every person whose first side lies farther right in the image than the second.
+    """Exchange the sides of every person whose first side is farther right in the image than the second.
 
-    sum over pairs of x_first - x_second > 0: exchanged
+        sum over pairs of x_first - x_second > 0: exchanged
 
-    A network that looks at a person cannot know left from right where it does not see whether it looks at the front or
-    the back. Named by the observer, sides are where they seem to be, and mirroring with exchanged pairs keeps them so.
-    A whole person is exchanged, or nothing of it.
+    A network that looks at a person cannot distinguish left from right where it does not see whether it looks at the
+    front or the back. Named by the observer, sides are where they seem to be, and mirroring with exchanged pairs
+    preserves that. A person is exchanged as a whole, or not at all.
 
     Args:
         target: (N, K, 2) in px, NaN = not annotated.
         pairs: left and right points, as indices; every pair names the same side first.
-        visible: (N, K), exchanged along with the points; None where there is none.
+        visible: (N, K), exchanged along with the points; None: there is none.
 
     Returns:
         The points (N, K, 2), their visibility, and which rows (N,) were exchanged. A row without a whole pair stays.
 
-    References: Eichner and Ferrari, ACCV 2012 (observer-centric joints of LSP, by hand; ours are by this rule).
+    References:
+        Eichner and Ferrari, ACCV 2012 (observer-centric joints of LSP, by hand; ours are by this rule).
 
     >>> back = np.array([[[30.0, 5.0], [10.0, 5.0]]])
     >>> observer_centric(back, [(0, 1)])[0].tolist()

@@ -1,4 +1,4 @@
-"""What a reader of a format gives: cells, their meaning, and where the images are."""
+"""The result of a format's reader: cells, their meaning, and where the images are."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Source:
 
     Args:
         cells: the N rows as they are written.
-        schema: what the columns of these cells mean, as far as the format says it.
-        root: the folder that the paths of images are relative to, and must not leave.
+        schema: what the columns of these cells mean, as far as the format specifies it.
+        root: the folder to which the paths of images are relative, and which they must not leave.
         pixels: (N, 3, H, W) uint8 RGB of images that are stored in one piece; None for images in files.
     """
 

@@ -1,4 +1,4 @@
-"""Which rows train, validate and test: as the table says, or drawn with a seed."""
+"""Splits: which rows train, validate and test, as the table specifies or drawn with a seed."""
 
 from __future__ import annotations
 
@@ -34,17 +34,16 @@ def draw_split(
 ) -> npt.NDArray[np.str_]:
     """Complete the split of N rows.
 
-    Without a split, test and validation rows are drawn; with one that has training rows but no validation rows,
-    these are drawn from the training rows. A given test split is never added to. Rows of one group (images with
-    the same bytes, the same features) are drawn together, so that a copy of a training row is not what the network is
-    judged by.
+    Without a split, test and validation rows are drawn; with one that has training rows but no validation rows, these
+    are drawn from the training rows. Nothing is added to a given test split. Rows of one group (images with the same
+    bytes, the same features) are drawn together, so that a network is not tested on a copy of a training row.
 
     Args:
         given: (N,) words of ``SPLITS``, or None.
-        group: (N,) the group of each row.
+        group: (N,), the group of each row.
         seed: the draw is a function of the seed and the groups.
-        val_share: share of the training rows (without a split: of all rows) drawn for validation.
-        test_share: share of all rows drawn for testing.
+        val_share: the share of the training rows (without a split: of all rows) drawn for validation.
+        test_share: the share of all rows drawn for testing.
 
     Returns:
         (N,) words of ``SPLITS``.
@@ -67,11 +66,11 @@ def draw_class_split(
 
     Args:
         given: (N,) words of ``SPLITS``, or None.
-        label: (N,) classes, -1 for none.
-        group: (N,) the group of each row.
-        seed: of the test rows; the validation rows are drawn with the next one.
-        val_share: share of the training rows (without a split: of all rows) drawn for validation.
-        test_share: share of all rows drawn for testing.
+        label: (N,), the classes, -1 for none.
+        group: (N,), the group of each row.
+        seed: the seed of the test rows; the validation rows are drawn with the next one.
+        val_share: the share of the training rows (without a split: of all rows) drawn for validation.
+        test_share: the share of all rows drawn for testing.
 
     Returns:
         (N,) words of ``SPLITS``.
@@ -87,14 +86,14 @@ def draw_class_split(
 
 
 def draw_stratified(label: Rows, group: Rows, share: float, *, seed: int) -> Rows:
-    """Some of N rows, of every class its share, drawn with a seed.
+    """Some of N rows, from every class its share, drawn with a seed.
 
-    round(share N) rows, at least one and never the whole of a class: each class gives the whole part of share n_c, the
-    classes with the largest fractions one more. Where one of the rows of a group is drawn, all are.
+    round(share N) rows, at least one and never a whole class: each class gives the whole part of share n_c, the classes
+    with the largest fractions one more. Where one of the rows of a group is drawn, all are.
 
     Args:
-        label: (N,) classes, -1 for none.
-        group: (N,) the group of each row.
+        label: (N,), the classes, -1 for none.
+        group: (N,), the group of each row.
         share: in [0, 1].
         seed: >= 0.
 
@@ -120,7 +119,7 @@ def draw_stratified(label: Rows, group: Rows, share: float, *, seed: int) -> Row
 
 
 def drawn_rows(given: Words | None, count: int) -> npt.NDArray[np.bool_]:
-    """(count,) the rows whose split :func:`draw_split` decides: all, or the training ones without validation rows."""
+    """The rows (count,) whose split :func:`draw_split` decides: all, or the training ones without validation rows."""
     if given is None:
         return np.ones(count, dtype=bool)
     return np.asarray((given == "train") & ~(given == "val").any(), dtype=bool)

@@ -1,1 +1,1 @@
-"""What happens between the steps of a training: refits, rounds, early stopping, history, progress, guards."""
+"""Callbacks of a training: refits, rounds, early stopping, history, progress, guards."""

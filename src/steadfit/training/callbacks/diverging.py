@@ -1,4 +1,4 @@
-"""The guard of every training: is what the network has learned still made of numbers?"""
+"""The guard of every training, which ends it when what the network has learned is no longer finite."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ REMEDY = (
 class StopDiverged(L.Callback):
     """Ends a training in the first epoch whose losses, outputs or weights are not finite.
 
-    It looks once per epoch, before anything is estimated from the epoch, written into the history or kept as a
-    checkpoint: the last checkpoint stays that of the last good epoch. What it finds is also left in the run folder
-    (``diverged.json``), as a resumed run would repeat it. It has to be the first of the callbacks.
+    It checks once per epoch, before anything is estimated from the epoch, written into the history or stored in a
+    checkpoint: the last checkpoint stays that of the last good epoch. Its finding is also written into the run folder
+    (``diverged.json``), since a resumed run would repeat it. It has to be the first of the callbacks.
 
     Args:
         folder: the run folder.
@@ -66,7 +66,11 @@ class StopDiverged(L.Callback):
             self._end(trainer, "expected finite predictions of the validation set, got others for most of it")
 
     def check(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Raises DivergedError for what the epoch has seen so far, or for the present weights."""
+        """Check what the epoch has seen so far, and the present weights.
+
+        Raises:
+            DivergedError: something is not finite.
+        """
         if self._finite and not bool((finite := torch.stack(self._finite)).all()):
             first = int((~finite).int().argmax())
             loss, count = float(self._losses[first].mean()), trainer.num_training_batches
@@ -78,7 +82,11 @@ class StopDiverged(L.Callback):
 
     @contextmanager
     def explaining(self, trainer: L.Trainer, pl_module: L.LightningModule) -> Iterator[None]:
-        """What fails because of numbers that are not finite is reported as that."""
+        """Report an error in the block as divergence if numbers that are not finite are its cause.
+
+        Raises:
+            DivergedError: instead of an error with such a cause; others pass unchanged.
+        """
         try:
             yield
         except (ValueError, RuntimeError, ArithmeticError) as error:
@@ -99,7 +107,11 @@ class StopDiverged(L.Callback):
 
 
 def refuse_diverged(folder: Path) -> None:
-    """Raises DivergedError where the training of this run folder has diverged before."""
+    """Refuse a run folder whose training has diverged before.
+
+    Raises:
+        DivergedError: the training has diverged.
+    """
     if (folder / MARK).is_file():
         raise _error(folder, read_json(folder / MARK, "what StopDiverged wrote", {"epoch": int, "fact": str}))
 
@@ -107,7 +119,7 @@ def refuse_diverged(folder: Path) -> None:
 def not_finite(module: L.LightningModule) -> str | None:
     """The first weight, or statistic of a batch norm, that is not finite everywhere; None where all are.
 
-    The noise model's own buffers are not looked at: NaN says "not estimated yet" there.
+    The noise model's own buffers are not checked: there NaN means "not estimated yet".
     """
     buffers = ((name, value) for name, value in module.named_buffers() if not name.startswith("label_noise."))
     for name, value in itertools.chain(module.named_parameters(), buffers):

@@ -1,4 +1,4 @@
-"""Where anchor loss exceeds cross entropy, watched on a few validation images while a heatmap network trains."""
+"""Where anchor loss exceeds cross entropy, observed on a few validation images while a heatmap network trains."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ from steadfit.training.module import TrainingModule
 
 FILE = "excess.safetensors"
 SHARES = (0.0, 0.1, 0.3, 1.0)
-"""When to look: after the first epoch, and after these shares of all epochs."""
+"""When the images are looked at: after the first epoch, and after these shares of all epochs."""
 
 
 @dataclass(frozen=True)
 class Excess:
-    """What was seen of M images with K joints.
+    """What was observed on M images with K joints.
 
     Args:
-        frames: (M, C, H, W) uint8. points: (M, K, 2) the annotations in px of the frame, NaN where missing.
-        modulator: epoch to (M, K, h, w): the factor of anchor loss on cross entropy, above 1 where it exceeds it.
+        frames: (M, C, H, W) uint8.
+        points: (M, K, 2), the annotations in px of the frame, NaN where missing.
+        modulator: for each epoch (M, K, h, w): the factor of anchor loss on cross entropy, above 1 where it exceeds it.
     """
 
     frames: npt.NDArray[np.uint8]
@@ -40,7 +41,11 @@ class Excess:
 
     @classmethod
     def load(cls, folder: Path) -> Excess | None:
-        """What a run has left; None where there is nothing."""
+        """Read what a run has saved; None where there is nothing.
+
+        Raises:
+            RunError: the file is damaged.
+        """
         if not (folder / FILE).is_file():
             return None
         with opened(folder / FILE, "what a heatmap network has left", remedy="Delete it."):
@@ -60,11 +65,14 @@ class Excess:
 
 
 class WatchExcess(L.Callback):
-    """Looks after chosen epochs, and writes what it sees into the run folder (paper 4, Fig. 7).
+    """Observes anchor loss after chosen epochs, and writes the result into the run folder (paper 4, Fig. 7).
 
     Args:
-        val: the validation set. folder: the run folder. images: M, the first so many of the set.
-        gamma, margin: of the anchor loss that is looked at, whatever the network is trained by.
+        val: the validation set.
+        folder: the run folder.
+        images: M, the number of images, the first ones of the set.
+        gamma: the exponent of the anchor loss that is observed, whatever the loss of the training.
+        margin: its margin.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The history of a run: one row per epoch, kept in the checkpoint and written as history.csv."""
+"""The history of a run: one row per epoch, stored in the checkpoint and written as history.csv."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NUMBERS = ("val_error", "val_mean", "val_pck", "suspects", "inlier_share")
 
 
 def columns_of(output: Output) -> tuple[str, ...]:
-    """The columns of a history, which depend on what the network's numbers mean."""
+    """The columns of a history, which depend on the meaning of the network's numbers."""
     own = CLASSES if output.for_classes else NUMBERS
     return "epoch", "phase", "train_loss", "val_loss", *own, "lr", "seconds"
 
@@ -32,16 +32,16 @@ def columns_of(output: Output) -> tuple[str, ...]:
 class History(L.Callback):
     """Collects one row per epoch.
 
-    Of every output: phase, losses (in standardised units, or those of the output's own loss), step size, seconds. Of
+    For every output: phase, losses (in standardised units, or those of the output's own loss), step size, seconds. For
     points and numbers: the median and the mean validation error (user's units), PCK (with a normalising length), the
-    share of suspect validation labels, pi. Of classes: top-1 and top-5 accuracy on the validation images.
+    share of suspect validation labels, pi. For classes: top-1 and top-5 accuracy on the validation images.
 
-    The *median* error is the one to look at where validation labels may be wrong too.
+    The *median* error is the one to watch where validation labels may be wrong too.
 
     Args:
         val: the validation set.
         output: what the network's numbers mean.
-        path: of history.csv; None to write nothing.
+        path: the file history.csv; None: nothing is written.
     """
 
     def __init__(self, val: LabelledDataset, output: Output, path: Path | None = None) -> None:
@@ -114,7 +114,7 @@ class History(L.Callback):
         return frame.to_user(predicted, index), frame.to_user(self.val.target[index], index)
 
     def _pck(self, index: Tensor, predicted: Tensor, wanted: Tensor) -> float | None:
-        """The share of labels within ``PCK_ALPHA`` of the normalising length; None without one."""
+        """The share of labels within ``PCK_ALPHA`` of the normalising length; None without such a length."""
         length = self.val.annotations.length
         if length is None:
             return None

@@ -1,4 +1,4 @@
-"""Progress of a training: a bar in a terminal, one line per epoch elsewhere."""
+"""The progress of a training: a bar in a terminal, one line per epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from steadfit.training.callbacks.history import History
 
 
 class Announce(L.Callback):
-    """Progress of one run on a console, with the epoch's figures from :class:`History`.
+    """Shows the progress of one run on a console, with the epoch's figures from :class:`History`.
 
     Args:
-        console: where.
-        history: stands before this among the callbacks.
+        console: where it is shown.
+        history: the history, which comes before this among the callbacks.
         label: the name of the run.
-        units: of the errors, empty for none.
+        units: the unit of the errors, empty for none.
     """
 
     def __init__(self, console: Console, history: History, label: str, units: str) -> None:
@@ -54,7 +54,7 @@ class Announce(L.Callback):
             say(self.console, f"{self.label}: {note}")
 
     def note(self, trainer: L.Trainer) -> str:
-        """What to say after an epoch; empty for nothing."""
+        """The text to show after an epoch; empty for nothing."""
         if not self.history.rows:
             return ""
         row = self.history.rows[-1]

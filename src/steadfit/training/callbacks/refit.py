@@ -21,7 +21,7 @@ Part = tuple[Tensor, Tensor, Tensor]
 
 
 class Refittable(Protocol):
-    """What :class:`RefitNoise` asks of a LightningModule."""
+    """What :class:`RefitNoise` needs of a LightningModule."""
 
     label_noise: LabelNoise
 
@@ -32,10 +32,9 @@ class Refittable(Protocol):
 class RefitNoise(L.Callback):
     """Re-estimates a module's noise model from the residuals of the whole training set: EM, or the MAD.
 
-    The module needs two things::
+    The module needs two members::
 
-        class Mine(lightning.LightningModule):
-            def __init__(self):
+        class Mine(lightning.LightningModule): def __init__(self):
                 self.label_noise = LabelNoise(GaussianUniformNoise(unit="point"), n_samples=N, points=K, dims=D)
 
             def training_step(self, batch, _):
@@ -48,28 +47,32 @@ class RefitNoise(L.Callback):
 
         Trainer(callbacks=[RefitNoise(warmup_epochs=5)]).fit(Mine(), loader)
 
-    Args:
-        warmup_epochs: the first refit is after this many epochs (>= 1); until then the warm-up loss is minimised.
-        every_n_epochs: then one after every so many epochs.
-        residuals: ``"pass"``: a forward pass in evaluation mode over ``loader``; ``"epoch"``: what ``training_step``
-            saw during the epoch, if it returns a dict with ``index``, ``output``, ``target``.
-        loader: the training set without augmentation; None takes the dataset of the trainer's training loader, in
-            order, with its batch size and collation.
-        timeout: seconds after which a process of several that does not answer counts as lost; one that has ended is
-            noticed at once.
-
     Models that need no refit for their loss (L1; Huber and Tukey with the scale of the batch or a running one) are
     refitted once, when training ends.
 
     All state (the mixture, the scale, every label's weight) is in the module's buffers, and so in its checkpoints.
 
     In a process group every rank passes over its own share of the training set and keeps its residuals to itself: the
-    ranks add up what the model's refit needs, so that all have what one process would have, and share the labels'
-    weights, N K D numbers. A data set is shared by sample; of an iterable one, or of a ``loader`` with an order of its
-    own, each rank takes what it yields there. A sample that several ranks have (samplers pad the shares) counts once.
-    A rank that is lost ends the others with a :class:`~steadfit.errors.ProcessLostError`, and training resumes from the
-    last checkpoint. What models observe of a batch is each rank's own: as with batch norm's statistics, DDP hands the
-    first rank's buffers to all before the next batch.
+    ranks add up what the model's refit needs, so that all have the result of a single process, and share the labels'
+    weights, N K D numbers. A data set is shared by sample; from an iterable one, or from a ``loader`` with its own
+    order, each rank takes what is yielded there. A sample that several ranks have (samplers pad the shares) counts
+    once. A rank that is lost ends the others with a :class:`~steadfit.errors.ProcessLostError`, and training resumes
+    from the last checkpoint. What models observe of a batch is each rank's own: as with batch norm's statistics, DDP
+    copies the first rank's buffers to all before the next batch.
+
+    Args:
+        warmup_epochs: the number of epochs before the first refit, >= 1; until then the warm-up loss is minimised.
+        every_n_epochs: the number of epochs from one refit to the next, >= 1.
+        residuals: ``"pass"``: a forward pass in evaluation mode over ``loader``; ``"epoch"``: what ``training_step``
+            saw during the epoch, if it returns a dict with ``index``, ``output``, ``target``.
+        loader: the training set without augmentation; None: the dataset of the trainer's training loader, in order,
+            with its batch size and collation.
+        timeout: the seconds after which one of several processes counts as lost if it does not answer; one that has
+            ended is noticed at once.
+
+    Raises:
+        ValueError: epochs below 1.
+        TypeError: when training starts, a module without the two members or a loader that cannot be repeated in order.
     """
 
     def __init__(
@@ -143,11 +146,17 @@ class RefitNoise(L.Callback):
         return done >= self.warmup_epochs and (done - self.warmup_epochs) % self.every_n_epochs == 0
 
     def forget(self) -> None:
-        """Drop what the epoch has seen: the network is another one now, the next refit passes over the data."""
+        """Drop what the epoch has seen: the network is another one now, and the next refit passes over the data."""
         self._seen.clear()
 
     def refit_now(self, trainer: L.Trainer, pl_module: L.LightningModule, *, keep_warming: bool = False) -> None:
-        """Re-estimate from the present network; ``keep_warming`` does not end the warm-up."""
+        """Re-estimate from the present network.
+
+        Args:
+            trainer: the trainer.
+            pl_module: the module.
+            keep_warming: True: the warm-up goes on after the refit.
+        """
         tracker = cast(Refittable, pl_module).label_noise
         if not tracker.noise.needs_refit:
             return
@@ -176,8 +185,11 @@ def outputs_of(
 ) -> Iterator[Part]:
     """Index, output and target of every batch, in evaluation mode and without gradients.
 
-    Under a ``trainer`` with another precision throughout (``"64-true"``, ``"bf16-true"``) batches are cast as in
-    training; mixed precision is left out, as residuals are small differences.
+    Args:
+        pl_module: the module.
+        loader: the batches.
+        trainer: with another precision throughout (``"64-true"``, ``"bf16-true"``) batches are cast as in training.
+            Mixed precision is not applied, since residuals are small differences.
     """
     with evaluating(pl_module):
         for batch in loader:
@@ -189,7 +201,7 @@ def outputs_of(
 
 @contextmanager
 def _precision(trainer: L.Trainer | None) -> Iterator[Callable[[Any], Any]]:
-    """The trainer's precision, where it holds throughout: gives what casts a batch."""
+    """The trainer's precision, where it applies throughout: yields a function that casts a batch."""
     plugin = None if trainer is None else trainer.precision_plugin
     if plugin is None or isinstance(plugin, MixedPrecision):
         yield lambda batch: batch
@@ -200,7 +212,7 @@ def _precision(trainer: L.Trainer | None) -> Iterator[Callable[[Any], Any]]:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and then every part's own mode again: frozen parts stay in evaluation."""
+    """Switch to evaluation mode, and afterwards back to every submodule's own mode: frozen ones stay in evaluation."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
@@ -228,7 +240,7 @@ def _wide(pl_module: L.LightningModule) -> bool:
 
 
 def _training_loader(trainer: L.Trainer) -> DataLoader[Any]:
-    """The trainer's. Augmentation that lives in its dataset is still there; pass ``loader`` then."""
+    """The trainer's loader. Its dataset may still augment; pass ``loader`` then."""
     loader = trainer.train_dataloader
     if not isinstance(loader, DataLoader):
         raise TypeError(f"RefitNoise: expected one DataLoader, got {type(loader).__name__}. Pass loader=.")
@@ -238,12 +250,12 @@ def _training_loader(trainer: L.Trainer) -> DataLoader[Any]:
 
 
 def _is_plain(loader: DataLoader[Any]) -> bool:
-    """Whether it goes through a data set in order, and so may as well go through a share of it."""
+    """Whether the loader goes through a data set in order, so that it can go through a share of it as well."""
     return loader.batch_size is not None and isinstance(loader.sampler, SequentialSampler)
 
 
 def _in_order(loader: DataLoader[Any], processes: Group | Alone) -> DataLoader[Any]:
-    """The loader's samples without shuffling: every size-th of a data set, all that an iterable one yields here."""
+    """The loader's samples without shuffling: this process's share of a data set, or all of an iterable one."""
     whole = isinstance(loader.dataset, IterableDataset)
     return DataLoader(
         loader.dataset,

@@ -21,17 +21,24 @@ class Algorithm1(Stopping):
 
     Phase 0 minimises the warm-up loss until the validation loss has not fallen for ``patience`` epochs, and goes back
     to its best weights. Every later round begins with a refit there (validation responsibilities come from the same
-    mixture), measures the validation loss under the new mixture, and trains until ``patience`` epochs bring nothing
-    better. A round whose best is not below its predecessor's ends the training with the predecessor's weights; a first
-    round that never improves on its start, or an EM that declares everything an outlier, with the warm-up's.
+    mixture), measures the validation loss under the new mixture, and trains until ``patience`` epochs bring no
+    improvement. A round whose best loss is not below its predecessor's ends the training with the predecessor's
+    weights. A first round that never improves on its start, or an EM that declares everything an outlier, ends it with
+    the warm-up's weights.
 
-    Models whose loss has a scale but no per-label weights (L1, Huber, Tukey) warm up for ``penalty_warmup`` epochs (3
-    in the paper), refit after every epoch, and stop early, once the warm-up is over, on the mean absolute validation
-    residual, since their losses under different scales can't be compared. L2 has the warm-up only.
+    Models whose loss has a scale but no per-label weights (L1, Huber, Tukey) warm up for ``penalty_warmup`` epochs and
+    refit after every epoch. After the warm-up they stop early on the mean absolute validation residual, since their
+    losses under different scales can't be compared. L2 has only the warm-up.
 
-    All of its state is plain containers and tensors, and is in the checkpoint.
+    All state is plain containers and tensors, and is in the checkpoint.
 
-    References: Lathuiliere et al., ECCV 2018, Algorithm 1 and section 4.
+    Args:
+        refit: the callback that refits the noise model.
+        patience: the number of epochs without improvement that end a round.
+        penalty_warmup: the warm-up's epochs for models without per-label weights; 3 in the paper.
+
+    References:
+        Lathuiliere et al., ECCV 2018, Algorithm 1 and section 4.
     """
 
     STATE = ("round", "waited", "best", "previous", "best_weights", "previous_weights", "warmup_weights", "stopped")
@@ -84,7 +91,7 @@ class Algorithm1(Stopping):
             return self._finish(trainer, module, self.warmup_weights)
         start = self._start_loss(trainer, module)
         if self.round == 0:
-            self.previous = start  # the warm-up's loss has other weights: compare with its network under this mixture
+            self.previous = start  # the warm-up's loss has other weights, so compare under this mixture
         self.round, self.waited, self.best = self.round + 1, 0, start
         return None
 
@@ -94,7 +101,7 @@ class Algorithm1(Stopping):
         return module.held_out_loss()
 
     def _finish(self, trainer: L.Trainer, module: TrainingModule, weights: Weights) -> None:
-        """The best round's weights, and what the noise model says of them."""
+        """Restore the best round's weights, and re-estimate the noise model for them."""
         module.restore_predictor(weights)
         if not bool(module.label_noise.fallen_back):
             self.refit.refit_now(trainer, module)

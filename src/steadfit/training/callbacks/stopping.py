@@ -1,4 +1,4 @@
-"""Ends of a training that survive a resume, and early stopping of a run without rounds, back to its best epoch."""
+"""Callbacks that end a training and survive a resume, among them early stopping without rounds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from steadfit.training.module import TrainingModule
 
 
 class Stopping(L.Callback):
-    """A callback that may end the training: what ``STATE`` names is in the checkpoint, and the end stays the end."""
+    """A callback that may end the training, also for a resumed run: what ``STATE`` names is in the checkpoint."""
 
     STATE: ClassVar[tuple[str, ...]]
     stopped: bool
@@ -29,12 +29,18 @@ class Stopping(L.Callback):
 
 
 class EarlyStop(Stopping):
-    """Ends the training when the validation loss, weighted by the present mixture, has not fallen for ``patience``
-    epochs; the result, then and after the last epoch, is the predictor of the best epoch, with a noise model refitted
-    to it.
+    """Ends the training when the validation loss has not fallen for ``patience`` epochs, and returns to the best epoch.
 
-    The warm-up's epochs do not count, as its loss is another one. It stands after ``refit`` among the callbacks. All of
-    its state is in the checkpoint.
+    The loss is weighted by the present mixture. The result, also after the last epoch, is the predictor of the best
+    epoch, with a noise model refitted to it. The warm-up's epochs do not count, since their loss is another one. This
+    callback comes after ``refit`` among the callbacks. All of its state is in the checkpoint.
+
+    Args:
+        patience: the number of epochs, >= 1.
+        refit: the callback that refits the noise model.
+
+    Raises:
+        ValueError: a patience below 1.
     """
 
     STATE = ("waited", "best", "phase", "weights", "stopped")

@@ -1,4 +1,4 @@
-"""Coarse to fine: one network for all points, then one for a closer look at each region."""
+"""Cascades from coarse to fine: one network for all points, then another one for each region, in higher resolution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The points of several regions put together: averaged where crops overlap, fused where distributions are predicted."""
+"""The points of several regions combined: averaged where crops overlap, fused where distributions are predicted."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from steadfit.training.predictor import Located, fused
 
 
 def combined(coarse: Located, fine: Sequence[Located], regions: Sequence[Region]) -> Located:
-    """One estimate a point.
+    """One estimate per point.
 
-    y_k = mean of the estimates of the regions that hold k
+        y_k = mean of the estimates of the regions that contain k
 
-    Where all fine stages predict distributions of one family, y_k is the mode of their product instead, and has its
-    precision (:func:`steadfit.fuse`): that of independent looks, which crops of one image are not quite. A point in
-    no region keeps the first stage's estimate, and its distribution where it is of the same family. So does one whose
-    regions all gave no finite number.
+    Where all fine stages predict distributions of one family, y_k is the mode of their product instead, with its
+    precision (:func:`steadfit.fuse`). This assumes independent estimates, which those of crops of one image are not
+    quite. A point in no region keeps the first stage's estimate, and its distribution where it is of the same family.
+    So does a point for which no region gave a finite number.
 
     Args:
-        coarse: K points of B samples. fine: of every region its own points. All in px of the stored images.
+        coarse: the first stage's estimates of K points of B samples, in px of the stored images.
+        fine: each region's estimates of its own points, in px of the stored images.
         regions: which points these are.
 
-    Returns: K points; roots are NaN where a point has no distribution.
+    Returns:
+        K points; roots are NaN where a point has no distribution.
 
-    References: Belagiannis et al., ICCV 2015, has a cascade of three crops; averaging is our reconstruction, fusing
+    References:
+        Belagiannis et al., ICCV 2015, has a cascade of three crops; averaging is our reconstruction, and fusing is
         ours.
     """
     families = {None if one.root is None else one.penalty for one in fine}
@@ -45,7 +48,7 @@ def combined(coarse: Located, fine: Sequence[Located], regions: Sequence[Region]
 
 
 def _spread(one: Located, region: Region, points: int, with_roots: bool) -> Located:
-    """A region's points at their places among all, NaN elsewhere and where they are not finite."""
+    """A region's points in their places among all points, NaN elsewhere and where they are not finite."""
     place = list(region.points)
     mean = torch.where(one.mean.isfinite().all(dim=-1, keepdim=True), one.mean.double(), torch.nan)
     root = _placed(one.root.double(), place, points) if with_roots and one.root is not None else None

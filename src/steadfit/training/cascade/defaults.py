@@ -1,4 +1,4 @@
-"""The regions of bodies with 14 joints and of faces, where nobody names others."""
+"""The default regions of bodies with 14 joints and of faces."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ FACES: Mapping[int, Mapping[str, tuple[int, ...]]] = {
         "mouth": tuple(range(76, 96)),
     },
 }
-"""Faces by their number of points: eyes, nose and corners of the mouth; iBUG's (300-W) 68; WFLW's 98. Brows go with the
-eyes; the jaw keeps the first stage's estimate."""
+"""Faces by their number of points: eyes, nose and corners of the mouth; iBUG's (300-W) 68; WFLW's 98.
+
+Brows belong to the eyes; the jaw keeps the first stage's estimate.
+"""
 NAMED: Mapping[str, tuple[str, ...]] = {
     "eyes": ("eye", "brow", "pupil"),
     "nose": ("nose", "nostril"),
@@ -38,11 +40,15 @@ LEAST_OF_FACE = 0.5
 def default_regions(names: Sequence[str]) -> tuple[Region, ...]:
     """Regions for points of these names.
 
-    A body of 14 joints (see :func:`steadfit.metrics.body_parts` for their names; without names in the order of LSP):
-    head-shoulders, torso-hips, knees-ankles. They overlap at shoulders, elbows and hips. A face, by the names of its
-    points or, without such names, of 5, 68 or 98 points: eyes, nose, mouth.
+    A body of 14 joints (see :func:`steadfit.metrics.body_parts` for their names; without names in the order of LSP) has
+    head-shoulders, torso-hips and knees-ankles, which overlap at shoulders, elbows and hips. A face, recognised by the
+    names of its points or, without such names, by 5, 68 or 98 points, has eyes, nose and mouth.
 
-    Raises: ConfigError for other points.
+    Args:
+        names: the names of the points, in order.
+
+    Raises:
+        ConfigError: other points.
 
     >>> [(region.name, region.points) for region in default_regions(["chin", "left_eye", "right_eye", "upper_lip"])]
     [('eyes', (1, 2)), ('mouth', (3,))]
@@ -62,7 +68,7 @@ def default_regions(names: Sequence[str]) -> tuple[Region, ...]:
 
 
 def _named(names: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """The parts of a face that the points' names tell; none unless at least two are there."""
+    """The parts of a face that the points' names show; none unless there are at least two."""
     found = {
         part: tuple(k for k, name in enumerate(names) if any(word in name.lower() for word in words))
         for part, words in NAMED.items()

@@ -1,4 +1,4 @@
-"""Train a cascade: the first stage, where its crops lie, then a stage for every region."""
+"""The training of a cascade: the first stage, the places of its crops, then one stage per region."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from steadfit.training.settings import Settings
 from steadfit.training.trainer import check_same, occupied
 
 LONGEST = 200
-"""Bytes in the name of a region."""
+"""The largest number of bytes in the name of a region."""
 
 
 def fit_cascade(
@@ -47,23 +47,28 @@ def fit_cascade(
     device: str = "auto",
     console: Console | None = None,
 ) -> CoarseToFine:
-    """Train both stages into one folder: ``coarse/`` and ``fine/<region>/`` are run folders of their own.
+    """Train both stages into one folder, in which ``coarse/`` and ``fine/<region>/`` are run folders.
 
     Args:
         annotations: the checked table of points in images, with rows for training and validation.
-        coarse: settings of the first stage. fine: of the second, for all regions or for each by its name.
-        regions: which points are looked at again, and where.
+        coarse: the settings of the first stage.
+        fine: the settings of the second stage, for all regions or for each by its name.
+        regions: which points are estimated again, and where.
         out: the cascade's folder.
-        placing: where training crops lie. ``"jitter"``: by the first stage's estimates of its training images, in every
-            epoch misplaced anew by errors that it makes on validation images. ``"folds"``: by estimates of networks
-            that were not trained on the image, which takes ``folds`` more trainings of the first stage.
-        networks, noises: modules and noise models of your own, by stage: ``"coarse"`` or a region's name. With
-            ``"folds"`` the first stage has to be one that settings name.
-        resume: continue from the last finished epoch of the stage that was stopped. device, console: as
-            :func:`steadfit.training.fit`.
+        placing: where training crops are placed. ``"jitter"``: by the first stage's estimates of its training images,
+            misplaced anew in every epoch by errors that it makes on validation images. ``"folds"``: by estimates of
+            networks that were not trained on the image, which takes ``folds`` more trainings of the first stage.
+        folds: the number of these trainings.
+        networks: custom modules by stage: ``"coarse"`` or a region's name. With ``"folds"`` the first stage has to be
+            one that settings name.
+        noises: custom noise models by stage, with the same rule.
+        resume: whether to continue from the last finished epoch of the stage that was stopped.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        console: where progress is shown; None: nowhere.
 
     Raises:
-        RunError: ``out`` holds a run and ``resume`` is False, or holds another one. ConfigError: contradicting options.
+        RunError: ``out`` contains a run and ``resume`` is False, or contains another one.
+        ConfigError: contradictory options.
     """
     out, networks, noises = Path(out), networks or {}, noises or {}
     _checks.one_of("fit_cascade", "placing", placing, PLACINGS)
@@ -94,7 +99,7 @@ def fit_cascade(
 
 @dataclass(frozen=True)
 class _Stages:
-    """Trains one stage after the other into the cascade's folder, or finds it trained there."""
+    """Trains one stage after the other into the cascade's folder, or opens those that are trained."""
 
     out: Path
     networks: Mapping[str, nn.Module]
@@ -121,7 +126,7 @@ class _Stages:
 
 
 def _out_of_fold(stages: _Stages, annotations: Annotations, settings: Settings, folds: int, fold: int) -> Judgement:
-    """What a first stage says of all rows that was not trained on a fold."""
+    """The verdict on all rows of a first stage that was not trained on a fold."""
     split = annotations.split.copy()
     split[fold_rows(annotations, fold, folds, settings.seed)] = "test"
     others = dataclasses.replace(annotations, split=split)
@@ -130,7 +135,7 @@ def _out_of_fold(stages: _Stages, annotations: Annotations, settings: Settings, 
 
 
 def _augment(settings: Settings, errors: np.ndarray[Any, Any]) -> Misplacing:
-    """Misplaced crops, then the settings' warps, or mirroring alone."""
+    """Random maps: misplaced crops, then the settings' warps, or mirroring alone."""
     still = Warp(rotation=0, scale=1, anisotropy=1, perspective=0, shift=0)
     warp = settings.plan.warp if settings.warp else still
     return Misplacing(errors, dataclasses.replace(warp, mirror=0.5 if settings.mirror else 0.0))
@@ -148,7 +153,11 @@ def _settings_of(fine: Settings | Mapping[str, Settings], regions: Sequence[Regi
 
 
 def check_table(annotations: Annotations) -> None:
-    """Raises ConfigError for a table of anything but points in images."""
+    """Refuse a table of anything but points in images.
+
+    Raises:
+        ConfigError: another table.
+    """
     if annotations.images is None:
         raise ConfigError("cascade: expected images, got a table of features. Leave out --cascade.")
     check_points(annotations.schema)
@@ -158,7 +167,7 @@ def _check(annotations: Annotations, regions: Sequence[Region], placing: str, fo
     check_table(annotations)
     check_regions(regions, annotations.schema)
     for region in regions:
-        if len(region.name.encode()) > LONGEST:  # the name of a folder, and of files in it
+        if len(region.name.encode()) > LONGEST:  # it names a folder, and files in it
             raise ConfigError(
                 f"cascade: expected names of regions of up to {LONGEST} bytes, got {region.name[:40]!r}…."
             )
@@ -180,7 +189,7 @@ def _content(
     placing: str,
     folds: int,
 ) -> dict[str, Any]:
-    """config.yaml: that of the first stage, and what makes it a cascade."""
+    """The content of config.yaml: that of the first stage, and what makes it a cascade."""
     return describe(annotations, coarse) | {
         "task": CASCADE,
         "placing": placing,

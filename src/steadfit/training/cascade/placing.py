@@ -1,4 +1,4 @@
-"""Where training crops lie: by estimates that are as wrong as those at prediction."""
+"""The places of training crops: by estimates that are as wrong as those at prediction."""
 
 from __future__ import annotations
 
@@ -25,14 +25,23 @@ PLACINGS = ("jitter", "folds")
 def estimates(
     coarse: Run, annotations: Annotations, folder: Path, refit: Callable[[int], Judgement] | None, folds: int
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """The first stage's estimates of all rows (N, K, 2) in px, and which labels (N, K) it does not suspect.
+    """The first stage's estimates of all rows, and which labels it does not suspect.
 
-    They are kept in ``folder``, so that a resumed cascade places its crops where it placed them before.
+    They are stored in ``folder``, so that a resumed cascade places its crops where it placed them before.
 
     Args:
-        refit: gives what a network says of all rows that was not trained on fold i; None takes the network's estimates
-            of its own training images.
-        folds: how many there are.
+        coarse: the first stage.
+        annotations: the table.
+        folder: the cascade's folder.
+        refit: gives the verdict on all rows of a network that was not trained on fold i; None: the first stage's
+            estimates of its own training images are taken.
+        folds: the number of folds.
+
+    Returns:
+        Estimates (N, K, 2) in px, and which labels (N, K) are not suspect.
+
+    Raises:
+        RunError: the stored file is damaged, or belongs to another table.
     """
     path = folder / FILE
     if not path.is_file():
@@ -52,7 +61,14 @@ def estimates(
 
 
 def fold_rows(annotations: Annotations, fold: int, folds: int, seed: int) -> npt.NDArray[np.int64]:
-    """The training rows of one of several folds, drawn by the seed."""
+    """The training rows of one of several folds, drawn by the seed.
+
+    Args:
+        annotations: the table.
+        fold: the number of the fold, from 0.
+        folds: the number of folds.
+        seed: the seed of the draw.
+    """
     order = np.random.default_rng(seed).permutation(annotations.rows("train"))
     return np.sort(order[fold::folds])
 
@@ -60,13 +76,19 @@ def fold_rows(annotations: Annotations, fold: int, folds: int, seed: int) -> npt
 def observed_errors(
     region: Region, annotations: Annotations, estimate: Floats, trusted: npt.NDArray[np.bool_]
 ) -> Floats:
-    """How much farther a region's crops lie from their places on new images than on training images: (M, 3).
+    """How much farther a region's crops are from their places on new images than on training images: (M, 3).
 
-    e = e_val · sqrt(max(0, 1 - (s_train/s_val)²)),  s the MAD of each component
+        e = e_val · sqrt(max(0, 1 - (s_train/s_val)²)),  s the MAD of each component
 
-    The network's estimates of its training images place crops too well. What is drawn on top makes their errors as
-    large as on validation images. Crops wanted are those of labels; only rows whose labels are all there, none of them
-    suspect, count.
+    The network's estimates of its training images place crops too well. Errors drawn in addition make them as wrong as
+    on validation images. The right places are those by the labels; only rows count in which every label is there and
+    none is suspect.
+
+    Args:
+        region: the region.
+        annotations: the table.
+        estimate: (N, K, 2), the first stage's estimates in px.
+        trusted: (N, K), which labels are not suspect.
     """
     errors = {split: _errors(region, annotations, estimate, trusted, split) for split in ("train", "val")}
     if not len(errors["val"]):

@@ -1,4 +1,4 @@
-"""A trained cascade: a network for all points, and one for a closer look at each region."""
+"""A trained cascade: a network for all points, and one network per region in higher resolution."""
 
 from __future__ import annotations
 
@@ -27,27 +27,28 @@ from steadfit.training.settings import Settings
 Floats = npt.NDArray[np.float64]
 
 COARSE, FINE = "coarse", "fine"
-"""Folders of the stages in the cascade's own."""
+"""Folders of the stages in the cascade's folder."""
 
 
 class CoarseToFine:
-    """A cascade, as one predictor: it predicts, judges and is evaluated as a :class:`~steadfit.training.Run` is.
+    """A cascade as one predictor: it predicts, judges and is evaluated like a :class:`~steadfit.training.Run`.
 
     Stage 1 estimates all points from what it sees of the image. Every region's crop is placed by that estimate, never
-    by a label, and sampled from the stored image; its stage estimates the region's points again. Points that several
-    crops show are put together by :func:`~steadfit.training.cascade.combined`.
+    by a label, and sampled from the stored image; its stage estimates the region's points again. Points that are
+    visible in several crops are combined by :func:`~steadfit.training.cascade.combined`.
 
     Args:
         coarse: a run for all K points of images.
         fine: a run for the points of each region, in their order; any network and noise model.
-        regions: which points these are, and where their crops lie.
-        folder: where it was trained; None for the coarse run's.
+        regions: which points these are, and where their crops are.
+        folder: the folder of the cascade; None: the coarse run's.
 
     Raises:
-        ConfigError: runs of something else than points in images, or that do not fit the regions.
+        ConfigError: runs on anything but points in images, or that do not fit the regions.
 
-    References: Belagiannis et al., ICCV 2015. Its published text gives three stage-2 crops placed by stage 1, higher
-        resolution and subsets of joints; which joints go where, and averaging, are our reconstruction.
+    References:
+        Belagiannis et al., ICCV 2015. Its published text gives three stage-2 crops placed by stage 1, higher resolution
+        and subsets of joints; the subsets, and averaging, are our reconstruction.
     """
 
     def __init__(
@@ -72,12 +73,12 @@ class CoarseToFine:
 
     @property
     def settings(self) -> Settings:
-        """The first stage's."""
+        """The settings of the first stage."""
         return self.coarse.settings
 
     @property
     def schema(self) -> Schema:
-        """That of all points."""
+        """The schema of all points."""
         return self.coarse.schema
 
     @property
@@ -98,12 +99,18 @@ class CoarseToFine:
 
         Args:
             inputs: images, as paths or arrays, or :class:`~steadfit.data.Annotations`.
-            batch_size, boxes: as there; boxes are what stage 1 sees.
-            views: ``"mirror"``, ``"scales"``: every stage looks at its own frame through them (mirrored: those with
+            batch_size: the number of samples per batch.
+            views: ``"mirror"``, ``"scales"``: every stage looks at its own frame through them (mirrored: stages with
                 left/right pairs).
-            coverage: has no meaning here.
+            coverage: not supported; None.
+            boxes: (N, 4) left, top, width, height in px, the part of each image that stage 1 sees; None: the whole
+                image.
 
-        Raises: as there; ConfigError for a coverage or views that are matrices.
+        Raises:
+            DataError: images that can't be read, or a table that lacks a column.
+            TypeError: inputs of another kind.
+            ConfigError: a coverage, or views that are matrices.
+            ValueError: boxes that are not one per image, each of positive size.
         """
         if coverage is not None:
             raise ConfigError("predict: expected no coverage with a cascade, got one: cascades are not calibrated.")
@@ -135,13 +142,13 @@ class CoarseToFine:
     def judge(self, annotations: Annotations, *, batch_size: int = 128) -> Judgement:
         """Predict every row of a table and judge every label.
 
-        The trust in a label is the mean of its regions' (of the first stage, for a point in no region); it is suspect
-        where all of them say so.
+        The trust in a label is the mean over its regions (that of the first stage for a point in no region). A label is
+        suspect if it is suspect in all of them.
         """
         return self.judge_stages(annotations, batch_size=batch_size)[1]
 
     def judge_stages(self, annotations: Annotations, *, batch_size: int = 128) -> tuple[Judgement, Judgement]:
-        """The first stage's word on every label, and :meth:`judge`."""
+        """The first stage's verdict on every label, and that of :meth:`judge`."""
         annotations = annotations.with_store(self.coarse.settings.channels)
         first, judged = self.coarse.look(self.coarse.dataset(annotations), batch_size=batch_size)
         size, within = _seen(annotations, None)
@@ -153,7 +160,12 @@ class CoarseToFine:
         return judged, self._together(judged, [one for _, one in looks], found, annotations)
 
     def crops(self, estimate: Floats, annotations: Annotations) -> dict[str, Floats]:
-        """Where the regions of some rows lie by an estimate (N, K, 2): boxes (N, 4) in px, by name."""
+        """The crops of the regions: boxes (N, 4) in px, by the names of the regions.
+
+        Args:
+            estimate: (N, K, 2), estimates of all points in px.
+            annotations: N rows.
+        """
         size, within = _seen(annotations, None)
         return {region.name: region.boxes(estimate, size, within) for region in self.regions}
 
@@ -190,7 +202,7 @@ class CoarseToFine:
 def _error_rate(
     coarse: Judgement, fine: Sequence[Judgement], regions: Sequence[Region], alone: npt.NDArray[np.bool_]
 ) -> float:
-    """The stages' estimates, each counted by its points; the first stage's by those in no region."""
+    """The mean of the stages' estimates, weighted by their points; for the first stage the points in no region."""
     counts = [int(alone.sum()), *(len(region.points) for region in regions)]
     return float(np.average([coarse.error_rate, *(one.error_rate for one in fine)], weights=counts))
 
@@ -201,7 +213,7 @@ def _located(prediction: Prediction) -> Located:
 
 
 def _seen(inputs: Any, boxes: npt.ArrayLike | None) -> tuple[Floats, Floats | None]:
-    """Sizes (N, 2) of the images in px, and what of them the first stage sees (N, 4), None for all."""
+    """Sizes (N, 2) of the images in px, and the part that the first stage sees (N, 4); None: the whole image."""
     if isinstance(inputs, Annotations):
         assert inputs.size is not None  # a table of features was refused by the first stage
         return inputs.size, inputs.box
@@ -215,14 +227,22 @@ def _sizes(images: Iterable[Any]) -> Floats:
 
 
 def check_points(schema: Schema) -> None:
-    """Raises ConfigError for targets that are no points."""
+    """Refuse targets that are not points.
+
+    Raises:
+        ConfigError: other targets.
+    """
     if schema.dims != 2:
         got = "classes" if schema.classes else "scalar targets"
         raise ConfigError(f"cascade: expected points in images, got {got}. Leave out --cascade.")
 
 
 def check_regions(regions: Sequence[Region], schema: Schema) -> None:
-    """Raises ConfigError for no regions, two of one name, points that there are not, or targets that are no points."""
+    """Check that the regions are at least one, of different names, and made of existing points.
+
+    Raises:
+        ConfigError: no region, two of one name, unknown points, or targets that are not points.
+    """
     check_points(schema)
     if not regions:
         raise ConfigError("cascade: expected at least one region, got none.")
@@ -246,10 +266,12 @@ def load_cascade(
     """Open the folder of a cascade.
 
     Args:
-        run_folder: what ``steadfit fit --cascade`` wrote. networks, noises: instances of your own, by stage: the name
-            of a region, or ``"coarse"``.
+        run_folder: the folder that ``steadfit fit --cascade`` wrote.
+        networks: instances of the custom networks by stage: the name of a region, or ``"coarse"``.
+        noises: instances of the custom noise models, by the same names.
 
-    Raises: RunError where the folder holds no finished cascade.
+    Raises:
+        RunError: the folder contains no finished cascade.
     """
     folder = Path(run_folder)
     _, config = read_config(folder)
