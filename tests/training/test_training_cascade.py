@@ -166,7 +166,7 @@ def test_resumed_after_a_stop_anywhere(
     cascade: CoarseToFine, faces: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     """Stopped within a stage, and between estimate and second stage: the same models bit for bit."""
-    regions, real = regions_of(faces), fitting.fit
+    regions, real = regions_of(faces), fitting.fit_part
 
     def stopped(table: Annotations, settings: Settings, out: Path, **more: object) -> object:
         wanted = {"before": "eyes"}.get(place, place)
@@ -178,7 +178,7 @@ def test_resumed_after_a_stop_anywhere(
         raise Stop
 
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "fit", stopped)
+        patch.setattr(fitting, "fit_part", stopped)
         with pytest.raises(Stop):
             fit_cascade(faces, TINY, FINE, regions, tmp_path, device="cpu")
     with pytest.raises(RunError, match="--resume"):
@@ -212,13 +212,13 @@ def test_training_crops_lie_by_predictions_and_are_misplaced_anew(
     cascade: CoarseToFine, faces: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    real = fitting.fit
+    real = fitting.fit_part
 
     def watched(table: Annotations, settings: Settings, out: Path, **more: object) -> object:
         seen.append((Path(out).name, table, more.get("augment")))
         return real(table, settings, out, **more)
 
-    monkeypatch.setattr(fitting, "fit", watched)
+    monkeypatch.setattr(fitting, "fit_part", watched)
     fit_cascade(faces, TINY, dataclasses.replace(FINE, warp=True), regions_of(faces)[:1], tmp_path, device="cpu")
     (first, _, none), (name, part, augment) = seen
     assert (first, none, name) == ("coarse", None, "eyes")
