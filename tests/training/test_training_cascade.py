@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -92,6 +93,18 @@ def test_files_arrays_and_tables_give_the_same(cascade: CoarseToFine, faces: Ann
     np.testing.assert_allclose(cascade.predict(paths).mean, whole, atol=1e-4)
     np.testing.assert_allclose(cascade.predict([read_image(path, 1) for path in paths]).mean, whole, atol=1e-4)
     assert cascade.predict([]).mean.shape == (0, *whole.shape[1:])
+
+
+@pytest.mark.parametrize("kind", ["table", "paths"])
+def test_an_image_is_decoded_once_for_all_stages(
+    cascade: CoarseToFine, faces: Annotations, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    decode, calls = cv2.imdecode, []
+    monkeypatch.setattr(cv2, "imdecode", lambda *given: (calls.append(1), decode(*given))[1])
+    inputs = faces if kind == "table" else [faces.root / name for name in faces.images]
+    found = cascade.predict(inputs, batch_size=7)
+    assert len(calls) == len(faces)
+    np.testing.assert_allclose(found.mean, cascade.predict(faces).mean, atol=1e-4)
 
 
 def test_opened_again(cascade: CoarseToFine, faces: Annotations) -> None:

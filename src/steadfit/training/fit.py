@@ -135,6 +135,8 @@ def fit_part(
 ) -> Run:
     """:func:`fit` on a part of a table whose labels have been looked at as a whole."""
     out = Path(out)
+    if noise is None and settings.custom_noise is not None:  # a model that no name in config.yaml stands for
+        settings, noise = settings.without_noise(), settings.custom_noise
     Parts.of(annotations, settings, network, noise)  # refused before anything is written
     config = describe(annotations, settings, noise)
     if (out / "config.yaml").exists():
