@@ -56,6 +56,7 @@ from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.metrics import torso_length
 from steadfit.metrics.convergence import middle, summarise
 from steadfit.metrics.thresholds import PCK_ALPHA, PCP_ALPHA
+from steadfit.noise import TukeyNoise
 from steadfit.reports.convergence_curves import convergence_figure
 from steadfit.reports.convergence_tables import epoch, factor
 from steadfit.reports.style import save
@@ -111,8 +112,8 @@ def settings_of(cell: Cell) -> tuple[Settings, Settings]:
     fine = dataclasses.replace(fine, seed=cell.seed, cache="on")
     if cell.network == "compact":
         return fine, fine
-    warmup = {"tukey": "l2"}.get(cell.noise)
-    coarse = dataclasses.replace(fine, network="convnet", size=(120, 80), epochs=EPOCHS[cell.data], warmup=warmup)
+    noise = TukeyNoise(warmup="l2") if cell.noise == "tukey" else cell.noise
+    coarse = dataclasses.replace(fine, network="convnet", size=(120, 80), epochs=EPOCHS[cell.data], noise=noise)
     return dataclasses.replace(coarse, protocol="convnet", optimizer="adamw", lr=3e-4), fine
 
 

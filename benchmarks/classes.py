@@ -30,12 +30,14 @@ from matplotlib.axes import Axes
 from steadfit import __version__
 from steadfit._files import write_json, write_text
 from steadfit.data import Annotations, load_classes
+from steadfit.evaluation.classes import accuracy
 from steadfit.metrics.accuracy import compare_accuracy
+from steadfit.outputs import CLASS_LOSSES, Classes
 from steadfit.reports.axes import percent_axis
 from steadfit.reports.methods import Mark, marks
 from steadfit.reports.style import house_style, legend_above, method_handles, new_figure, save
-from steadfit.training.classification import LOSSES, ClassifierSettings, ClassSplits, train
-from steadfit.training.classification.module import accuracy
+from steadfit.training import Settings
+from steadfit.training.fit import Splits, train
 from sweep import DATA, main, unclaimed
 from tables import to_markdown
 
@@ -64,9 +66,10 @@ def cells() -> list[Cell]:
     return [Cell(loss, seed) for seed in SEEDS for loss in METHODS]
 
 
-def settings_of(cell: Cell) -> ClassifierSettings:
-    return ClassifierSettings(
-        loss=cell.loss, network="resnet8", epochs=EPOCHS, batch_size=BATCH, lr=LR, seed=cell.seed, cache="on"
+def settings_of(cell: Cell) -> Settings:
+    output = Classes(loss=cell.loss)
+    return Settings(
+        output=output, network="resnet8", epochs=EPOCHS, batch_size=BATCH, lr=LR, seed=cell.seed, cache="on"
     )
 
 
@@ -80,13 +83,13 @@ def run_cell(cell: Cell, classes: Annotations) -> dict[str, Any]:
     """Train, and judge validation and test images."""
     settings, start = settings_of(cell), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        run = train(ClassSplits.of(classes, settings), settings, Path(folder), device="cpu")
+        run = train(Splits.of(classes, settings), settings, Path(folder), device="cpu")
         history = pd.read_csv(Path(folder) / "history.csv")
     found: dict[str, Any] = {"seconds": time.perf_counter() - start, "settings": settings.to_dict()}
     found["history"] = history.to_dict(orient="list")
     for part in ("val", "test"):
         rows = classes.take(classes.rows(part))
-        logits, target = run.logits(rows), torch.from_numpy(rows.label)
+        logits, target = torch.from_numpy(run.judge(rows).logits), torch.from_numpy(rows.label)
         found |= {f"{part}_top1": accuracy(logits, target), f"{part}_top5": accuracy(logits, target, top=5)}
         found[f"{part}_predicted"] = logits.argmax(1).tolist()
     return found
@@ -143,7 +146,7 @@ def _row(run: dict[str, Any]) -> dict[str, float]:
 def _accuracies(frame: pd.DataFrame) -> pd.DataFrame:
     table = []
     for loss, part in frame.groupby("loss", sort=False):
-        row = {"loss": loss, "what": LOSSES[str(loss)].title, "seeds": len(part)}
+        row = {"loss": loss, "what": CLASS_LOSSES[str(loss)].title, "seeds": len(part)}
         for column, title in (("test_top1", "top-1 %"), ("test_top5", "top-5 %"), ("val_top1", "validation top-1 %")):
             row[title] = _spread(100 * part[column])
         table.append(row)
@@ -179,7 +182,7 @@ def _tests(runs: Runs, test: Annotations) -> list[str]:
             for one in compare_accuracy(right, reference=base)
         ]
         lines += [
-            f"## Against {LOSSES[base].title}: exact sign-flip test, images as units",
+            f"## Against {CLASS_LOSSES[base].title}: exact sign-flip test, images as units",
             "",
             to_markdown(pd.DataFrame(rows)),
             "",

@@ -33,9 +33,9 @@ from steadfit import __version__, corrupt
 from steadfit._files import write_json, write_text
 from steadfit.data import Annotations, LabelledDataset, Schema, load_annotations
 from steadfit.metrics import best_stars, compare_errors, outlier_scores
-from steadfit.noise import GaussianUniformNoise
+from steadfit.noise import NOISE_MODELS, GaussianUniformNoise
 from steadfit.reports.style import save
-from steadfit.training import Settings
+from steadfit.training import PLANS, Settings
 from steadfit.training.fit import Splits, train
 from sweep import relabelled
 from tables import to_markdown
@@ -96,13 +96,14 @@ def _judged(kind: str, share: float) -> list[str]:
 def settings_of(cell: Cell) -> Settings:
     """The default protocol, but for ``gum-paper``."""
     if cell.method == "gum-paper":
-        unit = "sample" if cell.kind == "g-UGO" else "point"
-        return Settings(noise="gum", unit=unit, protocol="paper", epochs=PAPER_EPOCHS, seed=cell.seed)
+        noise = PLANS["paper"].noise_model("gum", {"unit": "sample" if cell.kind == "g-UGO" else "point"})
+        return Settings(noise=noise, protocol="paper", epochs=PAPER_EPOCHS, seed=cell.seed)
     if cell.method in VARIANTS:
         residuals = "epoch" if cell.method == "gum-epoch-residuals" else "pass"
         return Settings(noise="gum", epochs=EPOCHS, seed=cell.seed, residuals=residuals)
-    noise, _, unit = {"oracle": "l1"}.get(cell.method, cell.method).partition("-")
-    return Settings(noise=noise, unit=unit or "point", epochs=EPOCHS, seed=cell.seed)
+    name, _, unit = {"oracle": "l1"}.get(cell.method, cell.method).partition("-")
+    given = {"unit": unit} if unit else {}
+    return Settings(noise=NOISE_MODELS[name](**given), epochs=EPOCHS, seed=cell.seed)
 
 
 def contaminate(clean: Annotations, cell: Cell) -> tuple[Annotations, np.ndarray, np.ndarray]:

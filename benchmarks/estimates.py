@@ -140,7 +140,7 @@ def table(group: Sequence[Estimate], what: str = "") -> list[str]:
         | {"pcp_by_part": {part.name: [one["pcp_by_part"][part.name] for one in each] for part in parts}}
         for method, each in seeds.items()
     }
-    frame = share_frame(results, part_groups(parts), keys=STRICT).rename(columns={"Mean": "strict PCP"})
+    frame = share_frame(results, part_groups(parts), STRICT).rename(columns={"Mean": "strict PCP"})
     frame.insert(1, "MPE (px)", [spread(result["mpe"], 2) for result in results.values()])
     for name in list(SHOWN)[1:]:
         frame[name] = [spread(100 * result[SHOWN[name]]) for result in results.values()]

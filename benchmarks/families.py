@@ -36,13 +36,14 @@ from steadfit.metrics import (
     outlier_scores,
     right_labels,
 )
-from steadfit.noise import PredictedMixtureNoise
+from steadfit.noise import NOISE_MODELS, PredictedMixtureNoise
 from steadfit.penalties import Absolute, Charbonnier, Huber, Penalty, Squared
 from steadfit.reports.calibration_figure import calibration_figure
 from steadfit.reports.style import save
 from steadfit.training import Settings
 from steadfit.training.calibrated import Calibrated
 from steadfit.training.fit import Splits, train
+from steadfit.training.plans import fields_of
 from sweep import DATA, main, relabelled, unclaimed
 from tables import to_markdown
 
@@ -123,8 +124,9 @@ MIXTURES = {
 def settings_of(cell: Cell) -> Settings:
     noise = {"oracle": "predicted-gauss"}.get(cell.method, cell.method)
     noise = "predicted-mixture" if noise in MIXTURES else noise
+    model = NOISE_MODELS[noise](**({"covariance": cell.covariance} if "covariance" in fields_of(noise) else {}))
     epochs = cell.epochs or EPOCHS[cell.data]
-    chosen = Settings(noise=noise, covariance=cell.covariance, head=cell.head, epochs=epochs, seed=cell.seed)
+    chosen = Settings(noise=model, head=cell.head, epochs=epochs, seed=cell.seed)
     if cell.network == "default":
         return chosen
     return dataclasses.replace(chosen, network=cell.network, size=64, channels=3, lr=2e-3, cache="on")
@@ -178,7 +180,7 @@ def run_cell(cell: Cell, clean: Annotations, decoded: Splits) -> dict[str, np.nd
     for part in ("val", "test"):
         rows = given.take(given.rows(part))
         for name, views in (("", ()), ("_mirror", ("mirror",))):
-            prediction = run.predict(rows, views=views)
+            prediction = run.predict_positions(rows, views=views)
             found[f"{part}_mean{name}"] = prediction.mean.astype(np.float32)
             if prediction.root is not None:
                 found[f"{part}_root{name}"] = prediction.root.astype(np.float32)

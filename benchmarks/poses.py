@@ -29,6 +29,7 @@ from steadfit._files import atomic_path, write_text
 from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.evaluation.measures import keypoints
 from steadfit.metrics import compare_errors, outlier_scores
+from steadfit.outputs import Heatmaps
 from steadfit.reports.hard_examples import excess_maps
 from steadfit.reports.keypoint_figures import pck_joints
 from steadfit.reports.keypoint_tables import joint_groups, share_frame
@@ -95,8 +96,7 @@ def settings_of(cell: Cell) -> Settings:
     return Settings(
         network="hourglass-light",
         noise=cell.noise,
-        loss=loss,
-        gamma=float(gamma) if gamma else None,
+        output=Heatmaps(loss=loss, gamma=float(gamma) if gamma else None),
         size=64,
         channels=3,
         warp=True,
@@ -153,7 +153,7 @@ def run_cell(cell: Cell, clean: Annotations, decoded: Splits) -> dict[str, np.nd
     judged = run.judge(test)
     assert judged.peaks is not None
     found |= {"test": judged.predicted.astype(np.float32), "peaks": judged.peaks.astype(np.uint8)}
-    found["test_views"] = run.predict(test, views=("mirror", "scales")).mean.astype(np.float32)
+    found["test_views"] = run.predict_positions(test, views=("mirror", "scales")).mean.astype(np.float32)
     return found
 
 

@@ -32,7 +32,7 @@ from steadfit import __version__
 from steadfit._files import atomic_path, write_text
 from steadfit.data import Annotations
 from steadfit.metrics import compare_errors, outlier_scores
-from steadfit.noise import State, TukeyNoise
+from steadfit.noise import NOISE_MODELS, State, TukeyNoise
 from steadfit.reports.axes import percent_axis
 from steadfit.reports.palette import FAINT
 from steadfit.reports.style import house_style, new_figure, save
@@ -97,7 +97,8 @@ class Watched(TukeyNoise):
 
 def settings_of(cell: Cell) -> Settings:
     own = {"scale": cell.scale, "warmup": cell.warmup} if cell.noise == "tukey" else {}
-    return Settings(noise=cell.noise, epochs=EPOCHS, batch_size=cell.batch, seed=cell.seed, cache="on", **own)
+    noise = NOISE_MODELS[cell.noise](**own)
+    return Settings(noise=noise, epochs=EPOCHS, batch_size=cell.batch, seed=cell.seed, cache="on")
 
 
 def run_cell(cell: Cell, clean: Annotations, decoded: Splits) -> dict[str, np.ndarray]:
@@ -115,7 +116,7 @@ def run_cell(cell: Cell, clean: Annotations, decoded: Splits) -> dict[str, np.nd
     found |= {"trust": judged.trust, "suspect": judged.suspect, "wrong": wrong[given.rows("train")]}
     if watched is not None:
         found["log"] = np.array(watched.log).reshape(EPOCHS, -1, 2)  # epoch, step, (scale, share without influence)
-    found["test"] = run.predict(given.take(given.rows("test"))).mean.astype(np.float32)
+    found["test"] = run.predict_positions(given.take(given.rows("test"))).mean.astype(np.float32)
     return found
 
 

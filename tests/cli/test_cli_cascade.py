@@ -15,7 +15,7 @@ import yaml
 from typer.testing import Result
 
 import steadfit as library
-from steadfit.audit.suspects import read_suspects
+from steadfit.audit import read_suspects
 from steadfit.data import load_annotations
 from steadfit.training import CoarseToFine
 from steadfit.training.cascade.placing import PLACINGS

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from steadfit.training.classification import ClassifierRun
 from typer.testing import Result
 
 import steadfit as library
+from steadfit.outputs import Classes
+from steadfit.training import Run
 
 Steadfit = Callable[..., Result]
 Fails = Callable[..., str]
@@ -49,16 +50,18 @@ def test_the_run_folder(classified: tuple[Path, Result]) -> None:
     out, result = classified
     assert {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} >= {
         "checkpoints/last.ckpt", "config.yaml", "hardest.csv", "history.csv", "metrics.json", "model.safetensors",
-        "predictions.parquet", "report.html",
+        "predictions.parquet", "report.html", "rows.parquet",
     }  # fmt: skip
     metrics = json.loads((out / "metrics.json").read_text())
     assert {split: part["images"] for split, part in metrics.items()} == {"train": 32, "val": 8, "test": 12}
     assert f"test: {100 * metrics['test']['top1']:.1f} % of 12 images right" in result.stdout
     assert f"Report: {out / 'report.html'}" in result.stdout
     run = library.load(out)
-    assert isinstance(run, ClassifierRun)
-    assert (run.names, run.settings.gamma, run.settings.augment) == (("green", "red"), 1.0, False)
-    assert (run.settings.network, run.settings.channels, run.size) == ("resnet8", 3, (8, 8))
+    assert isinstance(run, Run)
+    assert run.schema.classes == ("green", "red")
+    assert run.settings.output == Classes(loss="anchor", gamma=1.0)
+    assert (run.settings.mirror, run.settings.network, run.settings.channels) == (False, "resnet8", 3)
+    assert run.frame == (8, 8)
 
 
 def test_a_run_is_continued_or_left_alone(
@@ -84,7 +87,7 @@ def test_predict(
     table = pd.read_csv(tmp_path / "p" / "predictions.csv")
     assert list(table) == ["image", "predicted", "probability", "second", "second_probability"]
     assert table["image"].tolist() == [str(folder / f"{k}.png") for k in range(6)]
-    wanted = library.load(out).predict(folder)
+    wanted = library.load(out).predict_classes(folder)
     assert table["predicted"].tolist() == wanted.class_names
     np.testing.assert_allclose(table["probability"], wanted.probability.max(axis=1), rtol=1e-5)
     np.testing.assert_allclose(table["second_probability"], wanted.probability.min(axis=1), rtol=1e-5)
@@ -117,7 +120,7 @@ def test_evaluate(
     for split in COUNTS:
         (other / split / "red").rename(other / split / "blue")
     fails(steadfit("evaluate", out, other), 3, "expected the 2 classes of the run", "'blue'")
-    fails(steadfit("calibrate", out), 4, "config.yaml")
+    fails(steadfit("calibrate", out), 2, "expected a run that predicts distributions, got one on classes")
 
 
 def test_a_table_with_a_column_of_classes(colours: Path, steadfit: Steadfit, fails: Fails, tmp_path: Path) -> None:
@@ -129,17 +132,30 @@ def test_a_table_with_a_column_of_classes(colours: Path, steadfit: Steadfit, fai
     result = steadfit("fit", table, "--label", "colour", *run)
     assert result.exit_code == 0, result.output
     opened = library.load(tmp_path / "run")
-    assert (opened.names, opened.size, opened.settings.channels) == (("green", "red"), (16, 16), 1)
+    assert isinstance(opened, Run)
+    assert (opened.schema.classes, opened.frame, opened.settings.channels) == (("green", "red"), (16, 16), 1)
     result = steadfit("evaluate", tmp_path / "run", table, "--label", "colour")
     assert "images  8\n" in result.stdout, result.output
-    result = steadfit("fit", table, "-o", tmp_path / "no", *TINY, "--size", "16x32")
-    fails(result, 2, "expected size as one number, the side of a square, got (16, 32).")
+    fails(steadfit("evaluate", tmp_path / "run", table), 3, "expected a column 'label' or 'class'", "--label")
+
+
+def test_a_frame_of_two_sides(colours: Path, steadfit: Steadfit, tmp_path: Path) -> None:
+    """As of points: height x width."""
+    result = steadfit("fit", colours, "-o", tmp_path / "run", *TINY, "--epochs", 1, "--size", "16x32")
+    assert result.exit_code == 0, result.output
+    run = library.load(tmp_path / "run")
+    assert isinstance(run, Run)
+    assert run.frame == (16, 32)
+    folder = colours / "test" / "red"
+    assert run.predict_classes(folder).probability.shape == (6, 2)
+    result = steadfit("predict", tmp_path / "run", folder, "-o", tmp_path / "p")
+    assert len(pd.read_csv(tmp_path / "p" / "predictions.csv")) == 6, result.output
 
 
 def test_losses_are_compared_over_seeds(
     colours: Path, steadfit: Steadfit, fails: Fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("steadfit.recipes.compare_classes._write_report", lambda *_: None)  # of the four runs; slow
+    monkeypatch.setattr("steadfit.recipes.fit.class_panels", lambda *_: [])  # figures of the four runs; slow
     out, short = tmp_path / "c", (*TINY, "--epochs", 1)
     result = steadfit("compare", colours, "--losses", "ce, anchor", "--seeds", 2, "--seed", 5, "-o", out, *short)
     assert result.exit_code == 0, result.output
@@ -162,8 +178,10 @@ def test_losses_are_compared_over_seeds(
         ("fit", ("--decoding", "argmax"), ("--decoding: has no meaning",)),
         ("fit", ("--warp",), ("--warp: has no meaning",)),
         ("fit", ("--loss", "mse"), ("expected loss to be one of 'ce', 'bce'", "got 'mse'")),
-        ("fit", ("--protocol", "steady"), ("expected protocol to be one of 'one-cycle', 'cifar', 'imagenet'",)),
-        ("fit", ("--network", "hourglass1"), ("expected a network of compact,", "'hourglass1'")),
+        ("fit", ("--protocol", "steady"), ("expected protocol of one-cycle, cifar, imagenet with classes, got",)),
+        ("fit", ("--network", "hourglass1"), ("expected a network of default, compact,", "'hourglass1'")),
+        ("fit", ("--network", "convnet", "--size", 16), ("ConvNet: expected",)),
+        ("fit", ("--network", "convnet"), ("ConvNet: expected",)),
         ("fit", ("--lr", 0), ("expected lr > 0",)),
         ("compare", ("--methods", "gum"), ("--methods: has no meaning with --task classification",)),
         ("compare", ("--losses", "ce"), ("expected two or more different losses, got ce",)),

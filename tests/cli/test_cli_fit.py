@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from typer.testing import Result
 
 import steadfit as library
-from steadfit.audit.suspects import read_suspects
+from steadfit.audit import read_suspects
 from steadfit.data import load_annotations
 from steadfit.training.callbacks.history import History
 

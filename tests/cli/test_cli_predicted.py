@@ -33,7 +33,14 @@ def test_calibrate_and_predict(run: Path, faces: Path, steadfit: Steadfit, fails
     fails(steadfit("predict", run, image, "--coverage", 0.5, "-o", tmp_path / "no"), 4, "Run 'steadfit calibrate'")
     result = steadfit("calibrate", run, "--weigh", "none")
     assert result.exit_code == 0, result.output
-    for line in ("Temperature", "On test labels (70):", "NLL", "90 % ellipses contain", "conformal regions", "labels are few"):
+    for line in (
+        "Temperature",
+        "On test labels (70):",
+        "NLL",
+        "90 % ellipses contain",
+        "conformal regions",
+        "labels are few",
+    ):
         assert line in result.stdout
     assert cv2.imread(str(run / "calibration.png")).shape[1] > 800 // 3
     assert json.loads((run / "calibration.json").read_text())["views"] == []

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from steadfit.core.linalg.spd import spd_sqrt
 from torch import Tensor
 
+from steadfit.core.linalg.spd import spd_sqrt
 from steadfit.core.views import map_view
 from steadfit.data import inverse, jacobian, map_points, mirror_frame
 from steadfit.data.images.maps import about, compose, frame_matrix, perspective, rotation, scaling, translation

@@ -19,7 +19,7 @@ N, K, D = 60, 3, 2
 UNITS = [GaussianUniformNoise(unit=unit) for unit in ("sample", "coordinate")]
 MODELS: list[NoiseModel] = [*(make() for make in NOISE_MODELS.values()), *UNITS]
 EACH = pytest.mark.parametrize("noise", MODELS, ids=lambda noise: f"{noise.name}-{getattr(noise, 'unit', '')}")
-METHODS = ("loss", "warmup_loss", "trust", "is_outlier", "weight", "error_rate", "observe")
+METHODS = ("loss", "warmup_loss", "trust", "is_outlier", "distance", "weight", "error_rate", "observe")
 
 
 def data(noise: NoiseModel, n: int = N, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from typing import Any
 
 import pytest
 import torch
+from output_models import Identity, Weighed
 from torch import Tensor, nn
 
-from steadfit.losses import CrossEntropyLoss, WarmUpLoss
-from steadfit.losses.labels import IGNORED
 from steadfit.outputs import (
-    CLASS_LOSSES,
     HEATMAP_LOSSES,
     Classes,
     Distributions,
@@ -24,39 +20,7 @@ from steadfit.outputs import (
     output_layer,
     start_output,
 )
-from steadfit.outputs.classes import class_numbers
 from steadfit.penalties import Huber, Squared, Tukey
-
-
-class Identity:
-    """A model whose inputs are what its network puts out, in the targets' own units."""
-
-    def __init__(self, output: Output, network: nn.Module | None = None) -> None:
-        self.output, self.network = output, nn.Identity() if network is None else network
-
-    def raw(self, value: Tensor) -> Tensor:
-        return self.output.raw(self.network, value)
-
-    def __call__(self, value: Tensor) -> Tensor:
-        return self.output.numbers(self.network, self.raw(value))
-
-    def standardize(self, target: Tensor) -> Tensor:
-        return target
-
-    destandardize = standardize
-
-
-class Weighed:
-    """Labels with given weights; their loss is the weighted sum of absolute residuals."""
-
-    def __init__(self, weight: Tensor | None = None) -> None:
-        self._weight = weight
-
-    def loss(self, numbers: Tensor, goal: Tensor) -> Tensor:
-        return (goal.flatten(1) - numbers).abs().nansum()
-
-    def weight(self) -> Tensor | None:
-        return self._weight
 
 
 @pytest.mark.parametrize(
@@ -141,53 +105,6 @@ def test_a_step_of_heatmaps(loss: str) -> None:
 def test_heatmaps_need_a_reader() -> None:
     with pytest.raises(TypeError, match="expected the network to be a HeatmapReader, got Linear"):
         Heatmaps().raw(nn.Linear(2, 2), torch.zeros(1, 2))
-
-
-@pytest.mark.parametrize("loss", CLASS_LOSSES)
-def test_a_step_of_classes(loss: str) -> None:
-    torch.manual_seed(0)
-    output = Classes(loss=loss, n_classes=4, warmup=0)
-    logits, goal = torch.randn(6, 4, requires_grad=True), torch.tensor([0.0, 1, 2, 3, torch.nan, 1]).view(6, 1, 1)
-    criterion = output.criterion(10)
-    step = output.step(Identity(output), criterion, logits, goal, Weighed())
-    label = torch.tensor([0, 1, 2, 3, IGNORED, 1])
-    assert torch.equal(class_numbers(goal), label)
-    assert step.loss is not None
-    torch.testing.assert_close(step.loss, criterion(logits, label))
-    assert torch.equal(step.numbers, logits)
-    assert not step.numbers.requires_grad
-    weight = torch.tensor([[1.0], [1], [1], [0], [1], [0]])
-    weighed = output.step(Identity(output), criterion, logits, goal, Weighed(weight)).loss
-    torch.testing.assert_close(weighed, criterion(logits, label, weight[:, 0]))
-
-
-def test_classes_are_read_as_the_most_probable_one() -> None:
-    output = Classes(n_classes=3)
-    logits = torch.tensor([[0.0, 2.0, 1.0], [5.0, 2.0, 1.0]])
-    assert output.prediction(logits, 1).tolist() == [[[1.0]], [[0.0]]]
-    torch.testing.assert_close(output.log_probability(logits).exp().sum(1), torch.ones(2))
-    sigmoid = dataclasses.replace(output, loss="anchor").log_probability(logits)
-    torch.testing.assert_close(sigmoid.exp(), logits.sigmoid())
-
-
-def test_classes_start_rare_with_sigmoids() -> None:
-    network = nn.Linear(2, 5)
-    Classes(loss="anchor", n_classes=5).start(network, 1, 1)
-    torch.testing.assert_close(network.bias.sigmoid(), torch.full((5,), 1 / 5))
-    before = nn.Linear(2, 5)
-    bias = before.bias.clone()
-    Classes(loss="ce", n_classes=5).start(before, 1, 1)
-    assert torch.equal(before.bias, bias)
-
-
-def test_the_warm_up_of_classes() -> None:
-    criterion = Classes(loss="anchor-warmup").criterion(24)
-    assert isinstance(criterion, WarmUpLoss)
-    assert (criterion.epochs, criterion.then.gamma) == (3, 2.0)
-    assert isinstance(criterion.first, CrossEntropyLoss)
-    assert isinstance(Classes(loss="anchor").criterion(24), type(criterion.then))
-    assert Classes(loss="focal", warmup=3).criterion(24).epochs == 3
-    assert math.isclose(Classes(loss="ohem", keep=0.8).criterion(1).keep, 0.8)
 
 
 def test_the_output_layer_is_the_last_one_that_fits() -> None:

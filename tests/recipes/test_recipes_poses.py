@@ -37,7 +37,8 @@ def judged(annotations: Annotations, off: float) -> Judgement:
     shape = annotations.target.shape[:2]
     predicted = annotations.target + np.array([off, 0.0])
     peaks = 1 + np.arange(np.prod(shape)).reshape(shape) % 2
-    return Judgement(predicted, np.ones(shape), np.zeros(shape, dtype=bool), 0.0, peaks=peaks)
+    labels = {"trust": np.ones(shape), "suspect": np.zeros(shape, dtype=bool), "peaks": peaks}
+    return Judgement(predicted, labels, 0.0)
 
 
 def results_of(annotations: Annotations, judgements: dict[str, Judgement]) -> dict[str, dict[str, object]]:

@@ -23,6 +23,7 @@ from steadfit.core.penalties import Cauchy, Penalty
 from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.errors import ConfigError, RunError
 from steadfit.noise import NOISE_MODELS, GaussianUniformNoise, PenaltyNoise
+from steadfit.outputs import Heatmaps
 from steadfit.training import PLANS, Settings, fit, load
 from steadfit.training.fit import Splits, build_module, train
 from steadfit.training.regressor import input_scaling
@@ -177,6 +178,22 @@ def test_a_refused_run_leaves_no_folder(table: Annotations, tmp_path: Path) -> N
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (Settings(network="compact", output=Heatmaps()), "expected a network of hourglass1, .* got 'compact'"),
+        (Settings(network="default", output=Heatmaps()), "expected a network of hourglass1, .* got 'default'"),
+        (Settings(network="convnet", size=24), r"ConvNet: expected images of at least .* got \(24, 24\)"),
+        (Settings(network="resnet8", batch_size=1), "expected batch_size >= 2 for batch norm, got 1"),
+    ],
+)
+def test_a_network_that_cannot_be_built(faces: Annotations, tmp_path: Path, settings: Settings, message: str) -> None:
+    """Of another output, too large for the frame, or for batches of one: refused before there is a run."""
+    with pytest.raises(ConfigError, match=message):
+        go(faces, tmp_path / "run", settings)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_scalar_target(tmp_path: Path) -> None:
     """Age: K = 1, D = 1."""
     data = load_annotations(write_table(tmp_path / "t.csv", targets=1, wrong=0.0), table_schema(1))
@@ -213,6 +230,7 @@ def test_batch_sizes(table: Annotations, tmp_path: Path, batch_size: int) -> Non
 def test_batch_norm_needs_two(table: Annotations, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected batch_size >= 2 for batch norm, got 1"):
         go(table, tmp_path / "run", dataclasses.replace(SMALL, batch_size=1))
+    assert not (tmp_path / "run").exists()  # or the next try would find a run in its way
     settings = dataclasses.replace(SMALL, batch_size=1, network="mine", epochs=1)
     go(table, tmp_path / "mine", settings, network=mlp())
 

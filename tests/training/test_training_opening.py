@@ -1,23 +1,24 @@
-"""Run folders of any task, opened by one function."""
+"""Run folders of any kind, opened by one function."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from steadfit.training.classification import ClassifierRun, ClassifierSettings
-from steadfit.training.classification import fit as fit_classifier
 from torch import nn
 
 import steadfit
 from class_data import class_annotations
 from steadfit.data import Annotations
 from steadfit.errors import RunError
+from steadfit.outputs import Classes
+from steadfit.recipes import calibrate_run, has_classes
 from steadfit.training import Run, Settings, fit
-from steadfit.training.opening import is_classifier
+from steadfit.training.prediction import ClassPrediction, Prediction
 
 
 @pytest.fixture(scope="module")
@@ -46,43 +47,54 @@ class Tiny(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier with a network of its own."""
-    settings, out = ClassifierSettings(network="tiny", epochs=1, batch_size=4), tmp_path_factory.mktemp("classes")
-    return fit_classifier(darker_and_lighter(), settings, out, network=Tiny(), device="cpu").folder
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on classes with a network of its own."""
+    settings = Settings(output=Classes(), network="tiny", epochs=1, batch_size=4)
+    out = tmp_path_factory.mktemp("classes")
+    return fit(darker_and_lighter(), settings, out, network=Tiny(), device="cpu").folder
 
 
-def test_the_task_is_in_the_folder(regression: Path, classifier: Path, table: Annotations) -> None:
-    assert (is_classifier(regression), is_classifier(str(classifier))) == (False, True)
-    run, other = steadfit.load(regression), steadfit.load(str(classifier), network=Tiny())
+def test_a_folder_says_whether_its_run_is_on_classes(regression: Path, classes: Path, table: Annotations) -> None:
+    assert (has_classes(regression), has_classes(str(classes))) == (False, True)
+    run, other = steadfit.load(regression), steadfit.load(str(classes), network=Tiny())
     assert isinstance(run, Run)
-    assert isinstance(other, ClassifierRun)
-    assert run.predict(table).mean.shape == (90, 2, 1)
-    probability = other.predict(darker_and_lighter()).probability
-    assert probability.shape == (12, 2)
+    assert isinstance(other, Run)
+    found, probable = run.predict(table), other.predict(darker_and_lighter())
+    assert isinstance(found, Prediction)
+    assert found.mean.shape == (90, 2, 1)
+    assert isinstance(probable, ClassPrediction)
+    assert probable.probability.shape == (12, 2)
     with pytest.raises(RunError, match="trained with the network 'tiny'"):
-        steadfit.load(classifier)
+        steadfit.load(classes)
 
 
 def test_where_there_is_no_run(tmp_path: Path) -> None:
-    assert not is_classifier(tmp_path / "nowhere")
-    with pytest.raises(RunError, match="no run here, config.yaml is missing"):
-        steadfit.load(tmp_path / "nowhere")
+    for opener in (steadfit.load, has_classes):
+        with pytest.raises(RunError, match="no run here, config.yaml is missing"):
+            opener(tmp_path / "nowhere")
 
 
-def test_an_unfinished_run_of_either_task(regression: Path, classifier: Path, tmp_path: Path) -> None:
-    for folder in (regression, classifier):
+def test_an_unfinished_run_of_either_kind(regression: Path, classes: Path, tmp_path: Path) -> None:
+    for folder in (regression, classes):
         (tmp_path / "config.yaml").write_bytes((folder / "config.yaml").read_bytes())
         with pytest.raises(RunError, match=r"the run is not finished, model.safetensors is missing"):
             steadfit.load(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"a: [1,", b"\xff\xfe\x00", b"- a\n- b\n", b"", b"task: classification\n"])
-def test_a_configuration_that_is_none(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a: [1,", b"\xff\xfe\x00", b"- a\n- b\n", b"", b"task: classification\n",
+        b"settings: {}\nschema: {}\nimages: true\n",
+        b"images: true\nsize: [8, 8]\nschema: classes\nsettings: {}\n",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("opener", [steadfit.load, has_classes, calibrate_run])
+def test_a_configuration_that_is_none(tmp_path: Path, content: bytes, opener: Callable[[Path], object]) -> None:
     """Whatever is in the file, the message names it."""
     (tmp_path / "config.yaml").write_bytes(content)
     with pytest.raises(RunError, match=r"config.yaml: expected"):
-        steadfit.load(tmp_path)
+        opener(tmp_path)
 
 
 def test_a_configuration_cannot_run_anything(tmp_path: Path) -> None:
@@ -92,7 +104,27 @@ def test_a_configuration_cannot_run_anything(tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
-def test_another_task_is_no_classifier(regression: Path, tmp_path: Path) -> None:
-    config = yaml.safe_load((regression / "config.yaml").read_text()) | {"task": "regression"}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    assert not is_classifier(tmp_path)
+OLD = {
+    "task": "classification", "names": ["dark", "light"], "size": [8, 8],
+    "settings": {"loss": "ce", "network": "resnet8", "augment": True},
+}  # fmt: skip
+"""What classifiers had in config.yaml when they were a kind of run of their own."""
+
+
+@pytest.mark.parametrize("opener", [steadfit.load, has_classes, calibrate_run])
+def test_a_task_that_is_not_known(regression: Path, tmp_path: Path, opener: Callable[[Path], object]) -> None:
+    mine = yaml.safe_load((regression / "config.yaml").read_text())
+    for config, task in ((OLD, "classification"), (mine | {"task": "regression"}, "regression")):
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+        with pytest.raises(
+            RunError,
+            match=f"config.yaml: expected the run of one network or a cascade, got one of task '{task}'. .* train",
+        ):
+            opener(tmp_path)
+
+
+def test_a_task_that_is_not_known_is_not_continued(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(OLD))
+    settings = Settings(output=Classes(), network="resnet8", epochs=1, batch_size=4)
+    with pytest.raises(RunError, match="got one of task 'classification'"):
+        fit(darker_and_lighter(), settings, tmp_path, resume=True)

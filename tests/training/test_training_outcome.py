@@ -28,7 +28,7 @@ def bodies(n: int = 12, points: tuple[str, ...] = NUMBERS) -> Annotations:
 
 def judged(predicted: np.ndarray) -> Judgement:
     shape = predicted.shape[:2]
-    return Judgement(predicted, np.ones(shape), np.zeros(shape, dtype=bool), 0.0)
+    return Judgement(predicted, {"trust": np.ones(shape), "suspect": np.zeros(shape, dtype=bool)}, 0.0)
 
 
 def test_a_shift_counts_by_the_length_of_the_part() -> None:

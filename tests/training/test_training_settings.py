@@ -14,7 +14,7 @@ from steadfit.noise import GaussianUniformNoise, HuberNoise, NoiseModel, Predict
 from steadfit.outputs import Classes, Heatmaps
 from steadfit.penalties import Huber
 from steadfit.training import PLANS, Settings
-from steadfit.training.schedules import Constant
+from steadfit.training.schedules import Constant, Drops
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,9 @@ def test_settings_are_checked(options: dict[str, object], message: str) -> None:
         Settings(noise=PredictedNoise(Huber(1.0), "diagonal", "mu")),
         Settings(network="hourglass-light", output=Heatmaps(loss="anchor", gamma=1.0, sigma=1.5)),
         Settings(output=Classes(loss="ohem", keep=0.5), size=None),
+        Settings(output=Classes(loss="focal", gamma=2.0, warmup=2), size=32, protocol="cifar"),
     ],
-    ids=["scale", "predicted", "heatmaps", "classes"],
+    ids=["scale", "predicted", "heatmaps", "classes", "focal"],
 )
 def test_there_and_back(settings: Settings) -> None:
     written = yaml.safe_load(yaml.safe_dump(settings.to_dict()))
@@ -146,3 +147,54 @@ def test_the_convnet_has_a_small_step_of_its_own_by_default() -> None:
     assert Settings(network="convnet", size=(120, 80), lr=1e-3).plan.lr == 1e-3
     assert Settings(network="convnet", size=(120, 80), protocol="convnet").plan.lr == 1e-2
     assert Settings().plan.lr == PLANS["steady"].lr
+
+
+def test_what_is_usual_for_classes() -> None:
+    settings = Settings(output=Classes())
+    found = (settings.network, settings.protocol, settings.batch_size, settings.channels, settings.frame)
+    assert found == ("resnet20", "one-cycle", 128, 3, None)
+    assert settings.noise_model().name == "l2"
+    assert Settings(output=Classes(), network="resnet8", batch_size=4, channels=1).network == "resnet8"
+    with pytest.raises(ConfigError, match="expected noise 'l2', which counts every label in full, with classes, got"):
+        Settings(output=Classes(), noise="gum")
+    for given in ({"warp": True}, {"patience": 3}):
+        with pytest.raises(ConfigError, match=f"expected no {next(iter(given))} with classes, got"):
+            Settings(output=Classes(), **given)
+
+
+def test_step_sizes_of_classes() -> None:
+    cifar, imagenet, cycle = (PLANS[name] for name in ("cifar", "imagenet", "one-cycle"))
+    assert [cifar.lr * cifar.schedule.factor(e / 200) for e in (0, 159.99, 160, 179.99, 180, 199)] == pytest.approx(
+        [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+    )
+    assert [imagenet.lr * imagenet.schedule.factor(e / 90) for e in (0, 2.5, 5, 29.9, 30, 60)] == pytest.approx(
+        [0, 0.05, 0.1, 0.1, 0.01, 0.001]
+    )
+    assert [cycle.schedule.factor(s) for s in (0, 0.075, 0.15, 0.575, 1)] == pytest.approx([0, 0.5, 1, 0.5, 0])
+    assert (cifar.epochs, imagenet.epochs, cifar.weight_decay, cifar.momentum) == (200, 90, 1e-4, 0.9)
+    assert (cycle.epochs, cycle.weight_decay, cycle.nesterov, cifar.nesterov) == (30, 5e-4, True, False)
+    plan = Settings(output=Classes(), protocol="cifar", epochs=50, lr=0.2, weight_decay=0).plan
+    assert (plan.epochs, plan.lr, plan.weight_decay, plan.schedule) == (50, 0.2, 0, Drops((0.8, 0.9)))
+    assert Classes(loss="anchor-warmup").criterion(Settings(output=Classes(), protocol="cifar").plan.epochs).epochs == 5
+
+
+@pytest.mark.parametrize(
+    ("other", "names"),
+    [
+        (Settings(output=Classes(loss="anchor"), epochs=3), []),
+        (Settings(output=Classes(loss="focal", gamma=1.0), epochs=3), ["loss", "gamma"]),
+        (Settings(output=Classes(loss="anchor"), epochs=4, seed=1), ["epochs", "seed"]),
+        (Settings(network="hourglass1", protocol="steady", size=48, epochs=3), ["network", "output"]),
+    ],
+)
+def test_how_settings_differ(other: Settings, names: list[str]) -> None:
+    found = other.differing(Settings(output=Classes(loss="anchor"), epochs=3))
+    assert set(names) <= set(found)
+    assert "output" in names or found == names
+
+
+def test_classes_as_a_person_reads_them() -> None:
+    settings = Settings(output=Classes(loss="focal", gamma=2.0))
+    shown = settings.shown()
+    assert (shown["output"], shown["loss"], shown["gamma"], shown["noise"]) == ("classes", "focal", 2.0, "l2")
+    assert "n_classes" not in {*shown, *settings.to_dict()["output"]}  # which is the table's

@@ -1,5 +1,6 @@
-"""The audit of labels: the table of all labels with their trust, and the list of suspects."""
+"""Which labels are wrong: the table of all labels, and the list of suspects."""
 
-from steadfit.audit.suspects import error_rate, label_table, read_suspects, suspects, write_suspects
+from steadfit.audit.labels import label_table, labels_of, row_of
+from steadfit.audit.suspects import read_suspects, suspects, write_suspects
 
-__all__ = ["error_rate", "label_table", "read_suspects", "suspects", "write_suspects"]
+__all__ = ["label_table", "labels_of", "read_suspects", "row_of", "suspects", "write_suspects"]

@@ -32,6 +32,7 @@ from torch import Tensor
 from steadfit import _checks
 from steadfit._options import check_options, option
 from steadfit.core.counting import Search, middle_ranks, order_key
+from steadfit.core.linalg.small import norm
 from steadfit.core.penalties import Absolute, Penalty, Squared
 from steadfit.core.scale import MAD_TO_SIGMA, mad, middle, nanmedian
 from steadfit.core.sums import Sums
@@ -185,6 +186,37 @@ class NoiseModel(ABC):
     @abstractmethod
     def is_outlier(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         """Which labels are suspect, (N, K) bool; False where missing or without a verdict."""
+
+    def distance(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        """How far each label is from its prediction, in the scale that the model estimates for right labels.
+
+        Args:
+            output: (N, P), what the network puts out.
+            target: (N, K, D).
+            state: the model's.
+
+        Returns:
+            (N, K), >= 0: the norm of the scaled residual; here of the standardised one, because there is no scale. NaN
+            where a coordinate is missing or there is no verdict.
+        """
+        return norm(residual_of(*self.located(output, target)))
+
+    def judge(self, output: Tensor, target: Tensor, state: State) -> dict[str, Tensor]:
+        """The verdict on every label, as columns of the labels table; a model may add its own.
+
+        Args:
+            output: (N, P), what the network puts out.
+            target: (N, K, D).
+            state: the model's.
+
+        Returns:
+            (N, K) each: ``distance``, ``trust``, ``suspect``.
+        """
+        return {
+            "distance": self.distance(output, target, state),
+            "trust": self.trust(output, target, state),
+            "suspect": self.is_outlier(output, target, state),
+        }
 
     def begin(self, state: State) -> State:
         """The state at which a refit begins, with whatever the rounds need in addition.
@@ -382,6 +414,9 @@ class PenaltyNoise(NoiseModel):
         """u, (N, K, D): infinite for an infinite label, NaN where it is missing or has no verdict."""
         residual = self._residual(output, target)
         return residual / self._scale_for(residual, state)
+
+    def distance(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        return norm(self._scaled(output, target, state))
 
     def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         u = self._scaled(output, target, state)

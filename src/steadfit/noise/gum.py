@@ -12,6 +12,7 @@ from steadfit import _checks
 from steadfit._options import option
 from steadfit.core import em_rounds
 from steadfit.core.em_rounds import Rows
+from steadfit.core.linalg.small import norm
 from steadfit.core.mixture import GaussianUniform, GaussianUniformResult
 from steadfit.core.penalties import Absolute, Penalty, Squared
 from steadfit.core.sums import Sums
@@ -34,6 +35,15 @@ def from_groups(value: Tensor, unit: str, points: int, dims: int) -> Tensor:
     """One number per group, (N, G), expanded to the labels that the group judges, (N, K, D)."""
     shape = {"sample": (1, 1), "point": (points, 1), "coordinate": (points, dims)}[unit]
     return value.reshape(-1, *shape).expand(-1, points, dims)
+
+
+def blocks_of(covariance: Tensor, unit: str, points: int, dims: int) -> Tensor:
+    """The covariance of each label's own coordinates, (K, D, D), from those of the groups, (G, D', D')."""
+    if unit == "point":
+        return covariance
+    if unit == "coordinate":
+        return torch.diag_embed(covariance.reshape(points, dims))
+    return covariance.reshape(points, dims, points, dims).diagonal(dim1=0, dim2=2).movedim(-1, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +141,16 @@ class GaussianUniformNoise(NoiseModel):
         residual = residual_of(location, target).double().clamp(-FAR, FAR)
         groups = result.responsibility_of(to_groups(residual, self.unit)).to(target.dtype)
         return from_groups(groups, self.unit, *target.shape[1:]).masked_fill(~location.isfinite(), torch.nan)
+
+    def distance(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        """The Mahalanobis distance of a label's own coordinates, without inflation; see :meth:`NoiseModel.distance`."""
+        residual = residual_of(*self.located(output, target))
+        points, dims = residual.shape[1:]
+        root = torch.linalg.cholesky(blocks_of(state["covariance"].double(), self.unit, points, dims))  # (K, D, D)
+        known = residual.double().nan_to_num(nan=0.0).clamp(-FAR, FAR)
+        scaled = torch.linalg.solve_triangular(root, known.permute(1, 2, 0), upper=False)  # (K, D, N)
+        distance = norm(scaled.movedim(1, -1)).T.to(residual.dtype)  # (N, K)
+        return distance.masked_fill(residual.isnan().any(dim=-1), torch.nan)
 
     def weight(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         inlier = self._responsibility(output, target, state)

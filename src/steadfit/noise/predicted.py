@@ -92,6 +92,10 @@ class DistributionNoise(NoiseModel):
             )
         return torch.where(present, nll if weight is None else nll * weight, 0.0)
 
+    def distance(self, output: Tensor, target: Tensor, state: State) -> Tensor:
+        """||A (y - mu)||, in the deviations that are predicted for the label; see :meth:`NoiseModel.distance`."""
+        return self._distance(output, target)[0].to(target.dtype)
+
     def _distance(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """||A (y - mu)|| of every label, NaN where it is missing or has no verdict, and log|A|; (N, K) in float64."""
         output, target = self.checked(output, target)

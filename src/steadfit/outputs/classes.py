@@ -188,13 +188,23 @@ class Classes(OwnLoss):
 
     def step(self, model: Model, criterion: nn.Module | None, value: Tensor, goal: Tensor, labels: Trusted) -> Step:
         assert criterion is not None  # made by this class
-        logits, weight = model(value), labels.weight()
+        logits, weight = self._logits(model, value), labels.weight()
         loss = criterion(logits, class_numbers(goal), None if weight is None else weight[:, 0])
         return Step(logits.detach(), loss)
 
+    def _logits(self, model: Model, value: Tensor) -> Tensor:
+        """(B, C). A network with further numbers would be trained without a word, and predict classes that are none."""
+        logits = model(value)
+        if logits.shape != (len(value), self.n_classes):
+            raise ValueError(
+                f"Classes: expected {self.n_classes} logits for each of {len(value)} samples, one a class, got "
+                f"{tuple(logits.shape)}."
+            )
+        return logits
+
     def held_out(self, model: Model, criterion: nn.Module | None, value: Tensor, goal: Tensor) -> Step:
         assert criterion is not None
-        logits = model(value)
+        logits = self._logits(model, value)
         return Step(logits, criterion(logits, class_numbers(goal)))
 
 

@@ -69,6 +69,11 @@ def calibrate_run(
     """
     _checks.one_of("calibrate", "weigh", weigh, WEIGHTS)
     run = load(run_folder)
+    if run.schema.classes:
+        raise ConfigError(
+            f"{run.folder}: expected a run that predicts distributions, got one on classes. Its probabilities stay as "
+            "they are."
+        )
     if not run.noise.predicts_covariance:
         raise ConfigError(
             f"{run.folder}: expected a run that predicts distributions, got one with --noise {run.settings.noise}. "

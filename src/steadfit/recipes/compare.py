@@ -14,6 +14,7 @@ from rich.console import Console
 
 from steadfit._console import say
 from steadfit._files import atomic_path, write_csv, write_json
+from steadfit.audit import labels_of
 from steadfit.data import Annotations
 from steadfit.errors import ConfigError, DivergedError
 from steadfit.evaluation.measures import detection, measured
@@ -22,7 +23,7 @@ from steadfit.metrics.thresholds import FAILURE
 from steadfit.networks import HEATMAP_NETWORKS
 from steadfit.noise import NOISE_MODELS
 from steadfit.outputs import HEATMAP_LOSSES, Heatmaps
-from steadfit.recipes.fit import fit_and_judge, labels_of, left_out, trained
+from steadfit.recipes.fit import fit_and_judge, left_out, trained
 from steadfit.recipes.opening import Flags, check_start
 from steadfit.recipes.panels import MEASURE, PARTS_MEASURE, comparison_figures, image_loader
 from steadfit.reports.comparison_figures import error_cdf, failure_bars

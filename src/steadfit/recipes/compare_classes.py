@@ -18,7 +18,7 @@ from steadfit._files import atomic_path, write_csv, write_json
 from steadfit.data import Annotations
 from steadfit.errors import ConfigError, DataError, DivergedError
 from steadfit.metrics.accuracy import compare_accuracy
-from steadfit.outputs import CLASS_LOSSES
+from steadfit.outputs import CLASS_LOSSES, Classes
 from steadfit.recipes.compare import check_some_finished, when_diverged
 from steadfit.recipes.fit import fit_and_judge
 from steadfit.recipes.opening import check_start
@@ -68,17 +68,19 @@ def compare_losses(
         top-1 to the best loss's, Holm's p of the exact sign-flip test over the images against it, stars.
 
     Raises:
-        ConfigError: fewer than two losses or the same twice.
+        ConfigError: fewer than two losses or the same twice, or settings of another output.
         DataError: no test images.
         RunError: a run that exists already.
         DivergedError: no loss comes to a result.
     """
     check_losses(losses, seeds)
+    output = settings.output
+    if not isinstance(output, Classes):
+        raise ConfigError("compare: expected settings for classes, got others. Give them output=Classes().")
     test = annotations.rows("test")
     if not len(test):
         raise DataError(f"{annotations.path}: expected test images to compare on, got none.")
-    assert settings.output is not None  # checked with the losses
-    outputs = {loss: dataclasses.replace(settings.output, loss=loss) for loss in losses}
+    outputs = {loss: dataclasses.replace(output, loss=loss) for loss in losses}
     out, plan = Path(out), [(loss, settings.seed + k) for k in range(seeds) for loss in losses]
     check_start((out / "runs" / f"{loss}-{seed}" for loss, seed in plan), resume=resume, device=device)
     tables: dict[str, list[pd.DataFrame]] = {loss: [] for loss in losses}

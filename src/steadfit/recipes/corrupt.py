@@ -58,6 +58,8 @@ def corrupt_dataset(
     out = Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise RunError(f"{out}: expected a new or empty folder, got one with files. Choose another one with --out.")
+    if annotations.schema.classes:
+        raise ConfigError("corrupt: expected points or numbers, got classes, which cannot be moved.")
     if unknown := [name for name in splits if name not in SPLITS]:
         raise ConfigError(f"corrupt: expected splits of {', '.join(SPLITS)}, got {unknown[0]!r}.")
     rows = np.flatnonzero(np.isin(annotations.split, list(splits)))

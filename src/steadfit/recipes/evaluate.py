@@ -124,8 +124,9 @@ def _evaluate_classes(
 
 def _check_names(wanted: Sequence[str], got: Sequence[str], data: str | Path) -> None:
     if tuple(wanted) != tuple(got):
-        other = next((name for name in got if name not in wanted), None) or next(n for n in wanted if n not in got)
-        raise DataError(f"{data}: expected the {len(wanted)} classes of the run, got {len(got)}; {other!r} differs.")
+        odd = [*(name for name in got if name not in wanted), *(name for name in wanted if name not in got)]
+        differs = f"{len(got)}; {odd[0]!r} differs" if odd else f"them in another order: {', '.join(got)}"
+        raise DataError(f"{data}: expected the {len(wanted)} classes of the run, got {differs}.")
 
 
 IN_UNITS = ("mae", "rmse", "point_error")

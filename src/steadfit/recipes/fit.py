@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from rich.console import Console
 
 from steadfit._console import say
 from steadfit._files import atomic_path, shown_path, write_csv, write_json
-from steadfit.audit import label_table, write_suspects
+from steadfit.audit import labels_of, write_suspects
 from steadfit.data import Annotations
 from steadfit.evaluation import classes
 from steadfit.evaluation.measures import write_metrics
@@ -189,32 +187,6 @@ def write_skipped(folder: Path, annotations: Annotations) -> None:
     if annotations.skipped:
         with atomic_path(folder / "skipped.csv") as path:
             pd.DataFrame([vars(problem) for problem in annotations.skipped]).to_csv(path, index=False)
-
-
-def labels_of(annotations: Annotations, judgement: Judgement, truth: Flags | None = None) -> pd.DataFrame:
-    """The table of labels, one row per label: the given and the predicted value, the trust, whether it is suspect.
-
-    Args:
-        annotations: the table.
-        judgement: the verdict on its labels.
-        truth: (N, K), which labels are known to be wrong; None: unknown.
-    """
-    return label_table(
-        image=annotations.images if annotations.images is not None else row_of(annotations),
-        line=annotations.line,
-        split=annotations.split,
-        names=annotations.schema.target_names,
-        given=annotations.target,
-        predicted=judgement.predicted,
-        trust=judgement.trust,
-        suspect=judgement.suspect,
-        wrong=truth,
-    )
-
-
-def row_of(annotations: Annotations) -> npt.NDArray[np.int64]:
-    """The number of each row in its table, (N,), from 0; for annotations made by hand, their own order."""
-    return np.arange(len(annotations)) if annotations.row is None else annotations.row
 
 
 def write_report(

@@ -17,7 +17,7 @@ from rich.progress import Progress
 
 from steadfit.data import IMAGE_SUFFIXES, Annotations, Framing, Schema, load_annotations, load_classes, scan
 from steadfit.errors import ConfigError, DataError, DataWarning, SchemaError
-from steadfit.training.folder import open_config
+from steadfit.training.folder import read_config
 from steadfit.training.images import as_images
 from steadfit.training.opening import Predictor
 from steadfit.training.trainer import occupied
@@ -204,8 +204,6 @@ def image_paths(inputs: str | Path, *, skip_bad: bool = False, other: str = "") 
     Raises:
         DataError: there is no image.
     """
-    if not Path(inputs).exists():
-        raise DataError(f"{inputs}: expected an image or a folder of images, got nothing of that name.")
     paths = [Path(str(path)) for path in as_images(inputs)]
     if skip_bad:
         paths = _readable(paths)
@@ -278,10 +276,13 @@ def load_by_name(table: Path, schema: Schema, *, seed: int, skip_bad: bool = Fal
 def has_classes(run_folder: str | Path) -> bool:
     """Whether a run predicts classes.
 
+    Args:
+        run_folder: of the run.
+
     Raises:
-        RunError: there is no run.
+        RunError: there is no run, or it is damaged.
     """
-    return bool((open_config(Path(run_folder)).get("schema") or {}).get("classes"))
+    return bool(read_config(Path(run_folder))[1]["schema"].get("classes"))
 
 
 def warn_whole(inputs: Path, count: int, which: str) -> None:

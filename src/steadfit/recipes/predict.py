@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import track
 
 from steadfit._files import shortened, write_csv
+from steadfit.audit import row_of
 from steadfit.data import read_image
 from steadfit.errors import ConfigError, DataError
-from steadfit.recipes.fit import row_of
 from steadfit.recipes.opening import image_paths, open_for_run, warn_whole
 from steadfit.recipes.panels import sticks
 from steadfit.reports.overlays import draw_points, write_image
@@ -62,7 +62,7 @@ def predict_to(
     """
     run, inputs, out = load(run_folder), Path(inputs), Path(out)
     if not inputs.exists():
-        raise DataError(f"{inputs}: no such image, folder or table.")
+        raise DataError(f"{inputs}: expected an image, a folder of images or a table, got nothing of that name.")
     if isinstance(run, Run) and run.schema.classes:
         if views or coverage is not None:
             raise ConfigError("predict: expected no views or coverage with classes, got some. Leave them out.")

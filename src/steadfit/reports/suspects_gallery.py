@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike, NDArray
 
-from steadfit.audit.suspects import suspects
+from steadfit.audit import suspects
 from steadfit.reports.axes import no_data
 from steadfit.reports.overlays import Load, as_rgb
 from steadfit.reports.palette import GIVEN, NOTE, OUTSIDE, PREDICTED, PREDICTED_TEXT

@@ -28,7 +28,7 @@ from steadfit.training.callbacks.progress import Announce
 from steadfit.training.callbacks.refit import RefitNoise
 from steadfit.training.callbacks.rounds import Algorithm1
 from steadfit.training.callbacks.stopping import EarlyStop
-from steadfit.training.folder import MARK, MODEL, describe, read_config, write_config
+from steadfit.training.folder import MARK, MODEL, describe, frame_of, read_config, write_config
 from steadfit.training.known import write_rows
 from steadfit.training.module import TrainingModule
 from steadfit.training.regressor import InputScaling, build_regressor, named_network
@@ -156,7 +156,8 @@ class Parts:
         output = (Heatmaps() if reads else settings.output_of(model)).of(annotations.schema.classes)
         check_pair(output, model, settings.plan)
         _check_table(output, annotations, settings)
-        check_network(settings, output, annotations.schema, network, images=annotations.images is not None)
+        size = None if annotations.images is None else frame_of(annotations, settings)
+        check_network(settings, output, annotations.schema, network, size=size)
         return cls(output, model, network)
 
     def module(self, train: LabelledDataset, settings: Settings) -> TrainingModule:
@@ -245,7 +246,7 @@ def check_network(
     schema: Schema,
     network: nn.Module | None = None,
     *,
-    images: bool = True,
+    size: tuple[int, int] | None = None,
 ) -> None:
     """Check that the network of the settings, or a custom one, can be trained.
 
@@ -254,24 +255,25 @@ def check_network(
         output: what the network's numbers mean.
         schema: what the table's columns mean.
         network: a custom network; None: the one that the settings name.
-        images: whether the inputs are images.
+        size: of the frames, (height, width) in px; None for features.
 
     Raises:
         ConfigError: settings and a custom network contradict each other, or the network that the settings name cannot
-            be built for its head and for images of their size.
+            be built for its head and for images of their size, or trained on batches of one sample.
     """
-    names = ("default", *NETWORKS, *HEATMAP_NETWORKS)
-    known = settings.network in names
-    if network is not None and known:
+    names = tuple(HEATMAP_NETWORKS) if isinstance(output, Heatmaps) else ("default", *NETWORKS)
+    if network is not None and settings.network in ("default", *NETWORKS, *HEATMAP_NETWORKS):
         raise ConfigError(
             f"fit: expected settings.network to name your network, got {settings.network!r}. Give it another name."
         )
-    if network is None and not known:
+    if network is None and settings.network not in names:
         raise ConfigError(
             f"fit: expected a network of {', '.join(names)}, or your own, got {settings.network!r}. Pass network=."
         )
-    if network is None and images and settings.frame is not None:
-        _check_building(settings, output, schema, settings.frame)
+    if network is None and settings.batch_size == 1:
+        raise ConfigError("fit: expected batch_size >= 2 for batch norm, got 1. Pass a network without it.")
+    if network is None and size is not None:
+        _check_building(settings, output, schema, size)
 
 
 def _check_building(settings: Settings, output: Output, schema: Schema, size: tuple[int, int]) -> None:
@@ -318,7 +320,7 @@ def _check_folder(out: Path, config: dict[str, Any], settings: Settings, resume:
     if not resume:
         raise occupied(out)
     before, found = read_config(out)
-    changed = [key for key, value in settings.to_dict().items() if before.to_dict()[key] != value]
+    changed = settings.differing(before)
     words = {"task": "the task", "noise_model": "the noise model"}
     words |= {"fingerprint": "the data (rows, labels or their meaning)"}
     changed += [word for key, word in words.items() if found.get(key) != config.get(key)]

@@ -33,7 +33,9 @@ from steadfit.training.settings import Settings
 CONFIG = "config.yaml"
 MODEL = "model.safetensors"
 MARK = "diverged.json"
-"""The file that a diverged training leaves: its numbers were not finite."""
+"""What a training leaves that ended because its numbers were not finite."""
+CASCADE = "cascade"
+"""What a cascade's configuration calls its task; that of one network has none."""
 FORMAT_VERSION = 1
 """The version of every JSON and YAML file in a run folder; newer files are refused."""
 
@@ -248,12 +250,17 @@ def fingerprint(annotations: Annotations) -> str:
 
 
 def read_config(folder: Path) -> tuple[Settings, dict[str, Any]]:
-    """The settings and the content of a regression run's ``config.yaml``.
+    """Settings and content of the ``config.yaml`` of a run or a cascade.
 
     Raises:
         RunError: the file is missing, damaged, or belongs to a run of another task.
     """
     config = open_config(folder)
+    if (task := config.get("task")) not in (None, CASCADE):
+        raise RunError(
+            f"{folder / CONFIG}: expected the run of one network or a cascade, got one of task {task!r}. Another "
+            "steadfit wrote it: train again in another folder."
+        )
     with opened(folder / CONFIG, "the configuration of a run"):
         if not isinstance(config["images"], bool):
             raise TypeError(f"images: {config['images']!r}")

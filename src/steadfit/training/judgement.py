@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,22 +19,38 @@ class Judgement:
     """What a run makes of every label of a table with N rows and K labels per row.
 
     Args:
-        predicted: (N, K, D), the predictions in the user's units; for classes the number of the class.
-        trust: (N, K) in [0, 1], NaN where the label is missing; for classes the probability of the label.
-        suspect: (N, K), which labels are considered wrong.
+        predicted: (N, K, D) in the user's units; for classes their numbers.
+        labels: the columns of the labels table, (N, K) each: ``trust`` in [0, 1], NaN where the label is missing (for
+            classes the label's probability); ``suspect``, which labels are considered wrong; ``distance`` of
+            :meth:`steadfit.noise.NoiseModel.distance`; ``nll`` in nats and the user's units where distributions are
+            predicted; ``peaks``, the peaks of each heatmap; whatever else a noise model says in ``judge``.
         error_rate: the estimated share of wrong labels in the training set; NaN where nothing estimates it.
         fallen_back: whether EM declared everything an outlier, so that the warm-up network is the result.
-        peaks: (N, K), the number of peaks of each heatmap; None for other outputs.
-        nll: (N, K), the negative log-likelihood in nats of the labels in the user's units; None where no distributions
-            are predicted.
-        logits: (N, C), the logits of the classes; None for other outputs.
+        logits: (N, C) of the classes; None for other outputs.
     """
 
     predicted: Floats
-    trust: Floats
-    suspect: Flags
+    labels: Mapping[str, npt.NDArray[Any]]
     error_rate: float
     fallen_back: bool = False
-    peaks: Counts | None = None
-    nll: Floats | None = None
     logits: Floats | None = None
+
+    @property
+    def trust(self) -> Floats:
+        """(N, K) in [0, 1], NaN where the label is missing."""
+        return self.labels["trust"]
+
+    @property
+    def suspect(self) -> Flags:
+        """(N, K), which labels are considered wrong."""
+        return self.labels["suspect"]
+
+    @property
+    def nll(self) -> Floats | None:
+        """(N, K) in nats; None where no distributions are predicted."""
+        return self.labels.get("nll")
+
+    @property
+    def peaks(self) -> Counts | None:
+        """(N, K); None for other outputs than heatmaps."""
+        return self.labels.get("peaks")

@@ -10,9 +10,8 @@ from torch import nn
 
 from steadfit.errors import ConfigError
 from steadfit.noise import NoiseModel
-from steadfit.training.cascade.run import TASK as CASCADE
 from steadfit.training.cascade.run import CoarseToFine, load_cascade
-from steadfit.training.folder import CONFIG, open_config
+from steadfit.training.folder import CASCADE, CONFIG, open_config
 from steadfit.training.run import Run
 from steadfit.training.run import load as load_run
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from steadfit.data import LabelledDataset, Standardizer
 from steadfit.data.standardize import destandardize, standardize
 from steadfit.data.tables.schema import Schema
-from steadfit.errors import ConfigError
 from steadfit.networks import (
     HEATMAP_NETWORKS,
     IMAGENET_DEVIATION,
@@ -138,16 +137,11 @@ def build_regressor(
         train: the training set.
         settings: the settings with its size, channels, weights and, without ``network``, the network's name.
         output: what the numbers mean.
-        network: a custom module, initialised in place; None: the one that the settings name.
-
-    Raises:
-        ConfigError: a batch of one sample for a network with batch norm.
+        network: a module of your own, started in place.
     """
     schema = train.annotations.schema
     inputs = input_scaling(train, settings.weights, settings.network)
     if network is None:
-        if settings.batch_size == 1:
-            raise ConfigError("fit: expected batch_size >= 2 for batch norm, got 1. Pass a network without it.")
         network = named_network(inputs, settings, output, schema, train.size)
     if not _loaded_output(network, settings.weights, output.n_outputs(schema.n_targets, schema.dims)):
         output.start(network, schema.n_targets, schema.dims)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -74,7 +74,9 @@ class Run:
         self.calibrated = Calibrated.load(folder)
 
     def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r}, {self.settings.method}, targets={len(self.schema.target_names)})"
+        classes, targets = self.schema.classes, self.schema.target_names
+        what = f"classes={len(classes)}" if classes else f"targets={len(targets)}"
+        return f"Run({str(self.folder)!r}, {self.settings.method}, {what})"
 
     @property
     def takes_images(self) -> bool:
@@ -182,7 +184,7 @@ class Run:
         return self.calibrated if fits else None
 
     def _views(self, views: Sequence[str | Tensor]) -> list[Tensor]:
-        if views and not (self.regressor.inputs.images and self.schema.dims == 2):
+        if views and not (self.regressor.inputs.images and self.schema.has_points):
             raise ConfigError("predict: expected views only for points in images, got some for another run.")
         if "mirror" in [view for view in views if isinstance(view, str)] and not self.schema.pairs:
             raise ConfigError("predict: expected left/right pairs for the mirrored view, got none in the run's schema.")
@@ -248,19 +250,15 @@ class Run:
         numbers = torch.where(numbers.isinf(), torch.nan, numbers)  # diverged: no verdict on these labels
         target = self.regressor.standardize(dataset.target)
         believed = output.believed(numbers, target)
-        trust = self.noise.trust(numbers, target, self.state) if believed is None else believed
         judged = believed is None
-        suspect = self.noise.is_outlier(numbers, target, self.state) if judged else torch.zeros_like(trust).bool()
+        verdict = self.noise.judge(numbers, target, self.state) if believed is None else _plain_verdict(believed)
         train = torch.from_numpy(dataset.annotations.split[dataset.rows] == "train")
         located = to_user(in_frame(self.regressor, numbers), dataset.frame)
         return located, Judgement(
             predicted=located.mean.double().numpy(),
-            trust=trust.double().numpy(),
-            suspect=suspect.numpy(),
+            labels=_columns(verdict, peaks=peaks, nll=nll_of(located, dataset.annotations.target[dataset.rows])),
             error_rate=self.noise.error_rate(numbers[train], target[train], self.state) if judged else float("nan"),
             fallen_back=bool(self.state["fallen_back"]),
-            peaks=peaks,
-            nll=nll_of(located, dataset.annotations.target[dataset.rows]),
             logits=None if judged else numbers.double().numpy(),
         )
 
@@ -294,6 +292,17 @@ class Run:
             coverage=coverage,
             peaks=None if found.peaks is None else found.peaks.numpy(),
         )
+
+
+def _plain_verdict(probability: Tensor) -> dict[str, Tensor]:
+    """The verdict of an output that says itself how probable each label is, (N, K): nothing is suspect."""
+    return {"trust": probability, "suspect": torch.zeros_like(probability, dtype=torch.bool)}
+
+
+def _columns(verdict: Mapping[str, Tensor], **more: npt.NDArray[Any] | None) -> dict[str, npt.NDArray[Any]]:
+    """A verdict as arrays, numbers in double precision, with those of the other columns that there are."""
+    found = {name: (one.double() if one.is_floating_point() else one).numpy() for name, one in verdict.items()}
+    return found | {name: one for name, one in more.items() if one is not None}
 
 
 def nll_of(located: Located, target: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:

@@ -19,7 +19,9 @@ from steadfit.outputs import Classes, Heatmaps, Output, OwnLoss
 from steadfit.training.plans import OPTIMIZERS, PLANS, STEADY, Plan
 
 OUTPUTS: dict[str, type[OwnLoss]] = {output.name: output for output in (Heatmaps, Classes)}
-"""Outputs that have options; the others follow from the noise model."""
+"""Outputs with options of their own; the others follow from the noise model."""
+OF_TABLE = ("n_classes",)
+"""Fields of outputs that the table decides, not the settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +101,7 @@ class Settings:
         if isinstance(self.noise, str):
             _checks.one_of("Settings", "noise", self.noise, tuple(NOISE_MODELS))
         self._check_plan()
+        self._check_classes()
         check_pair(self.output_of(self.noise_model()), self.noise_model(), self.plan)
 
     def _fill_in(self) -> None:
@@ -126,6 +129,13 @@ class Settings:
             raise ConfigError(
                 "Settings: expected residuals 'pass' with warps, got 'epoch': warped labels are no labels."
             )
+
+    def _check_classes(self) -> None:
+        """Images of classes are cropped and not warped, and no residual says when to stop."""
+        if self.output is not None and self.output.for_classes:
+            for name in ("warp", "patience"):
+                if value := getattr(self, name):
+                    raise ConfigError(f"Settings: expected no {name} with classes, got {value}. Leave it out.")
 
     @property
     def frame(self) -> tuple[int, int] | None:
@@ -185,6 +195,15 @@ class Settings:
             described = values.pop(what) or {}
             values = {what: described["name"]} | values | described if described else values
         return {name: value for name, value in values.items() if name != "name"}
+
+    def differing(self, other: Settings) -> list[str]:
+        """What is not the same in other settings; of one output with other options, the names of these options."""
+        mine, others = self.to_dict(), other.to_dict()
+        output, before = (one.pop("output") or {} for one in (mine, others))
+        changed = [name for name, value in mine.items() if value != others[name]]
+        if output.get("name") != before.get("name"):
+            return [*changed, "output"]
+        return [*changed, *(name for name, value in output.items() if value != before[name])]
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain containers, for ``config.yaml``; :meth:`from_dict` reads them back."""
@@ -266,7 +285,9 @@ def _described(model: NoiseModel | Output) -> dict[str, Any]:
     """The name of a noise model or an output, and its fields that are numbers and words."""
     fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}
     return {"name": _listed_name(model)} | {
-        name: value for name, value in fields.items() if value is None or isinstance(value, str | int | float)
+        name: value
+        for name, value in fields.items()
+        if name not in OF_TABLE and (value is None or isinstance(value, str | int | float))
     }
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from steadfit.audit.suspects import AXES, suspects
+from steadfit.audit import suspects
+from steadfit.audit.labels import AXES
 from steadfit.reports.overlays import Load
 from steadfit.reports.pages.html import Page, Table, subtitle, write_page
 from steadfit.reports.pages.summary import cards, run_lead

@@ -19,9 +19,9 @@ from steadfit.data import Annotations, Misplacing, Region, Warp
 from steadfit.errors import ConfigError
 from steadfit.noise import NoiseModel
 from steadfit.training.cascade.placing import PLACINGS, estimates, fold_rows, observed_errors
-from steadfit.training.cascade.run import COARSE, FINE, TASK, CoarseToFine, check_points, check_regions
+from steadfit.training.cascade.run import COARSE, FINE, CoarseToFine, check_points, check_regions
 from steadfit.training.fit import Parts, fit
-from steadfit.training.folder import describe, read_config, write_config
+from steadfit.training.folder import CASCADE, describe, read_config, write_config
 from steadfit.training.judgement import Judgement
 from steadfit.training.known import write_rows
 from steadfit.training.run import Run
@@ -191,7 +191,7 @@ def _content(
 ) -> dict[str, Any]:
     """The content of config.yaml: that of the first stage, and what makes it a cascade."""
     return describe(annotations, coarse) | {
-        "task": TASK,
+        "task": CASCADE,
         "placing": placing,
         "folds": folds,
         "regions": [region.to_dict() for region in regions],

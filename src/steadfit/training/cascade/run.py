@@ -16,7 +16,7 @@ from steadfit.data import Annotations, Region, Schema, read_image, regions_of
 from steadfit.errors import ConfigError, RunError
 from steadfit.noise import NoiseModel
 from steadfit.training.cascade.combining import combined
-from steadfit.training.folder import CONFIG, MODEL, opened, read_config
+from steadfit.training.folder import CASCADE, CONFIG, MODEL, opened, read_config
 from steadfit.training.images import as_images
 from steadfit.training.judgement import Judgement
 from steadfit.training.prediction import Prediction
@@ -26,7 +26,6 @@ from steadfit.training.settings import Settings
 
 Floats = npt.NDArray[np.float64]
 
-TASK = "cascade"
 COARSE, FINE = "coarse", "fine"
 """Folders of the stages in the cascade's folder."""
 
@@ -173,22 +172,31 @@ class CoarseToFine:
     def _together(
         self, coarse: Judgement, fine: Sequence[Judgement], found: Located, annotations: Annotations
     ) -> Judgement:
-        trust, count = np.zeros_like(coarse.trust), np.zeros(coarse.trust.shape[1])
-        suspect = np.ones_like(coarse.suspect)
-        for one, region in zip(fine, self.regions, strict=True):
-            place = list(region.points)
-            trust[:, place] += one.trust
-            suspect[:, place] &= one.suspect
-            count[place] += 1
-        alone = count == 0  # in no region
+        """The stages' verdicts as one; ``found`` are their predictions together."""
+        names = [name for name in coarse.labels if name not in ("nll", "peaks")]
+        nll = nll_of(found, annotations.target)
         return Judgement(
             predicted=found.mean.numpy(),
-            trust=np.where(alone, coarse.trust, trust / np.maximum(count, 1)),
-            suspect=np.where(alone, coarse.suspect, suspect),
-            error_rate=_error_rate(coarse, fine, self.regions, alone),
+            labels={name: self._column(name, coarse, fine) for name in names} | ({} if nll is None else {"nll": nll}),
+            error_rate=_error_rate(coarse, fine, self.regions, self._alone(coarse)),
             fallen_back=any(one.fallen_back for one in (coarse, *fine)),
-            nll=nll_of(found, annotations.target),
         )
+
+    def _column(self, name: str, coarse: Judgement, fine: Sequence[Judgement]) -> npt.NDArray[Any]:
+        """One column, (N, K): the mean of a label's regions, or for flags all of them; the first stage's elsewhere."""
+        first = coarse.labels[name]
+        total, count = np.zeros(first.shape), np.zeros(first.shape[1])
+        for one, region in zip(fine, self.regions, strict=True):
+            total[:, list(region.points)] += one.labels[name]
+            count[list(region.points)] += 1
+        mean = total / np.maximum(count, 1)
+        return np.where(count == 0, first, mean == 1 if first.dtype == bool else mean)
+
+    def _alone(self, coarse: Judgement) -> npt.NDArray[np.bool_]:
+        """(K,), which labels are in no region."""
+        inside = np.zeros(coarse.trust.shape[1], dtype=bool)
+        inside[[point for region in self.regions for point in region.points]] = True
+        return ~inside
 
 
 def _error_rate(
@@ -225,7 +233,8 @@ def check_points(schema: Schema) -> None:
         ConfigError: other targets.
     """
     if schema.dims != 2:
-        raise ConfigError("cascade: expected points in images, got scalar targets. Leave out --cascade.")
+        got = "classes" if schema.classes else "scalar targets"
+        raise ConfigError(f"cascade: expected points in images, got {got}. Leave out --cascade.")
 
 
 def check_regions(regions: Sequence[Region], schema: Schema) -> None:
@@ -266,7 +275,7 @@ def load_cascade(
     """
     folder = Path(run_folder)
     _, config = read_config(folder)
-    if config.get("task") != TASK:
+    if config.get("task") != CASCADE:
         raise RunError(f"{folder}: expected a cascade, got another run.")
     networks, noises = networks or {}, noises or {}
     with opened(folder / CONFIG, "the configuration of a cascade"):

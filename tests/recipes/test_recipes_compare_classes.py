@@ -1,93 +1,31 @@
-"""Classification as whole jobs: what a run leaves behind, and losses compared over seeds."""
+"""Losses for classes compared over seeds: the numbers, the tests, what cannot be compared."""
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from class_folders import write_colours
 from rich.console import Console
-from steadfit.training.classification import ClassifierSettings, fit, load_classifier
 
-from steadfit.data import Annotations, load_classes
+from steadfit.data import Annotations
 from steadfit.errors import ConfigError, DataError, DivergedError, RunError
 from steadfit.metrics.accuracy import sign_flip
-from steadfit.recipes.compare_classes import class_image_loader, compare_losses, fit_classifier
+from steadfit.outputs import Classes
+from steadfit.recipes import compare_losses
+from steadfit.training import Settings, fit, load
 
-SETTINGS = ClassifierSettings(loss="anchor", network="resnet8", epochs=2, batch_size=16, lr=0.05)
-NAMES = ("blue", "green", "red")
+SETTINGS = Settings(output=Classes(loss="anchor"), network="resnet8", epochs=2, batch_size=16, lr=0.05)
 
 
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
-    """Folders of three colours; six of the training images lie in a wrong one."""
-    root, rng = tmp_path_factory.mktemp("colours"), np.random.default_rng(0)
-    for split, count in (("train", 24), ("val", 6), ("test", 10)):
-        for k, name in enumerate(NAMES):
-            (root / split / name).mkdir(parents=True)
-            for i in range(count):
-                colour = np.full(3, 60.0)
-                colour[(k + (split == "train" and i < 2)) % 3] = 190  # OpenCV's order is blue, green, red
-                image = np.clip(colour + rng.normal(0, 30, (8, 8, 3)), 0, 255).astype(np.uint8)
-                assert cv2.imwrite(str(root / split / name / f"{i:02}.png"), image)
-    return load_classes(root)
-
-
-@pytest.fixture(scope="module")
-def run_folder(classes: Annotations, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    settings = dataclasses.replace(SETTINGS, epochs=6)
-    return fit_classifier(classes, settings, tmp_path_factory.mktemp("runs") / "run", device="cpu").folder
-
-
-def test_what_a_run_leaves_behind(classes: Annotations, run_folder: Path) -> None:
-    files = {path.name for path in run_folder.iterdir()}
-    assert files == {
-        "config.yaml", "model.safetensors", "metrics.json", "history.csv", "predictions.parquet", "hardest.csv",
-        "report.html", "figures", "checkpoints",
-    }  # fmt: skip
-    metrics = json.loads((run_folder / "metrics.json").read_text())
-    assert {split: part["images"] for split, part in metrics.items()} == {"train": 72, "val": 18, "test": 30}
-    assert set(metrics["test"]["per_class"]) == set(NAMES)
-    table = pd.read_parquet(run_folder / "predictions.parquet")
-    assert list(table) == ["row", "image", "line", "split", "label", "predicted", "probability", "loss"]
-    assert len(table) == 120
-    right = table["label"] == table["predicted"]
-    for split, part in metrics.items():
-        assert part["top1"] == pytest.approx(right[table["split"] == split].mean())
-    probability = load_classifier(run_folder).predict(classes).probability
-    assert table["probability"].tolist() == pytest.approx(probability[np.arange(120), classes.label].tolist(), rel=1e-4)
-
-
-def test_the_hardest_images_are_the_wrong_ones(run_folder: Path) -> None:
-    hardest = pd.read_csv(run_folder / "hardest.csv")
-    assert len(hardest) == 72
-    assert set(hardest["image"].head(6)) == {f"train/{name}/{i:02}.png" for name in NAMES for i in range(2)}
-    assert hardest["loss"].is_monotonic_decreasing
-    assert np.allclose(np.exp(-hardest["loss"]), hardest["probability"], rtol=1e-4)
-
-
-def test_the_report_says_what_the_numbers_say(run_folder: Path) -> None:
-    page = (run_folder / "report.html").read_text()
-    top1 = json.loads((run_folder / "metrics.json").read_text())["test"]["top1"]
-    assert (f"{100 * top1:.1f} %" if top1 < 1 else "100 %") in page
-    assert page.count("data:image/png") == 4
-    assert "<script" not in page
-    assert {path.suffix for path in (run_folder / "figures").iterdir()} == {".png"}
-
-
-def test_a_finished_run_is_judged_again(classes: Annotations, run_folder: Path, tmp_path: Path) -> None:
-    settings = dataclasses.replace(SETTINGS, epochs=6)
-    with pytest.raises(RunError, match="holds a run already"):
-        fit_classifier(classes, settings, run_folder)
-    (run_folder / "metrics.json").unlink()
-    fit_classifier(classes, settings, run_folder, resume=True, device="cpu", report=False)
-    assert (run_folder / "metrics.json").exists()
+    return write_colours(tmp_path_factory.mktemp("colours"))
 
 
 @pytest.fixture(scope="module")
@@ -155,14 +93,14 @@ def test_one_seed_has_no_spread(
 
 
 def test_one_loss_that_finishes_is_still_a_ranking(
-    classes: ClassImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    classes: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def diverging(classes: ClassImages, settings: ClassifierSettings, *args: Any, **options: Any) -> Any:
-        if settings.loss == "ce":
+    def diverging(classes: Annotations, settings: Settings, *args: Any, **options: Any) -> Any:
+        if settings.method == "ce":
             raise DivergedError("fit: expected a finite loss, got nan.", epoch=2, batch=1)
         return fit(classes, settings, *args, **options)
 
-    monkeypatch.setattr("steadfit.recipes.compare_classes.fit", diverging)
+    monkeypatch.setattr("steadfit.recipes.fit.fit", diverging)
     found = compare_losses(classes, ["ce", "anchor"], SETTINGS, tmp_path, device="cpu")
     assert list(found) == ["anchor", "ce"]
     assert found["ce"] == {"diverged_epoch": 2, "diverged_batch": 1}
@@ -187,10 +125,15 @@ def test_what_cannot_be_compared(
         compare_losses(classes, losses, SETTINGS, tmp_path, seeds=seeds)
     with pytest.raises(DataError, match="expected test images to compare on, got none"):
         compare_losses(classes.take(classes.split != "test"), ["ce", "bce"], SETTINGS, tmp_path)
+    for other in (Settings(), Settings(network="hourglass1")):
+        with pytest.raises(ConfigError, match=r"expected settings for classes, got others. Give them output=Classes"):
+            compare_losses(classes, ["ce", "bce"], other, tmp_path)
 
 
-def test_images_by_name(classes: Annotations) -> None:
-    load = class_image_loader(classes)
-    image = load("test/red/00.png")
-    assert image.shape == (8, 8, 3)
-    assert image.reshape(-1, 3).mean(0).argmax() == 0  # RGB
+def test_every_loss_has_the_options_of_the_settings(classes: Annotations, tmp_path: Path) -> None:
+    """One set of options for all: what a loss does not take has no effect on it."""
+    given = Settings(output=Classes(gamma=2.0), network="resnet8", epochs=1, batch_size=32, lr=0.05)
+    compare_losses(classes, ["focal", "ce"], given, tmp_path, device="cpu")
+    for loss in ("focal", "ce"):
+        output = load(tmp_path / "runs" / f"{loss}-0").settings.output
+        assert output == Classes(loss=loss, gamma=2.0)
