@@ -44,7 +44,7 @@ def test_many_classes_are_listed_by_their_confusions() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["c7 → c1", "c2 → c5"]
     assert [patch.get_width() for patch in axes.patches] == [12, 9]
     nothing = confusion_figure(np.eye(count), [f"c{k}" for k in range(count)]).figure
-    assert nothing.axes[0].texts[0].get_text() == "no image is taken for another class"
+    assert nothing.axes[0].texts[0].get_text() == "no image is mistaken for another class"
 
 
 @pytest.mark.parametrize("rows", [0, 3, 40])
@@ -72,7 +72,7 @@ def test_a_table_of_losses() -> None:
 def test_what_can_be_said() -> None:
     assert class_verdict(RESULTS, "anchor") == "On these images it is better than every other loss beyond chance."
     unclear = {**RESULTS, "bce": {**RESULTS["ce"], "p_holm": 0.05}}
-    assert class_verdict(unclear, "anchor") == "1 of the 2 others cannot be told from it on these images."
+    assert class_verdict(unclear, "anchor") == "1 of the 2 others cannot be distinguished from it on these images."
 
 
 def test_a_report_of_losses(tmp_path: Path) -> None:

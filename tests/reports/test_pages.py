@@ -260,7 +260,7 @@ def test_captions_are_sentences_with_units(
     assert {"validation error (mm)", "residual (mm)", "mean error (mm)", "error (mm)", "predicted (mm)"} <= said
     assert (
         "Median error (mm) of the validation labels after every epoch, and below it the share of these labels that "
-        "are suspect. In the shaded epochs, the warm-up, no label is distrusted yet."
+        "are suspect. In the shaded epochs, the warm-up, no label is suspect yet."
     ) in said
 
 

@@ -108,9 +108,9 @@ def load_classes(
 ) -> Annotations:
     """Read and check images of classes, in whichever form they are stored.
 
-    * the folder of CIFAR-10's or CIFAR-100's binary version (``data_batch_1.bin`` ..., ``train.bin`` ...); * a CSV or
-    Parquet table, or a folder with ``annotations.csv``: columns ``image`` and ``label`` or ``class``; * a folder with
-    ``train/<class>/`` and optionally ``val`` and ``test``, or with ``<class>/`` alone.
+    * the folder of CIFAR-10's or CIFAR-100's binary version (``data_batch_1.bin`` ..., ``train.bin`` ...);
+    * a CSV or Parquet table, or a folder with ``annotations.csv``: columns ``image`` and ``label`` or ``class``;
+    * a folder with ``train/<class>/`` and optionally ``val`` and ``test``, or with ``<class>/`` alone.
 
     Args:
         path: the folder or table.

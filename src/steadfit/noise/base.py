@@ -3,10 +3,10 @@
 A noise model is an immutable description. What it learns is in a ``State``, a dict of tensors, so that it can be
 checkpointed, compared and moved without knowing the model. It answers five questions:
 
-1. :meth:`NoiseModel.n_outputs`: how many numbers does the network predict; 2. :meth:`NoiseModel.loss`: what is the loss
-of each label; 3. :meth:`NoiseModel.trust`: how much is each label trusted, in [0, 1] (and :meth:`is_outlier`: is it
-suspect); 4. :meth:`NoiseModel.statistics` and :meth:`NoiseModel.update`: what is re-estimated from the whole training
-set, by
+1. :meth:`NoiseModel.n_outputs`: how many numbers does the network predict;
+2. :meth:`NoiseModel.loss`: what is the loss of each label;
+3. :meth:`NoiseModel.trust`: how much is each label trusted, in [0, 1] (and :meth:`is_outlier`: is it suspect);
+4. :meth:`NoiseModel.statistics` and :meth:`NoiseModel.update`: what is re-estimated from the whole training set, by
    :func:`steadfit.noise.refit`;
 5. :meth:`NoiseModel.observe`: what is learned from every training batch, before its loss (for most models nothing).
 

@@ -87,7 +87,8 @@ ALONE = Alone()
 def refit(noise: NoiseModel, chunks: Sequence[Chunk], state: State, processes: Processes = ALONE) -> State:
     """Re-estimate the state of a noise model from the whole training set.
 
-        state = begin(state) repeat  state = update(sum of statistics(chunk, state), state)  until settled(state)
+        state = begin(state)
+        repeat  state = update(sum of statistics(chunk, state), state)  until settled(state)
 
     Args:
         noise: the model.

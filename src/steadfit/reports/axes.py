@@ -14,18 +14,18 @@ from steadfit.reports.methods import Mark
 from steadfit.reports.palette import FAINT, NOTE, SHADE, WHISKER
 from steadfit.reports.values import DASH
 
-SEEDS = "Lines are means over the seeds, in bands from the lowest to the highest."
+SEEDS = "Lines are means over the seeds; bands reach from the lowest to the highest."
 
 
 def band(axes: Axes, x: ArrayLike, each: ArrayLike, mark: Mark, *, line: str | None = None) -> None:
-    """A line through the means of several seeds, in a band from the lowest to the highest.
+    """Draw a line through the means of several seeds, in a band from the lowest to the highest.
 
     Args:
         axes: where to draw; it is changed in place.
-        x: (P,) places on the horizontal axis; a single one is drawn as a marker.
-        each: (S, P) values of every seed.
+        x: (P,), places on the horizontal axis; a single one is drawn as a marker.
+        each: (S, P), values of every seed.
         mark: colour, line and label.
-        line: a line style instead of the mark's own.
+        line: a line style instead of the mark's own; None: the mark's.
     """
     places, rows = np.asarray(x, dtype=np.float64), np.atleast_2d(np.asarray(each, dtype=np.float64))
     marker = mark.marker if len(places) == 1 else ""
@@ -35,20 +35,34 @@ def band(axes: Axes, x: ArrayLike, each: ArrayLike, mark: Mark, *, line: str | N
 
 
 def remark(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **options: Any) -> None:
-    """A small grey text, ``offset`` points away from ``at`` (by default x in data, y in parts of the axis)."""
+    """Write a small grey text.
+
+    Args:
+        axes: where to draw; it is changed in place.
+        text: the text.
+        at: the point to which it belongs, by default x in data, y in parts of the axis.
+        offset: its distance from there, in typographic points.
+        options: options of matplotlib's ``annotate``.
+    """
     style: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "color": NOTE, "fontsize": 9} | options
     axes.annotate(text, at, offset, textcoords="offset points", **style)
 
 
 def threshold_line(axes: Axes, at: float, text: str = "") -> None:
-    """A dashed upright line, with a remark at its foot."""
+    """Draw a dashed vertical line, with a remark at its foot."""
     axes.axvline(at, color=FAINT, ls="--", lw=1.2, zorder=1)
     if text:
         remark(axes, text, (at, 0.02), (5, 0))
 
 
 def shade_warm_up(panels: Sequence[Axes], first: float, last: float) -> None:
-    """Shade the epochs ``first`` to ``last``, and name them in the lowest panel."""
+    """Shade epochs, and name them in the lowest panel.
+
+    Args:
+        panels: the panels, from top to bottom.
+        first: the first epoch.
+        last: the last epoch.
+    """
     for axes in panels:
         axes.axvspan(first - 0.5, last + 0.5, color=SHADE, zorder=0, lw=0)
         axes.set_xlim(first - 0.5, None)
@@ -56,13 +70,13 @@ def shade_warm_up(panels: Sequence[Axes], first: float, last: float) -> None:
 
 
 def epoch_axis(axes: Axes) -> None:
-    """Whole epochs as ticks."""
+    """Show whole epochs as ticks."""
     axes.set(xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
 def error_axis(axes: Axes, errors: ArrayLike) -> None:
-    """A logarithmic axis where the finite errors span more than one decade; a remark where there are none."""
+    """Use a logarithmic axis where the finite errors span more than one decade, and a remark where there are none."""
     found = np.asarray(errors, dtype=np.float64)
     found = found[np.isfinite(found)]
     if not found.size:
@@ -74,19 +88,19 @@ def error_axis(axes: Axes, errors: ArrayLike) -> None:
 
 
 def percent_axis(axes: Axes, which: Literal["x", "y"] = "y") -> None:
-    """Ticks of a share in [0, 1] as percentages."""
+    """Show ticks of a share in [0, 1] as percentages."""
     axis = axes.yaxis if which == "y" else axes.xaxis
     axis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
 
 
 def threshold_axes(axes: Axes, alphas: ArrayLike, *, alpha: float | None, unit: str, what: str) -> None:
-    """Axes of a share over its threshold, with a dashed line at the threshold of the tables.
+    """Set up axes of a share over its threshold, with a dashed line at the threshold of the tables.
 
     Args:
         axes: where to draw; it is changed in place.
-        alphas: thresholds; the axis ends at the largest.
-        alpha: the threshold of the tables, or none.
-        unit: what thresholds are measured in.
+        alphas: the thresholds; the axis ends at the largest.
+        alpha: the threshold of the tables; None: no line.
+        unit: the unit of the thresholds.
         what: what is counted, e.g. ``"points"``.
     """
     if alpha is not None:
@@ -97,15 +111,15 @@ def threshold_axes(axes: Axes, alphas: ArrayLike, *, alpha: float | None, unit: 
 
 
 def bar(axes: Axes, row: int, value: float, ends: tuple[float, float], colour: str, text: str) -> None:
-    """A horizontal bar with a whisker and a text at its end; a dash where the value is NaN.
+    """Draw a horizontal bar with a whisker and a text at its end; a dash where the value is NaN.
 
     Args:
         axes: where to draw; it is changed in place.
-        row: its place on the vertical axis.
-        value: length of the bar.
-        ends: lower and upper end of the whisker; NaN or two equal numbers for none.
-        colour: of the bar.
-        text: at the end of the bar.
+        row: the bar's place on the vertical axis.
+        value: the length of the bar.
+        ends: lower and upper end of the whisker; NaN or two equal numbers: no whisker.
+        colour: the colour of the bar.
+        text: the text at the end of the bar.
     """
     if not np.isfinite(value):
         axes.text(0.0, row, f" {DASH}", va="center", color=NOTE)
@@ -119,7 +133,7 @@ def bar(axes: Axes, row: int, value: float, ends: tuple[float, float], colour: s
 
 
 def bar_rows(panels: Iterable[Axes], drawn: Mapping[str, Mark]) -> None:
-    """Axes of bars side by side: from zero, the methods named at the left, the first one on top."""
+    """Set up axes of bars side by side: from zero, the methods named at the left, the first one on top."""
     panels = list(panels)
     for axes in panels:
         axes.set_xlim(left=0.0)
@@ -130,7 +144,7 @@ def bar_rows(panels: Iterable[Axes], drawn: Mapping[str, Mark]) -> None:
 
 
 def picture(axes: Axes, image: NDArray[Any]) -> None:
-    """An image without axes; the centre of its first pixel is (0, 0)."""
+    """Show an image without axes; the centre of its first pixel is (0, 0)."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="bicubic")
     axes.set(xticks=[], yticks=[], xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
     axes.grid(visible=False)
@@ -138,7 +152,7 @@ def picture(axes: Axes, image: NDArray[Any]) -> None:
 
 
 def no_data(axes: Axes, text: str) -> None:
-    """Say that there is nothing to draw, instead of an empty frame."""
+    """State that there is nothing to draw, instead of showing an empty frame."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=NOTE)
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)

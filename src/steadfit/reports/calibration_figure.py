@@ -1,4 +1,4 @@
-"""Calibration of predicted distributions: expected and real errors, coverage, ranks."""
+"""Calibration of predicted distributions: expected and actual errors, coverage, ranks."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ def calibration_figure(
 ) -> Panel:
     """Three panels: expected against empirical error, coverage of the ellipses, PIT of the radius.
 
-    A calibrated prediction lies on the dashed line of each panel. Whiskers and bands are 95 % intervals; the band of
-    the last panel would hold 95 % of the bins of a calibrated prediction whose labels are independent.
+    A calibrated prediction is on the dashed line of each panel. Whiskers and bands are 95 % intervals; the band of the
+    last panel would contain 95 % of the bins of a calibrated prediction whose labels are independent.
 
     Args:
-        results: label to :func:`~steadfit.metrics.calibration`, at most four, e.g. as predicted and with temperature.
-        unit: unit of the errors.
-        conformal: coverage of the conformal regions over their own levels; another line in the second panel.
+        results: for each label a :func:`~steadfit.metrics.calibration`, at most four, e.g. as predicted and with
+            temperature.
+        unit: the unit of the errors.
+        conformal: the coverage of the conformal regions over their own levels, another line in the second panel; None:
+            no such line.
 
     Raises:
         ValueError: no result, or more than four.
@@ -55,7 +57,7 @@ def calibration_figure(
         no_data(axes, "no label to compare with")
     caption = (
         f"{with_unit('Mean error', unit)} against the expected one, share of the labels inside the "
-        "ellipses of each level, and ranks of the radii. A calibrated prediction lies on the dashed lines."
+        "ellipses of each level, and ranks of the radii. A calibrated prediction is on the dashed lines."
     )
     return Panel(figure, "Calibration", caption, name="calibration")
 
@@ -75,7 +77,7 @@ def _errors(axes: Axes, found: Reliability, colour: str, marker: str) -> None:
 
 
 def _frame_errors(axes: Axes, drawn: list[Calibration], unit: str) -> None:
-    """Equal logarithmic axes, where the errors span more than a factor of five, with the identity."""
+    """Equal logarithmic axes where the errors span more than a factor of five, with the identity."""
     values = np.concatenate([
         x.cpu().numpy() for result in drawn for x in (result.reliability.expected, result.reliability.empirical)
     ])  # fmt: skip

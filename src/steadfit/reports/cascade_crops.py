@@ -1,4 +1,4 @@
-"""Crops of a cascade: where the first stage puts them, and what the second stage finds in them."""
+"""Crops of a cascade: where the first stage places them, and what the second stage finds in them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,13 @@ def crop_figure(
     boxes: Mapping[str, ArrayLike],
     found: Mapping[str, ArrayLike],
 ) -> Panel:
-    """One row per image: the whole image with the first stage's points and the crops they place, then every crop with
-    the points found there.
+    """One row per image: the whole image with the first stage's points and crops, then every crop with its points.
 
     Args:
         images: N images (H, W, 3) RGB or (H, W) grey, uint8.
-        estimate: (N, K, 2) points of the first stage, in px.
-        boxes: region to (N, 4) left, top, width, height in px; a crop beyond its image repeats its edge.
-        found: region to its points after the second stage (N, n, 2), in px of the image.
+        estimate: (N, K, 2), points of the first stage, in px.
+        boxes: for each region (N, 4) left, top, width, height in px; a crop beyond its image repeats its edge.
+        found: for each region its points after the second stage (N, n, 2), in px of the image.
 
     Raises:
         ValueError: arrays whose number of rows is not that of the images.

@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Which classes are mistaken for which."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ NAMED = 30  # classes up to this number are written on the confusion matrix
 
 @house_style()
 def confusion_figure(confusion: ArrayLike, names: Sequence[str], *, most: int = 12, split: str = "test") -> Panel:
-    """Which classes are taken for which: shares of each true class's images, one row per class.
+    """Which classes are mistaken for which: shares of each true class's images, one row per class.
 
     Args:
-        confusion: (C, C) numbers of images, true class by predicted class.
-        names: (C,) names of the classes.
+        confusion: (C, C), the numbers of images, true class by predicted class.
+        names: (C,), the names of the classes.
         most: with more classes than can be named, this number of the most frequent confusions is listed instead.
         split: which images were counted.
     """
@@ -65,7 +65,7 @@ def _pairs(number: Array, names: Sequence[str], most: int) -> Figure:
     figure = new_figure(8.0, 1.2 + 0.34 * max(len(pairs), 1))
     axes = figure.subplots()
     if not pairs:
-        no_data(axes, "no image is taken for another class")
+        no_data(axes, "no image is mistaken for another class")
         return figure
     axes.barh(range(len(pairs)), [off[pair] for pair in pairs], color=MARKS["bce"].colour, height=0.66)
     axes.set_yticks(range(len(pairs)), [f"{names[i]} → {names[j]}" for i, j in pairs])

@@ -32,9 +32,9 @@ def failure_bars(results: Results, *, unit: str = "", failure: str = "", against
 
     Args:
         results: a comparison's result. The whiskers are 95 % intervals over the images.
-        unit: unit of the mean error.
+        unit: the unit of the mean error.
         failure: what a failure is, e.g. ``"error above 5 % of the face width"``.
-        against: what the stars are relative to.
+        against: the method to which the stars compare.
     """
     drawn = marks(results)
     figure = new_figure(8.0, 1.5 + 0.46 * len(results))
@@ -72,9 +72,10 @@ def error_cdf(
 
     Args:
         results: a comparison's result; ``error`` is in ``unit``.
-        threshold: errors above it are failures; in parts of ``length`` if that is given, else in ``unit``.
-        length: the normalising length, in ``unit``; the axis is then in per cent of it.
-        unit: unit of the errors.
+        threshold: errors above it are failures; in parts of ``length`` if that is given, else in ``unit``. None: no
+            line.
+        length: the normalising length, in ``unit``; the axis is then in per cent of it. None: the axis is in ``unit``.
+        unit: the unit of the errors.
     """
     drawn, scale = marks(results), 100.0 / length if length else 1.0
     errors = {name: np.sort(np.asarray(result["error"], dtype=float)) * scale for name, result in results.items()}

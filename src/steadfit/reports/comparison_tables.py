@@ -1,9 +1,9 @@
-"""A comparison of several methods as a table, of errors or of classes.
+"""A comparison of several methods as a table, for errors or for classes.
 
-``results`` maps a method to its numbers. Of errors: ``error`` (per image), ``mean``, ``failure_rate``, ``rmse``,
-``nll``, ``precision``, ``recall``, ``gross_recall``, ``p_holm``, ``stars``, ``seconds``, ``suspects``. Of classes:
-``seeds``, ``top1``, ``top5`` and their standard deviations ``top1_sd``, ``top5_sd`` over the seeds, ``difference`` of
-top-1 to the reference, ``p_holm``, ``stars``. Shares are in [0, 1]; any number may be absent.
+``results`` maps a method to its numbers. For errors these are ``error`` (per image), ``mean``, ``failure_rate``,
+``rmse``, ``nll``, ``precision``, ``recall``, ``gross_recall``, ``p_holm``, ``stars``, ``seconds``, ``suspects``. For
+classes they are ``seeds``, ``top1``, ``top5`` and their standard deviations ``top1_sd``, ``top5_sd`` over the seeds,
+``difference`` of top-1 to the reference, ``p_holm``, ``stars``. Shares are in [0, 1]; any number may be absent.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ def of_classes(results: Results) -> bool:
 def comparison_frame(results: Results, *, unit: str = "") -> pd.DataFrame:
     """A comparison as text cells, one row per method, indexed by the method's name.
 
-    The mean error carries half of its 95 % interval over the images, shares of classes carry their standard deviation
-    over the seeds; stars and p are those of the comparison's test, with Holm's correction. A number that a method does
-    not have is a dash. Of errors, a column that no method has is left out.
+    The mean error has half of its 95 % interval over the images, shares of classes have their standard deviation over
+    the seeds; stars and p are those of the comparison's test, with Holm's correction. A number that a method does not
+    have is a dash. For errors, a column that no method has is left out.
 
     Args:
-        results: method to its numbers, see above.
-        unit: unit of the errors.
+        results: the numbers of each method, as the module describes.
+        unit: the unit of the errors.
     """
     classes = of_classes(results)
     rows = [
@@ -88,15 +88,15 @@ def _class_cells(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def comparison_table(results: Results, *, unit: str = "", title: str = "", against: str = "the best") -> Table:
-    """`comparison_frame` for a terminal of 80 columns; the best method is bold.
+    """The cells of :func:`comparison_frame` for a terminal of 80 columns; the best method is bold.
 
-    The share of suspects is left out where precision and recall say more.
+    The share of suspects is left out where precision and recall are more informative.
 
     Args:
-        results: method to its numbers, see above.
-        unit: unit of the errors.
+        results: the numbers of each method, as the module describes.
+        unit: the unit of the errors.
         title: a line above the table.
-        against: what the stars are relative to, for the line below.
+        against: the method to which the stars compare, for the line below.
     """
     frame, best = comparison_frame(results, unit=unit), best_method(results)
     if "precision" in frame:
@@ -113,7 +113,7 @@ def comparison_table(results: Results, *, unit: str = "", title: str = "", again
 
 
 def best_method(results: Results) -> str | None:
-    """The method with the lowest mean error, of classes with the highest top-1.
+    """The method with the lowest mean error, or for classes with the highest top-1; None without numbers.
 
     An oracle, which no user has, is not among the candidates.
     """

@@ -1,4 +1,4 @@
-"""Validation curves of two methods, and where each gets to the other's best."""
+"""Validation curves of two methods, and where each reaches the other's best."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ Histories = Mapping[str, Sequence[pd.DataFrame]]
 
 @house_style()
 def convergence_figure(histories: Histories, *, measure: str = "median", within: float = 0.0, unit: str = "") -> Panel:
-    """Validation error by epoch and by time, and where each of two methods is first at the best of the first one.
+    """Validation error by epoch and by time, and where each of two methods first reaches the best of the first one.
 
     Lines are means over the seeds, in bands to the extremes, as far as every seed was trained. The dashed line is the
-    level of the middle seed. A dot is the epoch in which a seed is first at or under the level of its pair, and the
-    dotted lines are those of the middle seeds. A method that does not get there in most seeds has no dotted line.
+    level of the middle seed. A dot is the epoch in which a seed is first at or below the level of its pair, and the
+    dotted lines are those of the middle seeds. A method that does not reach the level in most seeds has no dotted line.
 
     Args:
-        histories: as for :func:`steadfit.metrics.convergence.summarise`; without ``seconds`` there is no panel of
-            times.
-        measure: as there.
-        within: as there.
-        unit: unit of the errors.
+        histories: the histories of each method, as for :func:`steadfit.metrics.convergence.summarise`; without
+            ``seconds`` there is no panel of times.
+        measure: ``"median"`` or ``"mean"``, the measure of the errors.
+        within: the tolerance above a best within which it counts as reached, relative to it.
+        unit: the unit of the errors.
     """
     race, drawn = summarise(histories, measure=measure, within=within).forward, marks(histories)
     curves = {name: _Curve.of(found, MEASURES[measure]) for name, found in histories.items()}

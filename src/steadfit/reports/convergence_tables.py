@@ -1,4 +1,4 @@
-"""Convergence of two methods as sentences and as a table: which one is sooner at the other's best."""
+"""Convergence of two methods as sentences and as a table: which one reaches the other's best sooner."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ HEADS = {
 
 
 def verdict(race: Race, *, unit: str = "", within: float = 0.0) -> str:
-    """One race as a sentence: when the method is at the reference's best, and how much sooner or later.
+    """One race as a sentence: when the method reaches the reference's best, and how much sooner or later.
 
     Args:
-        race: of :func:`steadfit.metrics.convergence.summarise`.
-        unit: unit of the errors.
-        within: how far above the best counts as reached, as there.
+        race: a race from :func:`steadfit.metrics.convergence.summarise`.
+        unit: the unit of the errors.
+        within: the tolerance above the best within which it counts as reached, relative to it.
     """
     drawn = marks([race.reference, race.method])
     one, other = drawn[race.method].label, drawn[race.reference].label
@@ -41,7 +41,13 @@ def verdict(race: Race, *, unit: str = "", within: float = 0.0) -> str:
 
 
 def verdicts(found: Convergence, *, unit: str = "", test: Results | None = None) -> list[str]:
-    """The races of both to the other's best, and the errors on the test images, one sentence each."""
+    """The races of both methods to the other's best, and the errors on the test images, one sentence each.
+
+    Args:
+        found: the result of :func:`steadfit.metrics.convergence.summarise`.
+        unit: the unit of the errors.
+        test: the test errors of each method; None without test images.
+    """
     said = [verdict(race, unit=unit, within=found.within) for race in (found.forward, found.backward)]
     if test is None:
         return said
@@ -57,9 +63,10 @@ def convergence_frame(found: Convergence, *, unit: str = "", test: Results | Non
     """A convergence study as text cells, one row for each of the two methods, indexed by its name.
 
     Args:
-        found: of :func:`steadfit.metrics.convergence.summarise`.
-        unit: unit of the errors.
-        test: method to ``test_error`` (S,), ``p`` (None for the reference) and ``stars``; None without test images.
+        found: the result of :func:`steadfit.metrics.convergence.summarise`.
+        unit: the unit of the errors.
+        test: for each method ``test_error`` (S,), ``p`` (None for the reference) and ``stars``; None without test
+            images.
     """
     rows = []
     for race, mark in zip((found.backward, found.forward), marks(found.methods).values(), strict=True):
@@ -82,7 +89,7 @@ def convergence_frame(found: Convergence, *, unit: str = "", test: Results | Non
 
 
 def convergence_table(found: Convergence, *, unit: str = "", test: Results | None = None) -> Table:
-    """:func:`convergence_frame` for a terminal of 80 columns, without p, which :func:`verdicts` has."""
+    """The cells of :func:`convergence_frame` for a terminal of 80 columns, without p, which :func:`verdicts` has."""
     frame = convergence_frame(found, unit=unit, test=test).drop(columns="p", errors="ignore")
     heads = {name: HEADS.get(name, name.replace(" ", "\n", 1)) for name in map(str, frame)}
     return text_table(frame, heads=heads, wrap=("method",))
@@ -101,7 +108,12 @@ def spread(values: Any) -> str:
 
 
 def explained(found: Convergence, *, tested: bool) -> str:
-    """What the columns of :func:`convergence_frame` mean, below a table that has room for it."""
+    """The meaning of the columns of :func:`convergence_frame`, below a table that has room for it.
+
+    Args:
+        found: the result of :func:`steadfit.metrics.convergence.summarise`.
+        tested: whether there are test errors.
+    """
     near = f"{100 * found.within:g} % above " if found.within else ""
     text = (
         f"Best: the lowest {found.measure} error of the validation labels, mean over the seeds ± standard deviation, "

@@ -12,13 +12,13 @@ from steadfit.reports.values import amount, count, percent
 def fit_summary(
     table: pd.DataFrame, *, error_rate: float, path: str | os.PathLike[str] | None = None, unit: str = ""
 ) -> list[str]:
-    """The lines at the end of a fit: how many labels are suspect, the estimated error rate, where the list is.
+    """The lines at the end of a fit: the number of suspects, the estimated error rate, the place of the list.
 
     Args:
-        table: the labels table of everything that was trained on.
-        error_rate: estimated share of wrong labels, in [0, 1] or NaN.
-        path: the written list of suspects; ``None`` leaves the line out.
-        unit: unit of the residuals.
+        table: the table of all labels that were trained on.
+        error_rate: the estimated share of wrong labels, in [0, 1] or NaN.
+        path: the file with the list of suspects; None leaves the line out.
+        unit: the unit of the residuals.
     """
     if not len(table):
         return ["There are no labels to judge."]

@@ -1,4 +1,4 @@
-"""Hard examples: the images whose labels a classifier believes least, and where anchor loss exceeds cross entropy."""
+"""Hard examples: the images whose labels a classifier finds least probable, and where anchor loss exceeds BCE."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ EXCESS = REDS.with_extremes(under=NONE, bad=NONE)
 
 @house_style()
 def hardest_gallery(table: pd.DataFrame, load: Load, *, tiles: int = 24, columns: int = 8) -> Panel:
-    """The images whose labels the network believes least: hard ones, or wrong labels.
+    """The images to whose labels the network gives the least probability: hard ones, or wrong labels.
 
     Args:
-        table: with ``image``, ``label``, ``predicted`` and ``probability`` (of the label), worst first.
+        table: the images with ``image``, ``label``, ``predicted`` and ``probability`` (of the label), worst first.
         load: gives the image (RGB or grey, uint8) of a name in the table.
-        tiles: number of images.
-        columns: images in a row.
+        tiles: the number of images.
+        columns: the number of images in a row.
     """
     worst = table.head(tiles)
     rows = max(-(-len(worst) // columns), 1)
@@ -49,9 +49,7 @@ def hardest_gallery(table: pd.DataFrame, load: Load, *, tiles: int = 24, columns
         axes.text(0.5, -0.05, seen, transform=axes.transAxes, ha="center", va="top", color=PREDICTED_TEXT, fontsize=7.5)
     if worst.empty:
         no_data(panels[0], "no image")
-    caption = (
-        "Label and its probability, and below the image what the network sees instead: hard images, or wrong labels."
-    )
+    caption = "Label and its probability, and below the image what the network predicts: hard images, or wrong labels."
     return Panel(figure, "The hardest training images", caption, name="hardest_images")
 
 
@@ -71,16 +69,15 @@ def excess_maps(
 ) -> Panel:
     """Where anchor loss exceeds cross entropy: in red, for one joint of each image, after each epoch.
 
-    A pixel is red where its factor (1 + q - q*)^gamma is above 1: the network finds the joint there more probable than
+    A pixel is red where its factor (1 + q - q*)^gamma is above 1: the network finds the joint more probable there than
     in its own place. The number is the share of such pixels.
 
     Args:
         frames: ``(M, C, H, W)`` images, uint8.
         points: ``(M, K, 2)`` annotations in px of the frames; NaN is missing.
-        modulator: epoch to ``(M, K, h, w)`` factors; the maps cover the frames.
+        modulator: for each epoch ``(M, K, h, w)`` factors; the maps cover the frames.
         names: K names of the joints, written next to the images.
-        joints: M joints to show; without them, in each image the annotated one that exceeds by most in the first of
-            the epochs.
+        joints: M joints to show; None: in each image the annotated one that exceeds by most in the first of the epochs.
 
     Raises:
         ValueError: shapes that do not fit, or no epoch.
@@ -106,7 +103,7 @@ def excess_maps(
     bar.set_label("factor on cross entropy")
     bar.outline.set_visible(False)
     caption = (
-        "One joint of each image. Red: the network finds the joint there more probable than in its own place, "
+        "One joint of each image. Red: the network finds the joint more probable there than in its own place, "
         "so that anchor loss weighs the pixel more than cross entropy does. The number is the share of such pixels."
     )
     return Panel(figure, "Where anchor loss exceeds cross entropy", caption, name="excess")

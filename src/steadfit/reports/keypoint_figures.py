@@ -1,6 +1,6 @@
 """Shares of keypoints and body parts of several methods as figures.
 
-``results`` is that of `steadfit.reports.keypoint_tables`; shares are in [0, 1].
+``results`` is that of :mod:`steadfit.reports.keypoint_tables`; shares are in [0, 1].
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def pck_joints(results: Results, groups: Groups, *, what: str = "PCK") -> Panel:
     """PCK of every joint for several methods, with the share of all points at the right.
 
     Args:
-        results: method to ``pck`` and ``pck_by_point``; whiskers reach from the lowest to the highest seed.
-        groups: column to the names of its points, from `joint_groups`.
+        results: for each method ``pck`` and ``pck_by_point``; whiskers reach from the lowest to the highest seed.
+        groups: for each column the names of its points, from :func:`~steadfit.reports.keypoint_tables.joint_groups`.
         what: what is measured, e.g. ``"PCK@.2 of the torso"``.
     """
     caption = f"{capital(what)}: share of test points within the threshold, left and right together."
@@ -46,8 +46,8 @@ def pcp_parts(results: Results, groups: Groups, *, what: str = "strict PCP@.5") 
     """Strict PCP of every part for several methods, with the share of all parts at the right.
 
     Args:
-        results: method to ``pcp`` and ``pcp_by_part``; whiskers reach from the lowest to the highest seed.
-        groups: column to the names of its parts, from `part_groups`.
+        results: for each method ``pcp`` and ``pcp_by_part``; whiskers reach from the lowest to the highest seed.
+        groups: for each column the names of its parts, from :func:`~steadfit.reports.keypoint_tables.part_groups`.
         what: what is measured.
     """
     caption = (
@@ -59,7 +59,7 @@ def pcp_parts(results: Results, groups: Groups, *, what: str = "strict PCP@.5") 
 
 @house_style()
 def _shares(results: Results, groups: Groups, what: str, measure: Measure = PCK) -> Figure:
-    """Marks, not bars: the methods differ by a few points of a hundred, which bars from zero would hide."""
+    """Draw marks, not bars: the methods differ by a few per cent, which bars from zero would hide."""
     drawn, last = marks(results), len(groups)
     figure = new_figure(max(2.2 + 0.85 * last, 5.0), 4.2)
     axes = figure.subplots()
@@ -96,10 +96,10 @@ def pck_curves(
     """PCK over its threshold.
 
     Args:
-        curves: method to ``(A,)`` of `steadfit.metrics.pck_curve`, or ``(S, A)`` over seeds.
+        curves: for each method ``(A,)`` from :func:`steadfit.metrics.pck_curve`, or ``(S, A)`` over seeds.
         alphas: ``(A,)`` thresholds.
-        alpha: the threshold of the tables: a dashed line.
-        length: what the thresholds are parts of.
+        alpha: the threshold of the tables, drawn as a dashed line; None: no line.
+        length: the length of which the thresholds are parts.
     """
     figure = new_figure(7.0, 4.6)
     axes = figure.subplots()
@@ -122,10 +122,10 @@ def pcp_curves(
     """PCP over its threshold: strict as solid lines, loose as dotted ones above them.
 
     Args:
-        strict: method to ``(A,)`` of `steadfit.metrics.pcp_curve`, or ``(S, A)`` over seeds.
+        strict: for each method ``(A,)`` from :func:`steadfit.metrics.pcp_curve`, or ``(S, A)`` over seeds.
         alphas: ``(A,)`` thresholds.
-        loose: the same of loose PCP.
-        alpha: the threshold of the tables: a dashed line.
+        loose: the same for loose PCP; None: it is not drawn.
+        alpha: the threshold of the tables, drawn as a dashed line; None: no line.
     """
     figure = new_figure(7.0, 4.6)
     axes = figure.subplots()
@@ -135,20 +135,20 @@ def pcp_curves(
     threshold_axes(axes, alphas, alpha=alpha, unit="share of each part's own length", what="parts")
     kinds = [] if loose is None else [Line2D([], [], color=INK, ls=LOOSE, label="loose")]
     axes.legend(loc="lower right", handles=[*method_handles(marks(strict)), *kinds])
-    caption = "Share of parts within the threshold on the axis: strict PCP asks it of both ends"
+    caption = "Share of parts within the threshold on the axis: strict PCP requires it of both ends"
     caption += ". " if loose is None else ", loose PCP (dotted) of the mean of their errors. "
     caption += SEEDS if _several(strict) else ""
     return Panel(figure, "PCP over its threshold", caption.strip(), name="pcp_curves")
 
 
 def share_curves(axes: Axes, curves: Mapping[str, ArrayLike], alphas: ArrayLike, *, line: str | None = None) -> None:
-    """Shares over thresholds: the mean of the seeds and, as a band, the lowest and the highest.
+    """Draw shares over thresholds: the mean of the seeds and, as a band, the lowest and the highest.
 
     Args:
         axes: where to draw; it is changed in place.
-        curves: method to ``(A,)`` or ``(S, A)``.
+        curves: for each method ``(A,)`` or ``(S, A)``.
         alphas: ``(A,)`` thresholds.
-        line: a line style instead of the methods' own.
+        line: a line style instead of the methods' own; None: the methods'.
     """
     for method, mark in marks(curves).items():
         band(axes, alphas, curves[method], mark, line=line)
@@ -163,8 +163,8 @@ def confusion_bars(results: Results, *, names: Mapping[str, str] | None = None) 
     """Left-right swaps, double counts and the share of these that is right, one panel each.
 
     Args:
-        results: method to ``swaps``, ``double``, ``double_right``; a panel that no method has a share for is left out.
-        names: key to title, for other shares than these three.
+        results: for each method ``swaps``, ``double``, ``double_right``; a panel without any share is left out.
+        names: the title by key, for other shares than these three; None: these three.
     """
     drawn, names = marks(results), CONFUSIONS if names is None else names
     there = [key for key in names if any(np.isfinite(seeds(result, key)).any() for result in results.values())]

@@ -1,9 +1,9 @@
-"""Shares of keypoints and body parts as tables, the left and the right of a person as one column.
+"""Shares of keypoints and body parts as tables, with the left and the right of a person as one column.
 
-``results`` maps a method to its shares in [0, 1] as `steadfit evaluate` writes them: ``pck``, ``pck_by_point`` (the
-name of a point to its share) and, where measured, ``pck_area``, ``swaps``, ``double``, ``double_right``, and of bodies
-``pcp``, ``pcp_loose``, ``pcp_by_part``. For several seeds each is a list instead of a number: tables then show the mean
-with its standard deviation, figures the mean with whiskers from the lowest to the highest seed.
+``results`` maps a method to its shares in [0, 1] as ``steadfit evaluate`` writes them: ``pck``, ``pck_by_point`` (a
+share by the name of the point) and, where measured, ``pck_area``, ``swaps``, ``double``, ``double_right``, and for
+bodies ``pcp``, ``pcp_loose``, ``pcp_by_part``. For several seeds each is a list instead of a number: tables then show
+the mean with its standard deviation, figures the mean with whiskers from the lowest to the highest seed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ Groups = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Measure:
-    """Under which keys the results have a measure: over all, by name, and in further columns."""
+    """The keys under which the results have a measure.
+
+    Args:
+        over_all: the key of the share over all points or parts.
+        by_name: the key of the shares by name.
+        further: the keys of further columns, by their titles.
+    """
 
     over_all: str
     by_name: str
@@ -47,14 +53,15 @@ def joint_groups(
 ) -> dict[str, tuple[str, ...]]:
     """The columns of a pose table: left and right as one, head and neck as one, from the head down.
 
+    Columns are named without left and right; what is not part of a person comes last, in the order of ``names``.
+
     Args:
         names: K names of the points.
         pairs: left and right points, as indices.
         head: names that are one column "Head", as in the published tables of LSP; empty keeps them apart.
 
     Returns:
-        Column to the names of its points. Columns are named without left and right; what is no part of a person comes
-        last, in the order of ``names``.
+        The names of the points of each column.
 
     >>> joint_groups(["r_knee", "l_knee", "neck", "head_top"], [(0, 1)])
     {'Head': ('neck', 'head_top'), 'Knee': ('r_knee', 'l_knee')}
@@ -92,13 +99,13 @@ def share_frame(results: Results, groups: Groups, measure: Measure = PCK) -> pd.
     """Shares in per cent as text cells, one row per method, indexed by the method's name.
 
     A column is the plain mean of its points' (or parts') shares, as in the published tables. ``Mean`` is the share of
-    all annotated points (judged parts), and with several seeds carries their standard deviation. A further column is
+    all annotated points (judged parts), with several seeds followed by their standard deviation. A further column is
     left out where no method has it. A share that a method does not have is a dash.
 
     Args:
-        results: method to its shares, see above.
-        groups: column to the names of its points or parts, from `joint_groups` or `part_groups`.
-        measure: where in the results the shares are.
+        results: the shares of each method, as the module describes.
+        groups: for each column the names of its points or parts, from :func:`joint_groups` or :func:`part_groups`.
+        measure: where the shares are in the results.
     """
     rows = []
     for result, mark in zip(results.values(), marks(results).values(), strict=True):
@@ -112,12 +119,12 @@ def share_frame(results: Results, groups: Groups, measure: Measure = PCK) -> pd.
 
 
 def share_table(results: Results, groups: Groups, measure: Measure = PCK, *, title: str = "", what: str = "") -> Table:
-    """`share_frame` for the terminal; the highest share of each column is bold.
+    """The cells of :func:`share_frame` for the terminal; the highest share of each column is bold.
 
     Args:
-        results: method to its shares, see above.
-        groups: column to the names of its points or parts, from `joint_groups` or `part_groups`.
-        measure: where in the results the shares are.
+        results: the shares of each method, as the module describes.
+        groups: for each column the names of its points or parts, from :func:`joint_groups` or :func:`part_groups`.
+        measure: where the shares are in the results.
         title: a line above the table.
         what: what is measured, e.g. ``"PCK@.2 of the torso"``.
     """
@@ -134,7 +141,7 @@ def body_table(found: Mapping[str, Any], unit: str) -> Table:
     Args:
         found: ``point_error_by_point`` in ``unit``, ``pcp_by_part`` and, where there is a length, ``pck_by_point``; the
             thresholds ``pcp_alpha`` and ``alpha``.
-        unit: unit of the errors.
+        unit: the unit of the errors.
     """
     shares, errors = found.get("pck_by_point"), found["point_error_by_point"]
     joints = {"joint": list(errors), with_unit("error", unit): [short(error) for error in errors.values()]}

@@ -1,7 +1,7 @@
-"""How each method is called and coloured, in every table and figure alike.
+"""The name and the colour of each method, the same in every table and figure.
 
-The colours are Okabe and Ito's with a few of Tol's, which stay apart under every common colour blindness; markers and
-line styles repeat the distinction in print.
+The colours are Okabe and Ito's with a few of Tol's, which stay distinct under every common colour blindness; markers
+and line styles repeat the distinction in print.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mark:
-    """How one method is drawn everywhere."""
+    """How one method is drawn everywhere.
+
+    Args:
+        label: its name in tables and figures.
+        colour: its colour.
+        marker: its marker.
+        line: its line style.
+    """
 
     label: str
     colour: str
@@ -49,7 +56,7 @@ SPARE = [("#CC79A7", "<"), ("#332288", ">"), ("#44AA99", "8"), ("#882255", "d"),
 
 
 def marks(methods: Iterable[str]) -> dict[str, Mark]:
-    """The mark of every method: known names keep theirs, others take the spare ones in turn.
+    """The mark of every method: known names have theirs, others take the spare ones in turn.
 
     A loss and a noise model joined by ``+`` look like the loss, darker and dashed.
 

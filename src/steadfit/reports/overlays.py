@@ -1,7 +1,7 @@
 """Points drawn into images, for the pictures of ``predict`` and the thumbnails of the report.
 
-The centre of the first pixel is (0, 0). An image enlarged ``s`` times therefore shows the point (x, y) centred at
-((x + 1/2)·s - 1/2, (y + 1/2)·s - 1/2), to a fraction of a pixel.
+The centre of the first pixel is (0, 0). An image enlarged ``s`` times therefore shows the point (x, y) at ((x + 1/2)·s
+- 1/2, (y + 1/2)·s - 1/2), to a fraction of a pixel.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Image = NDArray[np.uint8]
 Load = Callable[[str], Image]  # gives the image, RGB or grey, of a path in a table
 Colour = tuple[int, int, int]
 
-SIDE = 384  # px, the longer side of an enlarged image at least
+SIDE = 384  # px, the least longer side of an enlarged image
 SHIFT = 4  # OpenCV draws at 1/16 px
 RED, GREEN, WHITE, DARK = rgb(GIVEN), rgb(PREDICTED), rgb("#FFFFFF"), rgb(EDGE)
 PALETTE: tuple[Colour, ...] = (
@@ -45,17 +45,17 @@ def draw_points(
 ) -> Image:
     """The image, enlarged if it is small, with predicted points as dots and given ones as red crosses.
 
-    With limbs and pairs it is a stick figure whose two sides have two colours, so that left taken for right is seen.
+    With limbs and pairs it is a stick figure whose two sides have two colours, so that exchanged sides are visible.
 
     Args:
         image: (H, W, 3) RGB or (H, W) grey, uint8.
         predicted: (K, 2) in pixels of ``image``; rows with NaN, and points far outside, are left out.
-        given: (K, 2) annotated points; each is joined to its prediction by a thin line.
+        given: (K, 2), annotated points; each is joined to its prediction by a thin line. None: none are drawn.
         ellipses: (K, 2, 2) in square pixels: around a point p the ellipse (y - p)^T E^-1 (y - p) = 1 is drawn. A
-            covariance gives the ellipse of one standard deviation.
+            covariance gives the ellipse of one standard deviation. None: none are drawn.
         limbs: pairs of point indices joined by lines.
         pairs: left and right points, as indices; without limbs they change nothing.
-        scale: enlargement; by default the smallest whole number that brings the longer side to 384 px.
+        scale: the enlargement; None: the smallest whole number that brings the longer side to 384 px.
 
     Returns:
         (round(H·scale), round(W·scale), 3) RGB, uint8; the input is not changed.
@@ -99,7 +99,7 @@ def draw_points(
 def _sticks(
     canvas: Image, points: NDArray[np.float64], limbs: Sequence[tuple[int, int]], sided: Sequence[str], pen: float
 ) -> None:
-    """Limbs with dark edges, in place; a limb of one side has its colour, one across has none and lies below."""
+    """Draw limbs with dark edges, in place; a limb of one side has its colour, one across has none and is below."""
     drawn = [(limb, limb_colour(limb, sided)) for limb in limbs]
     for (a, b), colour in sorted(drawn, key=lambda one: one[1] != MIDDLE):
         for paint, width in ((DARK, 5.0), (rgb(colour), 3.0)):
@@ -116,7 +116,7 @@ def colours(count: int) -> list[Colour]:
 
 
 def to_enlarged(points: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
-    """Pixel coordinates in the enlarged image: pixel centres move as pixel edges do not."""
+    """Pixel coordinates in the enlarged image: the edges of pixels are scaled, not their centres."""
     return (points + 0.5) * scale - 0.5
 
 
@@ -134,7 +134,7 @@ def enlarge(image: Image, scale: float) -> Image:
 
 
 def as_rgb(image: NDArray[Any]) -> Image:
-    """A fresh (H, W, 3) uint8 image of a grey or RGB one."""
+    """A new (H, W, 3) uint8 image from a grey or RGB one."""
     if image.dtype != np.uint8:
         raise TypeError(f"draw_points: expected an image of uint8, got {image.dtype}. Scale it to 0 to 255.")
     if image.ndim == 3 and image.shape[2] == 1:
@@ -156,7 +156,7 @@ def encode(image: Image, suffix: str = ".png") -> bytes:
 
 
 def write_image(image: Image, path: str | os.PathLike[str]) -> Path:
-    """Write an RGB image atomically, in the format of the path's suffix; returns the path."""
+    """Write an RGB image atomically, in the format of the path's suffix; return the path."""
     return write_bytes(encode(image, Path(path).suffix.lower()), path)
 
 
@@ -170,7 +170,7 @@ def _points(name: str, value: ArrayLike, shape: tuple[int, ...] | None) -> NDArr
 
 
 def _fixed(canvas: Image, point: NDArray[np.float64]) -> tuple[int, int] | None:
-    """OpenCV's fixed-point numbers; ``None`` for a missing point or one farther off than the image is large."""
+    """OpenCV's fixed-point numbers; None for a missing point or one farther away than the image is large."""
     reach = 2.0 * max(canvas.shape[:2])
     if not np.isfinite(point).all() or np.abs(point).max() > reach:
         return None
@@ -185,7 +185,7 @@ def _dot(canvas: Image, point: NDArray[np.float64], radius: float, colour: Colou
 
 
 def ring(canvas: Image, point: NDArray[np.float64], radius: float, colour: Colour, width: float) -> None:
-    """A circle with a white edge, in place."""
+    """Draw a circle with a white edge, in place."""
     centre = _fixed(canvas, point)
     if centre is not None:
         for paint, pen in ((WHITE, width + 2.0), (colour, width)):
@@ -195,7 +195,7 @@ def ring(canvas: Image, point: NDArray[np.float64], radius: float, colour: Colou
 def ellipse(
     canvas: Image, point: NDArray[np.float64], shape: NDArray[np.float64], colour: Colour, width: float
 ) -> None:
-    """The curve (y - point)^T shape^-1 (y - point) = 1 with a white edge, in place; nothing if it isn't finite."""
+    """Draw the curve (y - point)^T shape^-1 (y - point) = 1 with a white edge, in place; nothing if it isn't finite."""
     centre = _fixed(canvas, point)
     if centre is None or not np.isfinite(shape).all():
         return
@@ -209,14 +209,14 @@ def ellipse(
 
 
 def line(canvas: Image, a: NDArray[np.float64], b: NDArray[np.float64], colour: Colour, width: float) -> None:
-    """A line, in place."""
+    """Draw a line, in place."""
     start, end = _fixed(canvas, a), _fixed(canvas, b)
     if start is not None and end is not None:
         cv2.line(canvas, start, end, colour, max(1, round(width)), cv2.LINE_AA, SHIFT)
 
 
 def cross(canvas: Image, point: NDArray[np.float64], arm: float, colour: Colour, width: float) -> None:
-    """A slanting cross with a white edge, in place."""
+    """Draw a diagonal cross with a white edge, in place."""
     for tilt in (1.0, -1.0):
         step = np.array([arm, arm * tilt])
         line(canvas, point - step, point + step, WHITE, width + 2.0)
@@ -228,7 +228,7 @@ def cross(canvas: Image, point: NDArray[np.float64], arm: float, colour: Colour,
 def arrow(
     canvas: Image, tip: NDArray[np.float64], direction: NDArray[np.float64], length: float, colour: Colour
 ) -> None:
-    """An arrow's head with a white edge, in place; ``direction`` need not have length 1."""
+    """Draw an arrow's head with a white edge, in place; ``direction`` need not have length 1."""
     norm = float(np.linalg.norm(direction))
     if not (np.isfinite(norm) and norm > 0):
         return

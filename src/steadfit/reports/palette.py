@@ -1,4 +1,4 @@
-"""Colours with a meaning, one constant each: hex for figures, `rgb` for drawing into images."""
+"""Colours with a meaning, one constant each: hex for figures, :func:`rgb` for drawing into images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def limb_colour(limb: tuple[int, int], points: Sequence[str]) -> str:
 
     Args:
         limb: two points, as indices.
-        points: the colour of every point, from `side_colours`.
+        points: the colour of every point, from :func:`side_colours`.
 
     >>> limb_colour((0, 1), side_colours(3, [(0, 2)])), limb_colour((0, 2), side_colours(3, [(0, 2)]))
     ('#56B4E9', '#F2F2F2')

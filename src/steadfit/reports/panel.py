@@ -1,4 +1,4 @@
-"""A figure with its words, as every figure function of the reports returns it."""
+"""A figure with its title and caption, as every figure function of the reports returns it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 class Panel:
     """One figure of a page.
 
-    Attributes:
+    Args:
         figure: the drawing, on its own canvas.
-        title: heading of the figure.
-        caption: one or two sentences that say what is seen, with units.
-        name: stem of its PNG file; unique on a page.
+        title: the heading of the figure.
+        caption: one or two sentences that describe what is visible, with units.
+        name: the stem of its PNG file, unique on a page.
     """
 
     figure: Figure

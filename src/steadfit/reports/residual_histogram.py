@@ -20,9 +20,9 @@ def residual_histogram(table: pd.DataFrame, *, unit: str = "", bins: int = 48) -
     """Residuals of the labels on a logarithmic axis: kept ones and suspects, by truth where it is known.
 
     Args:
-        table: a labels table; with a column ``wrong`` the right labels are above, the wrong ones below.
-        unit: unit of the residuals.
-        bins: number of logarithmic bins.
+        table: a table of labels; with a column ``wrong`` the right labels are above, the wrong ones below.
+        unit: the unit of the residuals.
+        bins: the number of logarithmic bins.
     """
     groups = _by_truth(table[table["residual"].notna()])
     figure = new_figure(7.5, 2.2 + 1.5 * len(groups))
@@ -53,7 +53,7 @@ def _by_truth(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def _log_edges(residual: NDArray[Any], bins: int) -> NDArray[Any]:
-    """Logarithmic bin edges over the residuals; the lowest thousandth, zeros among it, falls into the first bin."""
+    """Logarithmic bin edges over the residuals; the lowest thousandth, including zeros, is in the first bin."""
     positive = residual[np.isfinite(residual) & (residual > 0)]
     if not positive.size:
         return np.geomspace(0.1, 10.0, bins + 1)

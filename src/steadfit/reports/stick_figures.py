@@ -31,15 +31,16 @@ def stick_figures(
 ) -> Panel:
     """Poses drawn into their images: one column per image, one row per method.
 
-    The two sides of a person have two colours, so that left taken for right is seen at once.
+    The two sides of a person have two colours, so that exchanged sides are visible at once.
 
     Args:
         images: N images (H, W, 3) RGB or (H, W) grey, uint8.
-        poses: method, or another word such as ``"annotated"``, to ``(N, K, 2)`` points in px of the images; NaN is
-            not drawn.
+        poses: for each method, or another word such as ``"annotated"``, ``(N, K, 2)`` points in px of the images; NaN
+            is not drawn.
         limbs: pairs of points joined by a line, as indices.
         pairs: left and right points, as indices.
-        missed: method to ``(N, K)`` booleans: points ringed in red, e.g. those beyond PCK's threshold.
+        missed: for each method ``(N, K)`` booleans: points ringed in red, e.g. those beyond PCK's threshold. None:
+            none.
 
     Raises:
         ValueError: poses whose number is not that of the images.

@@ -1,7 +1,7 @@
 """The look of every figure: sizes, legends, files.
 
-Nothing global is touched: the style lives in a ``matplotlib.rc_context`` around each function, and figures are built on
-`matplotlib.figure.Figure` without pyplot.
+Nothing global is changed: the style is set by a ``matplotlib.rc_context`` around each function, and figures are built
+on :class:`matplotlib.figure.Figure` without pyplot.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from steadfit._files import atomic_path
 from steadfit.reports.methods import Mark
 from steadfit.reports.palette import INK, NOTE, WHISKER
 
-RC: Any = {  # newer matplotlib types the keys one by one
+RC: Any = {  # newer versions of matplotlib type each key
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10.0,
@@ -55,20 +55,25 @@ RC: Any = {  # newer matplotlib types the keys one by one
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """The style, inside the block (or the decorated function) only."""
+    """Apply the style inside the block (or the decorated function) only."""
     with matplotlib.rc_context(RC):
         yield
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure in inches with constrained layout, on its own Agg canvas."""
+    """An empty figure with constrained layout, on its own Agg canvas.
+
+    Args:
+        width: in inches.
+        height: in inches.
+    """
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def save(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 150) -> Path:
-    """Write a figure atomically, in the format of the path's suffix (png, svg, pdf); returns the path."""
+    """Write a figure atomically, in the format of the path's suffix (png, svg, pdf); return the path."""
     with house_style(), atomic_path(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")  # file names in any script
         figure.savefig(temporary, dpi=dpi)
@@ -76,7 +81,7 @@ def save(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 150) -> Pat
 
 
 def legend_above(figure: Figure, handles: Iterable[Any], *, columns: int = 7) -> None:
-    """One legend for the whole figure, over the panels."""
+    """Add one legend for the whole figure, above the panels."""
     handles = list(handles)
     if handles:
         figure.legend(handles=handles, loc="outside upper center", ncols=min(columns, len(handles)))

@@ -23,7 +23,7 @@ from steadfit.reports.style import house_style, legend_above, new_figure
 from steadfit.reports.thumbnails import Box, in_view, label_values, view
 from steadfit.reports.values import believed, one_line, short, with_unit
 
-JOIN = [withStroke(linewidth=2.0, foreground="#80868B")]  # a white line is lost outside the image otherwise
+JOIN = [withStroke(linewidth=2.0, foreground="#80868B")]  # without it a white line is invisible outside the image
 NAME, COLUMNS = "suspects_gallery", 6
 POINTS = (
     "The annotation (red cross; an arrow where it is far outside) and the point that the network predicts (green ring) "
@@ -55,13 +55,13 @@ def suspects_gallery(
     Args:
         images: M images, (H, W, 3) RGB or (H, W) grey, uint8.
         given: (M, 2) annotated points in pixels of their images (first pixel's centre at 0), or (M, 1) scalars.
-        predicted: the same shape.
+        predicted: predictions of the same shape.
         trust: (M,) in [0, 1].
         names: (M,) file names, shown shortened.
-        points: (M,) names of the points.
-        others: M arrays (K, 2), the image's other annotated points, drawn faintly.
-        unit: unit of the scalars.
-        of: whose suspects these are, for the title.
+        points: (M,) names of the points; None: without names.
+        others: M arrays (K, 2), the image's other annotated points, drawn faintly; None: none.
+        unit: the unit of the scalars.
+        of: the run to which the suspects belong, for the title.
 
     Raises:
         ValueError: numbers of images, labels and names differ.
@@ -95,17 +95,17 @@ def suspects_gallery(
 def gallery(
     table: pd.DataFrame, load: Load, *, count: int = 24, per_image: int = 1, unit: str = "", of: str = ""
 ) -> Panel:
-    """The gallery of a labels table's worst suspects.
+    """The gallery of the worst suspects of a table of labels.
 
     Args:
-        table: a labels table with ``image``, not shortened: the other points of each image come from it.
+        table: the whole table of labels with ``image``: the other points of each image come from it.
         load: gives the image (RGB, uint8) of a path in the table.
-        count: number of tiles.
-        per_image: number of tiles of one image at most, so that one bad sample does not fill the page.
-        unit: unit of scalars.
-        of: whose suspects these are, for the title.
+        count: the number of tiles.
+        per_image: the largest number of tiles of one image, so that one bad sample does not fill the page.
+        unit: the unit of scalars.
+        of: the run to which the suspects belong, for the title.
     """
-    worst = suspects(table[table["x"].notna()] if "x" in table else table)  # of a mixed table the points
+    worst = suspects(table[table["x"].notna()] if "x" in table else table)  # in a mixed table only points
     worst = worst[worst.groupby("image").cumcount() < per_image].head(count)
     given, predicted = label_values(worst)
     scalar = given.shape[1] == 1
@@ -148,7 +148,7 @@ def _empty() -> Figure:
 
 
 def _show(axes: Axes, image: NDArray[Any], box: Box) -> None:
-    """Only the pixels in view, at their true coordinates."""
+    """Show only the pixels in view, at their true coordinates."""
     height, width = image.shape[:2]
     left, top = max(math.floor(box[0]) - 2, 0), max(math.floor(box[2]) - 2, 0)
     right, bottom = min(math.ceil(box[1]) + 3, width), min(math.ceil(box[3]) + 3, height)
@@ -159,7 +159,7 @@ def _show(axes: Axes, image: NDArray[Any], box: Box) -> None:
 
 
 def _mark(axes: Axes, given: NDArray[Any], predicted: NDArray[Any], box: Box, others: ArrayLike | None) -> bool:
-    """Draw both labels; returns whether the given one is in view."""
+    """Draw both labels; return whether the given one is in view."""
     if others is not None:
         rest = np.asarray(others, dtype=float).reshape(-1, 2)
         axes.scatter(rest[:, 0], rest[:, 1], s=9, c="white", alpha=0.65, edgecolors="#333333", linewidths=0.4)
@@ -184,7 +184,7 @@ def _title(axes: Axes, name: str, point: str, trust: float) -> None:
 
 
 def _shorten(text: str, length: int) -> str:
-    """The end of a path says more than its start."""
+    """A shortened path: its end is more informative than its start."""
     text = one_line(text)
     return text if len(text) <= length else "…" + text[1 - length :]
 

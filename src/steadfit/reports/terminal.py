@@ -28,12 +28,12 @@ def text_table(
         frame: text cells.
         title: a line above the table.
         caption: a line below the table.
-        heads: column to its head, where that is not the column's name.
+        heads: heads of columns, where they are not the column's name; None: all are.
         left: columns that are aligned to the left; the others are aligned to the right.
         wrap: columns whose cells may be broken into lines.
-        bold: booleans of the frame's shape.
-        gap: blanks between columns.
-        dense: no blanks but one between columns.
+        bold: booleans of the frame's shape; None: nothing is bold.
+        gap: the number of blanks between columns.
+        dense: True: only one blank between columns.
     """
     table = Table(
         title=Text(title) if title else None, caption=Text(caption) if caption else None, title_justify="left",

@@ -1,4 +1,4 @@
-"""Thumbnails of suspect labels, and which part of an image shows one."""
+"""Thumbnails of suspect labels, and the part of an image that shows one."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from steadfit.reports.values import Array
 Box = tuple[float, float, float, float]
 
 SMALL = 160  # px: images up to this side are shown whole
-BEYOND = 0.5  # image sides: a label farther outside than this is not shown in its place but by an arrow
-MARGIN = 0.3  # image sides: what is shown of the way to such a label
+BEYOND = 0.5  # image sides: a label farther outside than this is shown by an arrow, not in its place
+MARGIN = 0.3  # image sides: the part of the way to such a label that is shown
 
 
 def thumbnails(suspects: pd.DataFrame, load: Load, *, count: int = 50, side: int = 152) -> list[bytes]:
     """JPEG pictures of the first suspects: given label as a red cross or arrow, predicted one as a green ring.
 
     Args:
-        suspects: the table of `steadfit.audit.suspects`, with ``image``.
+        suspects: the table from :func:`steadfit.audit.suspects`, with ``image``.
         load: gives the image (RGB or grey, uint8) of a path in the table.
-        count: number of pictures.
+        count: the number of pictures.
         side: width and height in px.
     """
     rows = suspects.head(count)
@@ -63,7 +63,7 @@ def thumbnail(image: Image, given: Array, predicted: Array, *, side: int = 152) 
 
 
 def label_values(table: pd.DataFrame) -> tuple[Array, Array]:
-    """Given and predicted of a labels table: (M, 2) points or (M, 1) scalars."""
+    """Given and predicted values of a table of labels: (M, 2) points or (M, 1) scalars."""
     given, predicted = (["x", "y"], ["predicted_x", "predicted_y"]) if "x" in table else (["value"], ["predicted"])
     return np.asarray(table[given], dtype=float), np.asarray(table[predicted], dtype=float)
 
@@ -71,7 +71,7 @@ def label_values(table: pd.DataFrame) -> tuple[Array, Array]:
 def view(image: Image, given: Array, predicted: Array) -> Box:
     """Left, right, top, bottom of the view in pixels: a square with both labels; small images are shown whole.
 
-    It reaches beyond the image for a label outside, but by no more than half the image; :func:`in_view` gives the place
+    It extends beyond the image for a label outside, but by no more than half the image; :func:`in_view` gives the place
     where a label beyond that is marked.
     """
     size = np.array([image.shape[1], image.shape[0]], dtype=float)
@@ -80,7 +80,7 @@ def view(image: Image, given: Array, predicted: Array) -> Box:
     whole = size.max() <= SMALL or not labels
     room = 0.05 * size.max()
     reach = np.stack([*(corners if whole else []), *(label + room for label in labels), *(p - room for p in labels)])
-    if whole:  # no margin on a side where nothing lies outside
+    if whole:  # no margin on a side where nothing is outside
         reach = np.where((reach > -0.5 - room) & (reach < size - 0.5 + room), np.clip(reach, -0.5, size - 0.5), reach)
     low, high = reach.min(axis=0), reach.max(axis=0)
     middle, half = (low + high) / 2, float((high - low).max()) / 2
@@ -90,7 +90,7 @@ def view(image: Image, given: Array, predicted: Array) -> Box:
 
 
 def _reached(label: Array, size: Array) -> Array:
-    """The label, or the end of what is shown of the way to it from the image's centre."""
+    """The label, or the end of the part of the way from the image's centre to it that is shown."""
     low, high = -BEYOND * size, (1 + BEYOND) * size
     if ((label >= low) & (label <= high)).all():
         return label

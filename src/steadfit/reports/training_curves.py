@@ -1,7 +1,7 @@
-"""What was measured after every epoch of training.
+"""What was measured after every epoch of training, as curves.
 
-A history is a DataFrame with ``epoch``, ``phase``, ``val_error``, ``suspects`` and further columns; shares are in
-[0, 1].
+A history is a DataFrame with ``epoch``, ``phase``, ``val_error``, ``suspects`` and further columns; shares are in [0,
+1].
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def training_curves(histories: Mapping[str, pd.DataFrame], *, unit: str = "", tr
     """Validation error by epoch for every method, with the share of suspects below; the warm-up is shaded.
 
     Args:
-        histories: method (or stage) to its history.
-        unit: unit of ``val_error``.
-        truth: the true share of wrong labels, if known: a dashed line in the lower panel.
+        histories: the history of each method (or stage).
+        unit: the unit of ``val_error``.
+        truth: the true share of wrong labels, drawn as a dashed line in the lower panel; None: unknown.
     """
     drawn = marks(histories)
     below = any(history["suspects"].notna().any() for history in histories.values() if "suspects" in history)
@@ -54,7 +54,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame], *, unit: str = "", tr
         legend_above(figure, method_handles(drawn))
     caption = f"{with_unit('Median error', unit)} of the validation labels after every epoch"
     caption += ", and below it the share of these labels that are suspect." if below else "."
-    caption += " In the shaded epochs, the warm-up, no label is distrusted yet." if warm_up else ""
+    caption += " In the shaded epochs, the warm-up, no label is suspect yet." if warm_up else ""
     return Panel(figure, "Training", caption, name="training_curves")
 
 
@@ -71,12 +71,12 @@ def validation_curves(
     """A column of the histories by epoch, one line for each method: the mean over seeds in a band to the extremes.
 
     Args:
-        histories: method to its history, or to one for each seed; the mean is drawn where every seed has a value.
-        column: of the histories, e.g. ``"val_top1"``; a method without it has no line.
-        label: of the vertical axis; the column's name without one.
-        what: what the column is, for the caption; the label without it.
-        warm_up: number of epochs that are shaded.
-        percentages: the column is a share in [0, 1].
+        histories: for each method its history, or one for each seed; the mean is drawn where every seed has a value.
+        column: a column of the histories, e.g. ``"val_top1"``; a method without it has no line.
+        label: the label of the vertical axis; empty: the column's name.
+        what: what the column is, for the caption; empty: the label.
+        warm_up: the number of epochs that are shaded.
+        percentages: whether the column is a share in [0, 1].
     """
     label = label or column
     every = {name: [found] if isinstance(found, pd.DataFrame) else list(found) for name, found in histories.items()}
@@ -112,7 +112,7 @@ def _curves(axes: Axes, histories: Mapping[str, pd.DataFrame], drawn: Mapping[st
 
 
 def _reference(axes: Axes, truth: float) -> None:
-    """The true share as a dashed line, inside the axis also where no curve comes near it."""
+    """Draw the true share as a dashed line, and extend the axis to it where no curve comes near."""
     axes.set_ylim(0.0, max(axes.get_ylim()[1], min(1.25 * truth, 1.0) if truth < 1 else 1.05))
     axes.axhline(truth, color=FAINT, ls="--", lw=1.2)
     remark(axes, "truly wrong", (1, truth), (-2, 3), xycoords=("axes fraction", "data"), ha="right")

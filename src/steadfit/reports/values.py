@@ -1,4 +1,4 @@
-"""Numbers as people read them: three significant digits, units, and a dash where there is nothing."""
+"""Numbers for readers: three significant digits, units, and a dash where there is nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Results = Mapping[str, Mapping[str, Any]]  # method to its numbers
 
 
 def number(result: Mapping[str, Any], key: str) -> float:
-    """A number of a result; NaN where it is absent or ``None``."""
+    """A number of a result; NaN where it is absent or None."""
     value = result.get(key)
     return float("nan") if value is None else float(value)
 
@@ -137,9 +137,9 @@ def capital(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """A name as one line: control characters such as line ends become spaces, and the ends are stripped.
+    r"""A name as one line: control characters such as line ends become spaces, and the ends are stripped.
 
-    >>> one_line(" eye\\n")
+    >>> one_line(" eye\n")
     'eye'
     """
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,1 +1,1 @@
-"""HTML reports: an ordered list of panels and tables each, written by `steadfit.reports.pages.html`."""
+"""HTML reports, each an ordered list of panels and tables, written by :mod:`steadfit.reports.pages.html`."""

@@ -41,16 +41,16 @@ def write_comparison_page(
     against: str = "the best",
     failure: str = "",
 ) -> Path:
-    """Write ``report.html`` and ``figures/`` of a comparison, of errors or of classes.
+    """Write ``report.html`` and ``figures/`` of a comparison, for errors or for classes.
 
     Args:
         folder: the folder of the comparison.
-        config: what all methods had in common.
-        results: method to its numbers, as for `steadfit.reports.comparison_tables.comparison_frame`.
+        config: what all methods have in common.
+        results: the numbers of each method, as for :func:`steadfit.reports.comparison_tables.comparison_frame`.
         panels: the figures, in the order of the page.
         title: the heading.
-        unit: unit of the errors.
-        against: what the stars are relative to.
+        unit: the unit of the errors.
+        against: the method to which the stars compare.
         failure: what a failure is, in words.
 
     Returns:

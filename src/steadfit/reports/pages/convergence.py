@@ -1,4 +1,4 @@
-"""Report of a convergence study: which of two methods is sooner at the other's best."""
+"""Report of a convergence study: which of two methods reaches the other's best sooner."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHOWN = ("data", "network", "protocol", "epochs", "seeds")
 COLUMNS = (
     *("method", "seed", "epochs", "seconds", "best", "best_epoch"),
     *("level", "reached_epoch", "speed_up", "speed_up_seconds"),
-)  # of every run; convergence.csv has more
+)  # the columns of every run; convergence.csv has more
 
 
 def write_convergence_page(
@@ -37,11 +37,12 @@ def write_convergence_page(
 
     Args:
         folder: the folder of the study.
-        config: what both methods had in common.
-        found: of :func:`steadfit.metrics.convergence.summarise`.
-        histories: what it was found in.
-        test: as for :func:`steadfit.reports.convergence_tables.convergence_frame`.
-        unit: unit of the errors.
+        config: what both methods have in common.
+        found: the result of :func:`steadfit.metrics.convergence.summarise`.
+        histories: the histories from which it was computed.
+        test: the test errors, as for :func:`steadfit.reports.convergence_tables.convergence_frame`; None without test
+            images.
+        unit: the unit of the errors.
 
     Returns:
         The path of the report.
@@ -77,7 +78,7 @@ def _cards(forward: Race, backward: Race) -> list[Card]:
 
 
 def _places(race: Race, method: Array, reference: Array, words: Callable[[float], str]) -> str:
-    """Where both are at the level."""
+    """Where both methods reach the level."""
     ends = zip(marks([race.method, race.reference]).values(), (middle(method), middle(reference)), strict=True)
     return ", ".join(f"{mark.label} {'never' if np.isnan(at) else words(at)}" for mark, at in ends) + "."
 

@@ -1,4 +1,4 @@
-"""HTML report: one self-contained file, to be read in ten seconds and mailed.
+"""HTML report: one self-contained file, to be read in ten seconds and sent by mail.
 
 Figures are embedded, text is escaped, there are no scripts, and a content security policy forbids loading anything.
 """
@@ -27,7 +27,13 @@ SUBTITLE = ("data", "noise", "loss", "network", "seed", "epochs")
 
 @dataclass(frozen=True)
 class Card:
-    """One large number with its meaning."""
+    """One large number with its meaning.
+
+    Args:
+        title: the name of the number.
+        value: the number as text.
+        meaning: one sentence.
+    """
 
     title: str
     value: str
@@ -38,13 +44,13 @@ class Card:
 class Table:
     """A table of a page.
 
-    Attributes:
+    Args:
         title: its heading.
-        frame: text cells; the index is not shown. Of an empty one only the texts are.
+        frame: text cells; the index is not shown. If it is empty, only the paragraphs are shown.
         before: a paragraph above.
         after: a paragraph below.
         left: columns that are aligned to the left; the others are aligned to the right.
-        best: the index of a row to stress.
+        best: the index of a row to emphasise; None: no row.
         pictures: PNG or JPEG bytes for a first column, from the first row on.
     """
 
@@ -61,14 +67,14 @@ class Table:
 class Page:
     """A report.
 
-    Attributes:
+    Args:
         title: its heading.
         lead: the first sentences: the result.
         sections: figures and tables, in the order of the page.
         subtitle: a line below the heading.
         cards: large numbers.
-        metrics: all numbers, in nested mappings; folded on the page.
-        config: the configuration, likewise.
+        metrics: all numbers, in nested mappings; collapsed on the page.
+        config: the configuration, likewise collapsed.
     """
 
     title: str
@@ -81,10 +87,10 @@ class Page:
 
 
 def write_page(page: Page, folder: str | os.PathLike[str], *, figures: str = "figures") -> Path:
-    """Write ``report.html`` and the PNG of every panel, and empty the panels' figures.
+    """Write ``report.html`` and the PNG of every panel, and clear the panels' figures.
 
     Args:
-        page: what to write.
+        page: the page to write.
         folder: the folder of the report.
         figures: the folder of the PNG files in it.
 
@@ -115,7 +121,7 @@ def write_page(page: Page, folder: str | os.PathLike[str], *, figures: str = "fi
 
 
 def _parts(sections: Sequence[Panel | Table], figures: Path) -> list[dict[str, Any]]:
-    """What the template shows: tables, and panels that follow each other under one heading."""
+    """The parts that the template shows: tables, and panels that follow each other under one heading."""
     parts: list[dict[str, Any]] = []
     for section in sections:
         if isinstance(section, Table):
@@ -132,12 +138,12 @@ def subtitle(config: Mapping[str, Any], keys: Sequence[str] = SUBTITLE) -> str:
     known = flat(config)
     found = {key: known.get(key, known.get(f"settings.{key}")) for key in keys}
     if found.get("noise") is not None:
-        found.pop("loss", None)  # of heatmaps, and in the configuration of every network
+        found.pop("loss", None)  # the loss of heatmaps, which every network's configuration has
     return ", ".join(f"{key} {as_text(value)}" for key, value in found.items() if value is not None)
 
 
 def _figure(panel: Panel, folder: Path) -> dict[str, str]:
-    """Save a panel's figure and give what the template shows of it."""
+    """Save a panel's figure, and return what the template shows of it."""
     path = save(panel.figure, folder / f"{panel.name}.png")
     panel.figure.clear()
     return {"title": panel.title, "caption": panel.caption, "uri": _uri(path.read_bytes())}

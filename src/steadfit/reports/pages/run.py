@@ -1,4 +1,4 @@
-"""Report of one run: its large numbers, its figures, and the labels to look at."""
+"""Report of one run: its large numbers, its figures, and the labels to review."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from steadfit.reports.thumbnails import thumbnails
 from steadfit.reports.training_curves import training_curves
 from steadfit.reports.values import DASH, as_text, believed, short
 
-ROWS = 50  # of a table of labels
+ROWS = 50  # the most rows of a table of labels
 JOINED = {"given": (*AXES, "value"), "predicted": (*(f"predicted_{axis}" for axis in AXES), "predicted")}
 
 
@@ -35,17 +35,17 @@ def write_run_page(
     title: str = "",
     unit: str = "",
 ) -> Path:
-    """Write ``report.html`` and ``figures/`` of a run, whatever its network puts out.
+    """Write ``report.html`` and ``figures/`` of a run, whatever its network predicts.
 
     Args:
         folder: the run folder.
         config: the run's configuration, nested mappings allowed.
-        metrics: the run's numbers; `steadfit.reports.pages.summary.CARDS` says which are shown large. Groups such as
-            ``test`` may be nested mappings.
-        panels: the figures, in the order of the page, e.g. `label_panels` and others.
-        listed: the labels to look at: `suspects_table` or `hardest_table`.
-        title: the heading; by default the folder's name.
-        unit: unit of errors and residuals.
+        metrics: the run's numbers; :data:`steadfit.reports.pages.summary.CARDS` determines which are shown large.
+            Groups such as ``test`` may be nested mappings.
+        panels: the figures, in the order of the page, e.g. :func:`label_panels` and others.
+        listed: the labels to review: :func:`suspects_table` or :func:`hardest_table`.
+        title: the heading; empty: the folder's name.
+        unit: the unit of errors and residuals.
 
     Returns:
         The path of the report.
@@ -68,10 +68,10 @@ def label_panels(
     """The figures of a run that judges labels: the worst suspects, training, residuals.
 
     Args:
-        histories: the run's history, by the name of its noise model; of a run in several stages one per stage.
-        table: the run's labels table.
-        load: gives the image (RGB or grey, uint8) of a path in ``table``; ``None`` for tables without images.
-        unit: unit of errors and residuals.
+        histories: the run's history, by the name of its noise model; for a run in several stages one per stage.
+        table: the run's table of labels.
+        load: gives the image (RGB or grey, uint8) of a path in ``table``; None for tables without images.
+        unit: the unit of errors and residuals.
     """
     judged = table[table["split"] == "val"] if "split" in table else table
     truth = float(judged["wrong"].mean()) if "wrong" in table and len(judged) else None
@@ -81,11 +81,11 @@ def label_panels(
 
 
 def suspects_table(table: pd.DataFrame, load: Load | None = None) -> Table:
-    """The worst suspects of a labels table, with a thumbnail of each where there are images.
+    """The worst suspects of a table of labels, with a thumbnail of each where there are images.
 
     Args:
-        table: a labels table.
-        load: as for `label_panels`.
+        table: a table of labels.
+        load: gives the image (RGB or grey, uint8) of a path in ``table``; None for tables without images.
     """
     listed = suspects(table)
     frame, left = _readable(listed.head(ROWS))
@@ -98,7 +98,7 @@ def suspects_table(table: pd.DataFrame, load: Load | None = None) -> Table:
 
 
 def hardest_table(hardest: pd.DataFrame) -> Table:
-    """The training images whose labels a classifier believes least, from the worst on."""
+    """The training images whose labels are least probable to a classifier, the worst first."""
     frame, left = _readable(hardest.head(ROWS))
     note = f"The first {len(frame)} of {len(hardest)} in hardest.csv, by the probability of their label."
     return Table(title="The hardest training images", frame=frame, left=left, before=note)
@@ -111,7 +111,8 @@ def _pictured(listed: pd.DataFrame) -> bool:
 def _readable(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Text cells, and which columns are words.
 
-    Coordinates and scalars become the texts ``given`` and ``predicted``; ``suspect``, which all are, is left out.
+    Coordinates and scalars become the texts ``given`` and ``predicted``; ``suspect``, which is true for all, is left
+    out.
     """
     rows = rows.drop(columns="suspect", errors="ignore")
     numeric = [name for name in rows if pd.api.types.is_numeric_dtype(rows[name].dtype)]

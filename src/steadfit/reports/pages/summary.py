@@ -1,4 +1,4 @@
-"""Words of a report: the large numbers with their meaning, and the first sentences."""
+"""The texts of a report: the large numbers with their meaning, and the first sentences."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from steadfit.reports.values import Results, amount, count, number, percent, sho
 
 @dataclass(frozen=True)
 class Headline:
-    """Which entry of the metrics becomes a card, and how; ``{rows}`` in the text is replaced."""
+    """An entry of the metrics that becomes a card; ``{rows}`` in the text is replaced.
+
+    Args:
+        keys: the keys of the entry; the first one that has a number is taken.
+        title: the name of the number.
+        show: the number as text.
+        meaning: one sentence.
+        unit: whether the number has the unit of the errors.
+    """
 
     keys: tuple[str, ...]
     title: str
@@ -37,14 +45,14 @@ CARDS = (
         ("pcp",), "strict PCP@.5", percent,
         "Share of the body's parts, judged by {rows}, with both ends within half of the part's length.",
     ),
-    Headline(("suspects",), "suspect share", percent, "Share of the labels that training came to distrust."),
+    Headline(("suspects",), "suspect share", percent, "Share of the labels that are suspect after training."),
     Headline(
         ("error_rate",), "estimated error rate", percent,
         "Estimated share of wrong labels; compare it with a sample that you check by hand.",
     ),
     Headline(("precision",), "precision", percent, "Share of the suspects that are truly wrong (the truth is known)."),
     Headline(("recall",), "recall", percent, "Share of the truly wrong labels that are among the suspects."),
-    Headline(("gross_recall",), "gross recall", percent, "Share of the labels wrong by a lot that were found."),
+    Headline(("gross_recall",), "gross recall", percent, "Share of the grossly wrong labels that were found."),
 )  # fmt: skip
 
 ROWS = {
@@ -56,7 +64,12 @@ DOUBT = "(There are no test rows: this is against the validation labels, which m
 
 
 def cards(metrics: Mapping[str, Any], unit: str) -> list[Card]:
-    """The cards for which the metrics have a number, in fixed order; of classes one per split."""
+    """The cards for which the metrics have a number, in fixed order; for classes one per split.
+
+    Args:
+        metrics: the run's numbers.
+        unit: the unit of the errors.
+    """
     metrics, rows = with_share(metrics), evaluated(metrics)
     classes = [
         Card(f"top-1, {split}", percent(number(part, "top1")), f"{count(int(part['images']))} images")
@@ -81,13 +94,13 @@ def find(metrics: Mapping[str, Any], *keys: str) -> float:
 
 
 def with_share(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The metrics with the share of suspects at the top, where their number and that of the labels are given."""
+    """The metrics with the share of suspects at the top, where their number and that of the labels are known."""
     labels, suspects = find(metrics, "labels"), find(metrics, "suspects")
     return {**metrics, "suspects": suspects / labels} if labels > 0 else metrics
 
 
 def evaluated(metrics: Mapping[str, Any]) -> str:
-    """The labels that the errors of :func:`cards` are measured by."""
+    """The labels on which the errors of :func:`cards` are measured, in words."""
     return next((words for name, words in ROWS.items() if metrics.get(name)), "the labels it is judged by")
 
 
@@ -107,7 +120,7 @@ def run_lead(metrics: Mapping[str, Any], unit: str) -> str:
 
 
 def _classified(metrics: Mapping[str, Any]) -> str:
-    """How many images are classified right, of the first split that has images."""
+    """The number of images that are classified right, of the first split that has images."""
     split = next((name for name in ROWS if "top1" in (metrics.get(name) or {})), None)
     if split is None:
         return ""
@@ -118,7 +131,13 @@ def _classified(metrics: Mapping[str, Any]) -> str:
 
 
 def compare_lead(results: Results, unit: str, against: str = "the best") -> str:
-    """The first sentences of a comparison: the best method, and whether the next one is really worse."""
+    """The first sentences of a comparison: the best method, and whether the next one is really worse.
+
+    Args:
+        results: the numbers of each method.
+        unit: the unit of the errors.
+        against: the method to which the stars compare.
+    """
     best = best_method(results)
     if best is None:
         return "No method has a mean error."
@@ -156,4 +175,4 @@ def class_verdict(results: Results, best: str) -> str:
     unclear = sum(p >= 0.05 for p in others)
     if not unclear:
         return "On these images it is better than every other loss beyond chance."
-    return f"{unclear} of the {len(others)} others cannot be told from it on these images."
+    return f"{unclear} of the {len(others)} others cannot be distinguished from it on these images."

@@ -34,7 +34,8 @@ class RefitNoise(L.Callback):
 
     The module needs two members::
 
-        class Mine(lightning.LightningModule): def __init__(self):
+        class Mine(lightning.LightningModule):
+            def __init__(self):
                 self.label_noise = LabelNoise(GaussianUniformNoise(unit="point"), n_samples=N, points=K, dims=D)
 
             def training_step(self, batch, _):
