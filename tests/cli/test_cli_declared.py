@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +47,12 @@ def test_noise_models() -> None:
 def test_types_are_those_of_the_fields() -> None:
     for name, one in models("outputs")["heatmaps"].items():
         assert one.type == {field.name: field.type for field in dataclasses.fields(Heatmaps)}[name]
+
+
+def test_the_page_on_the_command_line_lists_what_is_declared() -> None:
+    script = Path(__file__).parents[2] / "docs" / "make_options.py"
+    shown = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
 
 
 def test_nothing_heavy_is_imported() -> None:

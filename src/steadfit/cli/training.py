@@ -74,6 +74,22 @@ def parameters(owners: Mapping[str, Mapping[str, Declared]], panel: str) -> list
     return [_parameter(name, _having(owners, name), panel) for name in names_of(owners)]
 
 
+def documented(owners: Mapping[str, Mapping[str, Declared]]) -> list[tuple[str, str, str]]:
+    """The rows of a table of options: the option as it is written, its help, its default.
+
+    Args:
+        owners: the options of several models, by their names.
+    """
+    rows = []
+    for name in names_of(owners):
+        having = _having(owners, name)
+        written, default = f"`--{name.replace('_', '-')}`", _shown_default(having)
+        if any(one.type == "bool" for one in having.values()):
+            written += f", `--no-{name.replace('_', '-')}`"
+        rows.append((written, _help(having).replace("|", "or"), default if isinstance(default, str) else ""))
+    return rows
+
+
 def _having(owners: Mapping[str, Mapping[str, Declared]], name: str) -> dict[str, Declared]:
     return {owner: own[name] for owner, own in owners.items() if name in own and own[name].option.command_line}
 
@@ -111,7 +127,9 @@ def _all_in(choices: Sequence[str], sentence: str) -> bool:
 
 
 def _shown_default(owners: Mapping[str, Declared]) -> str | bool:
-    defaults = {owner: one.default for owner, one in owners.items() if one.default not in (None, False)}
+    defaults = {
+        owner: one.default for owner, one in owners.items() if one.default is not None and one.default is not False
+    }
     if not defaults:
         return False
     if len(set(defaults.values())) == 1 and len(defaults) == len(owners):
