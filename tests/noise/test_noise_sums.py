@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from steadfit.core.mixture import GaussianUniform
+from steadfit.core.sums import stacked, unstacked
 from steadfit.errors import ConvergenceWarning
 from steadfit.noise import (
     NOISE_MODELS,
@@ -200,6 +201,15 @@ def test_sums_add_and_take_the_largest() -> None:
     assert (Sums() + Sums()) == Sums()
     with pytest.raises(ValueError, match=r"Sums: expected the same names, got \['a'\] and \[\]"):
         one + Sums(largest=two.largest)
+
+
+def test_sums_are_stacked_and_unstacked() -> None:
+    """Stacked sums add up as their parts do."""
+    parts = [Sums({"a": torch.tensor([i, 2])}, {"b": torch.tensor(float(i))}) for i in range(3)]
+    both = stacked(*parts) + stacked(*parts[::-1])
+    found = unstacked(both, 3)
+    assert [part.added["a"].tolist() for part in found] == [[2, 4]] * 3
+    assert [float(part.largest["b"]) for part in found] == [2.0, 1.0, 2.0]
 
 
 def test_the_largest_value() -> None:

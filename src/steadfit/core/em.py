@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from steadfit.core import gaussian
 from steadfit.core.scale import innermost_from
-from steadfit.core.sums import Sums, joined
+from steadfit.core.sums import Sums, joined, stacked
 from steadfit.core.widths import Widths
 
 LEAST_BOX, BOX_ERRORS = 4.0, 4.0
@@ -37,10 +38,12 @@ class Residuals:
     value: Tensor  # (G, N, D)
     unit: Tensor  # (G, D)
     side: Tensor  # (G, D) of the box, in units
+    wide: Tensor  # (G, D) of a box that holds all near residuals, in units
     informative: Tensor  # (G, D) bool
     annotated: Tensor | None  # (G, N, D) bool: has a label; None: all have
     observed: Tensor | None  # (G, N, D) bool: is judged, annotated and informative; None: all are
-    near: Tensor  # (G, N) bool: has an annotated coordinate, none far beyond the trimmed range
+    near: Tensor  # (G, N) bool: has an annotated coordinate, none far beyond the fences
+    inside: Tensor  # (G, N) bool: has an annotated coordinate, none beyond the fences
     present: Tensor  # (G, N) bool: has an annotated coordinate
     offset: Tensor  # scalar: what the change of units adds to the log-likelihood
 
@@ -76,8 +79,13 @@ class Residuals:
         if volume != "trimmed":
             return scaled
         reach = widths.high - widths.low  # a long tail passes the fences, a gross value lies far beyond them
-        gross = ((residual < widths.low - reach) | (residual > widths.high + reach)).any(dim=2).T
-        return replace(scaled, near=scaled.present & ~gross)
+        wide = torch.where(known, torch.minimum(widths.range, 3 * reach) / scaled.unit, scaled.side)
+        return replace(
+            scaled,
+            wide=torch.maximum(scaled.side, wide),
+            near=scaled.present & _within(residual, widths.low - reach, widths.high + reach),
+            inside=scaled.present & _within(residual, widths.low, widths.high),
+        )
 
     @classmethod
     def scaled(cls, value: Tensor, unit: Tensor, informative: Tensor, box: Tensor) -> Residuals:
@@ -88,10 +96,12 @@ class Residuals:
             value=torch.where(annotated, (value / unit.unsqueeze(1)).clamp(-LARGEST, LARGEST), 0.0).contiguous(),
             unit=unit,
             side=box / unit,
+            wide=box / unit,
             informative=informative,
             annotated=None if whole else annotated,
             observed=None if judged else used,
             near=annotated.any(dim=2),
+            inside=annotated.any(dim=2),
             present=annotated.any(dim=2),
             offset=-unit.log().sum() * value.shape[1] if judged else -(unit.log() * used.sum(dim=1)).sum(),
         )
@@ -99,6 +109,15 @@ class Residuals:
     def labelled(self) -> Tensor:
         """The values with NaN where nothing is annotated."""
         return self.value if self.annotated is None else torch.where(self.annotated, self.value, torch.nan)
+
+    def maybe_right(self) -> tuple[Tensor, Tensor]:
+        """Residuals (G, N) that may all be right, with all others wrong: those inside the fences, and the near ones."""
+        return self.inside, self.near
+
+
+def _within(residual: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Which residuals (N, G, D) lie from ``low`` to ``high`` in every annotated coordinate, (G, N)."""
+    return ~((residual < low) | (residual > high)).any(dim=2).T
 
 
 def expectation(data: Residuals, state: State) -> tuple[Tensor, Tensor, Tensor]:
@@ -126,11 +145,6 @@ def expectation(data: Residuals, state: State) -> tuple[Tensor, Tensor, Tensor]:
     return responsibility, bound, each
 
 
-def log_likelihood(data: Residuals, state: State) -> Tensor:
-    """The log-likelihood of the near residuals of every group, (G,), in the units of :class:`Residuals`."""
-    return (expectation(data, state)[2] * data.near).sum(dim=1)
-
-
 def start_sums(data: Residuals) -> Sums:
     """The sums for the start of EM: the squares of the values, and of those within one unit."""
     value = data.labelled()
@@ -147,10 +161,28 @@ def step_sums(data: Residuals, responsibility: Tensor, kind: str, volume: str | 
     return joined(*parts)
 
 
-def clean_sums(data: Residuals, state: State, clean: State) -> Sums:
-    """The sums for the comparison of the mixture with a density of the near residuals."""
-    near = Sums({"near": data.near.sum(dim=1), "mixture": log_likelihood(data, state)})
-    return joined(near, gaussian.tail_sums(data.value, clean.covariance, data.observed, data.near))
+def clean_sums(data: Residuals, kind: str) -> Sums:
+    """The sums for M-steps in which residuals are right or wrong for certain, see :meth:`Residuals.maybe_right`."""
+    return stacked(*(step_sums(data, right.to(data.value), kind, "trimmed") for right in data.maybe_right()))
+
+
+def contest_sums(data: Residuals, state: State, clean: Sequence[State]) -> Sums:
+    """The sums for the comparison of the mixture with a density of the residuals that may all be right.
+
+    Both are densities of these residuals alone: of the mixture's outliers, the others are taken away.
+
+    Args:
+        data: some residuals.
+        state: the parameters at which EM has ended.
+        clean: the parameters that follow from :func:`clean_sums` of all residuals.
+    """
+    parts = []
+    for right, found in zip(data.maybe_right(), clean, strict=True):
+        share = (state.share / found.share).clamp(max=1 - torch.finfo(state.share.dtype).eps)
+        each = expectation(data, replace(state, share=share))[2]
+        own = Sums({"right": right.sum(dim=1), "mixture": (each * right).sum(dim=1)})
+        parts.append(joined(own, gaussian.tail_sums(data.value, found.covariance, data.observed, right)))
+    return stacked(*parts)
 
 
 class Watch:

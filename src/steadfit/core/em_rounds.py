@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from steadfit.core import widths
-from steadfit.core.em import Residuals, State, Watch, clean_sums, expectation, start_sums, step_sums
+from steadfit.core.em import Residuals, State, Watch, clean_sums, contest_sums, expectation, start_sums, step_sums
 from steadfit.core.mixture import GaussianUniform, unless_clean
 from steadfit.core.sums import Sums
 from steadfit.core.widths import Widths
@@ -95,24 +95,24 @@ class Expect:
 
 
 class Clean:
-    """The parameters if all but gross residuals are right."""
+    """The parameters if all residuals inside the fences are right, and if all but gross ones are."""
 
     def statistics(self, mixture: GaussianUniform, rows: Rows, state: Tensors) -> Sums:
-        data = rows.in_units(mixture, state)
-        return step_sums(data, data.near.to(data.value), mixture.covariance, mixture.volume)
+        return clean_sums(rows.in_units(mixture, state), mixture.covariance)
 
     def update(self, mixture: GaussianUniform, sums: Sums, state: Tensors) -> dict[str, Tensor]:
-        return _next(dict(state) | _named(mixture.maximized(_units(mixture, state), sums), "clean_"))
+        inside, near = mixture.cleaned(_units(mixture, state), sums)
+        return _next(dict(state) | _named(inside, "inside_") | _named(near, "near_"))
 
 
 class Compare:
-    """Whether all but gross residuals are right."""
+    """Whether one of the two is true."""
 
     def statistics(self, mixture: GaussianUniform, rows: Rows, state: Tensors) -> Sums:
-        return clean_sums(rows.in_units(mixture, state), _parameters(state), _parameters(state, "clean_"))
+        return contest_sums(rows.in_units(mixture, state), _parameters(state), _clean(state))
 
     def update(self, mixture: GaussianUniform, sums: Sums, state: Tensors) -> dict[str, Tensor]:
-        return _next(dict(state) | _named(unless_clean(sums, _parameters(state), _parameters(state, "clean_"))))
+        return _next(dict(state) | _named(unless_clean(sums, _parameters(state), _clean(state))))
 
 
 STAGES: tuple[Stage, ...] = (Measure(), Start(), Expect(), Clean(), Compare())
@@ -161,6 +161,10 @@ def _units(mixture: GaussianUniform, state: Tensors) -> Residuals:
 
 def _parameters(state: Tensors, prefix: str = "now_") -> State:
     return State(state[f"{prefix}share"], state[f"{prefix}covariance"], state[f"{prefix}side"])
+
+
+def _clean(state: Tensors) -> tuple[State, State]:
+    return _parameters(state, "inside_"), _parameters(state, "near_")
 
 
 def _named(parameters: State, prefix: str = "now_") -> dict[str, Tensor]:

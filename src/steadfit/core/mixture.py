@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,9 +15,9 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit.core import gaussian
-from steadfit.core.em import Residuals, State, Watch, clean_sums, expectation, start_sums, step_sums
+from steadfit.core.em import Residuals, State, Watch, clean_sums, contest_sums, expectation, start_sums, step_sums
 from steadfit.core.scale import MAD_TO_SIGMA, innermost_from, middle
-from steadfit.core.sums import Sums
+from steadfit.core.sums import Sums, unstacked
 from steadfit.core.widths import Widths
 from steadfit.errors import ConvergenceWarning
 
@@ -111,13 +112,14 @@ class GaussianUniform:
         covariance: ``"full"``, ``"diagonal"`` or ``"isotropic"`` (one variance for all D coordinates of a group).
         volume: 1/gamma. ``"trimmed"``: the product of the residuals' trimmed ranges
             (:func:`~steadfit.core.scale.trimmed_range`), which is fixed and which gross residuals don't move; a side is
-            at least 4 times the innermost residuals' scale. A group is clean, with the Gaussian of all but gross
-            residuals, unless the mixture's log-likelihood of these exceeds that of the best exponential power density
-            (Gaussian to long tails) by 3 + D log n. ``"range"``: the product of max - min, fixed; one gross residual
-            makes it so large that no other is found, and of fewer than 200 clean residuals it flags many.
-            ``"moments"``: eq. 5, estimated from the responsibilities in every iteration; it flags clean data where D >
-            1 (21 % at D = 2), and its pseudo-likelihood may fall. Or a number > 0 in unit^D, the volume in which
-            outliers can lie.
+            at least 4 times the innermost residuals' scale. All but gross residuals are right unless the mixture's
+            log-likelihood of these, as a density of them alone, exceeds that of the best exponential power density
+            (Gaussian to long tails) by 3 + D log n: the Gaussian is theirs, pi is their share, and the box holds all
+            but gross ones. Otherwise the same is asked of the residuals inside the fences of the trimmed range.
+            ``"range"``: the product of max - min, fixed; one gross residual makes it so large that no other is found,
+            and of fewer than 200 clean residuals it flags many. ``"moments"``: eq. 5, estimated from the
+            responsibilities in every iteration; it flags clean data where D > 1 (21 % at D = 2), and its
+            pseudo-likelihood may fall. Or a number > 0 in unit^D, the volume in which outliers can lie.
         max_iter: the largest number of EM iterations; reaching it is reported by a
             :class:`~steadfit.errors.ConvergenceWarning`.
         tol: the estimated distance to the fixed point at which EM stops, in inlier share and relative covariance. In
@@ -215,8 +217,8 @@ class GaussianUniform:
         else:
             self.warn(watch.step, stacklevel=4)  # past the decorator
         if self.volume == "trimmed":
-            clean = self._maximization(data, data.near.to(data.value.dtype))
-            state = unless_clean(clean_sums(data, state, clean), state, clean)
+            clean = self.cleaned(data, clean_sums(data, self.covariance))
+            state = unless_clean(contest_sums(data, state, clean), state, clean)
         return self._result(data, state, torch.stack(bounds), watch.done, single)
 
     def warn(self, step: float, *, stacklevel: int) -> None:
@@ -266,6 +268,19 @@ class GaussianUniform:
         variance = gaussian.spread(sums) if self.volume == "moments" else None
         return State(share=share, covariance=covariance, side=self._side(data, covariance, variance))
 
+    def cleaned(self, data: Residuals, sums: Sums) -> tuple[State, State]:
+        """The parameters if all residuals inside the fences are right, and if all near ones are.
+
+        All wrong ones then lie beyond the right ones, up to the ends of the wide box and further: under the density of
+        a box as narrow as the right ones, those in the Gaussian's tails would pass for wrong.
+
+        Args:
+            data: residuals of which only the units and the boxes are used.
+            sums: those of :func:`~steadfit.core.em.clean_sums`, over all residuals.
+        """
+        inside, near = (replace(self.maximized(data, part), side=data.wide) for part in unstacked(sums, 2))
+        return inside, near
+
     def _side(self, data: Residuals, covariance: Tensor | None, variance: Tensor | None) -> Tensor:
         """The box's sides in units of the ranges, (G, D); ``variance`` is the outliers', where it makes the box."""
         if not isinstance(self.volume, str):
@@ -300,22 +315,24 @@ class GaussianUniform:
         )
 
 
-def unless_clean(sums: Sums, state: State, clean: State) -> State:
-    """``clean`` where the uniform explains the near residuals hardly better than a density with a tail, else ``state``.
+def unless_clean(sums: Sums, state: State, clean: Sequence[State]) -> State:
+    """``clean`` where the uniform explains right residuals hardly better than a density with a tail, else ``state``.
 
     Args:
-        sums: those of :func:`~steadfit.core.em.clean_sums`, over all residuals.
+        sums: those of :func:`~steadfit.core.em.contest_sums`, over all residuals.
         state: the parameters at which EM has ended.
-        clean: the M-step with all near residuals as inliers.
+        clean: those of :meth:`GaussianUniform.cleaned`; the last one that holds counts.
     """
-    count = sums.added["near"]
-    gain = sums.added["mixture"] - gaussian.best_exponential_power(sums) - count * clean.share.log()
-    right = gain < 3 + clean.covariance.shape[-1] * count.clamp(min=1).log()
-    return State(
-        share=torch.where(right, clean.share, state.share),
-        covariance=torch.where(right[:, None, None], clean.covariance, state.covariance),
-        side=state.side,
-    )
+    for part, found in zip(unstacked(sums, len(clean)), clean, strict=True):
+        count = part.added["right"]
+        gain = part.added["mixture"] - gaussian.best_exponential_power(part)
+        right = gain < 3 + found.covariance.shape[-1] * count.clamp(min=1).log()
+        state = State(
+            share=torch.where(right, found.share, state.share),
+            covariance=torch.where(right[:, None, None], found.covariance, state.covariance),
+            side=torch.where(right[:, None], found.side, state.side),
+        )
+    return state
 
 
 def _check_start(start: Tensor | None, residual: Tensor) -> None:

@@ -39,6 +39,22 @@ def largest(value: Tensor) -> Tensor:
     return torch.cat([known, known.new_full((1, *value.shape[1:]), -math.inf)]).amax(dim=0)
 
 
+def stacked(*parts: Sums) -> Sums:
+    """Sums of the same names as one, along a new first axis."""
+    one = parts[0]
+    return Sums(
+        added={name: torch.stack([part.added[name] for part in parts]) for name in one.added},
+        largest={name: torch.stack([part.largest[name] for part in parts]) for name in one.largest},
+    )
+
+
+def unstacked(sums: Sums, count: int) -> list[Sums]:
+    """The parts of :func:`stacked` sums."""
+    return [
+        Sums({n: v[i] for n, v in sums.added.items()}, {n: v[i] for n, v in sums.largest.items()}) for i in range(count)
+    ]
+
+
 def joined(*parts: Sums) -> Sums:
     """Sums of different names as one."""
     return Sums(
