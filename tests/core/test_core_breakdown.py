@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from scale_twin import robust_scale
 from steadfit import GaussianUniform, mad
 from steadfit.core.scale import gross, innermost_scale, trimmed_range
 from steadfit.noise import Chunk, GaussianUniformNoise, PredictedMixtureNoise, refit
-from steadfit.noise.base import robust_scale
 from steadfit.penalties import Squared
 
 pytestmark = pytest.mark.usefixtures("float64")

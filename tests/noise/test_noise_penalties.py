@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 import torch
 
+from scale_twin import robust_scale
 from steadfit.core.penalties import Cauchy, Penalty
 from steadfit.noise import (
     L1,
@@ -23,7 +24,7 @@ from steadfit.noise import (
     TukeyNoise,
     refit,
 )
-from steadfit.noise.base import masked_sum, penalized, residual_of, robust_scale
+from steadfit.noise.base import masked_sum, penalized, residual_of
 
 NAN = math.nan
 C = 4.6851

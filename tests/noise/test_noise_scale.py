@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from scale_twin import robust_scale
 from steadfit.noise import (
     L1,
     L2,
@@ -24,7 +25,7 @@ from steadfit.noise import (
     TukeyNoise,
     refit,
 )
-from steadfit.noise.base import SCALES, robust_scale, spread
+from steadfit.noise.scaled import SCALES, spread
 
 NAN = math.nan
 N, K, D = 11, 3, 2

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from scale_twin import robust_scale
 from steadfit.core.mixture import GaussianUniform
 from steadfit.core.sums import stacked, unstacked
 from steadfit.errors import ConvergenceWarning
@@ -30,7 +31,7 @@ from steadfit.noise import (
     refit,
 )
 from steadfit.noise import sums as sums_module
-from steadfit.noise.base import masked_sum, penalized, residual_of, robust_scale, trust_of_labels
+from steadfit.noise.base import masked_sum, penalized, residual_of, trust_of_labels
 from steadfit.noise.gum import to_groups
 from steadfit.penalties import Absolute, Cauchy, Penalty
 
