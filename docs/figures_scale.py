@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from steadfit.noise.base import WIDE, spread
+from steadfit.noise.base import WIDE
+from steadfit.noise.residuals import spread
 from steadfit.penalties import Tukey
 from steadfit.reports.axes import percent_axis
 from steadfit.reports.palette import FAINT, INK

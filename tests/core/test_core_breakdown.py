@@ -10,7 +10,7 @@ from torch import Tensor
 from steadfit import GaussianUniform, mad
 from steadfit.core.scale import gross, innermost_scale, trimmed_range
 from steadfit.noise import Chunk, GaussianUniformNoise, PredictedMixtureNoise, refit
-from steadfit.noise.base import robust_scale
+from steadfit.noise.residuals import robust_scale
 from steadfit.penalties import Squared
 
 pytestmark = pytest.mark.usefixtures("float64")

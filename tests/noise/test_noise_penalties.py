@@ -23,7 +23,7 @@ from steadfit.noise import (
     TukeyNoise,
     refit,
 )
-from steadfit.noise.base import masked_sum, penalized, residual_of, robust_scale
+from steadfit.noise.residuals import masked_sum, penalized, residual_of, robust_scale
 
 NAN = math.nan
 C = 4.6851

@@ -24,7 +24,8 @@ from steadfit.noise import (
     TukeyNoise,
     refit,
 )
-from steadfit.noise.base import SCALES, robust_scale, spread
+from steadfit.noise.base import SCALES
+from steadfit.noise.residuals import robust_scale, spread
 
 NAN = math.nan
 N, K, D = 11, 3, 2

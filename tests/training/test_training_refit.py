@@ -16,7 +16,7 @@ from two_processes import forked, says_the_same
 
 from steadfit.lightning import LabelNoise, RefitNoise
 from steadfit.noise import L1, L2, GaussianUniformNoise, HuberNoise, NoiseModel, TukeyNoise
-from steadfit.noise.base import robust_scale
+from steadfit.noise.residuals import robust_scale
 from steadfit.training.callbacks.refit import _training_loader, outputs_of
 
 N, K, D = 64, 2, 2

@@ -18,7 +18,7 @@ from steadfit.data import Annotations
 from steadfit.errors import ConfigError
 from steadfit.lightning import LabelNoise, RefitNoise
 from steadfit.noise import L1, GaussianUniformNoise, HuberNoise, NoiseModel, TukeyNoise
-from steadfit.noise.base import robust_scale
+from steadfit.noise.residuals import robust_scale
 from steadfit.outputs import Classes
 from steadfit.training import Settings, fit
 from steadfit.training.folder import MODEL
@@ -205,7 +205,7 @@ warnings.simplefilter("ignore")
 sys.path.insert(0, sys.argv[1])
 from test_training_refit import Mine, RefitNoise, loader, make_data
 from steadfit.noise import TukeyNoise
-from steadfit.noise.base import robust_scale
+from steadfit.noise.residuals import robust_scale
 torch.set_num_threads(1)
 
 

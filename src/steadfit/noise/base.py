@@ -34,9 +34,19 @@ from steadfit._options import check_options, option
 from steadfit.core.counting import Search, middle_ranks, order_key
 from steadfit.core.linalg.small import norm
 from steadfit.core.penalties import Absolute, Penalty, Squared
-from steadfit.core.scale import MAD_TO_SIGMA, mad, middle, nanmedian
+from steadfit.core.scale import MAD_TO_SIGMA, middle
 from steadfit.core.sums import Sums
 from steadfit.distributions import Elliptical
+from steadfit.noise.residuals import (
+    at_least_single,
+    masked_sum,
+    penalized,
+    residual_of,
+    spread,
+    spread_from,
+    trust_of_labels,
+    with_floor,
+)
 from steadfit.noise.sums import Chunk
 from steadfit.outputs import Output, Positions
 
@@ -46,79 +56,6 @@ WIDE = 7.0
 """The factor on the scale of a "wide" start, as in the code of paper 1's authors."""
 SCALES = ("epoch", "batch", "running")
 """The residuals of the MAD: the whole training set's at every refit, the batch's, or an average over batches."""
-
-
-def residual_of(location: Tensor, target: Tensor) -> Tensor:
-    """target - location, NaN where the label is missing or the location is not finite."""
-    _checks.same_shape("residual_of", "location", location, "target", target)
-    return torch.where(location.isfinite(), target - location, torch.nan)
-
-
-def masked_sum(loss: Tensor, weight: Tensor | None, target: Tensor) -> Tensor:
-    """Coordinate losses (N, K, D) to label losses (N, K): weighted, and 0 for what is not annotated."""
-    weighted = loss if weight is None else weight * loss
-    return torch.where(target.isnan(), 0.0, weighted).sum(dim=-1)
-
-
-def penalized(
-    penalty: Penalty,
-    location: Tensor,
-    target: Tensor,
-    scale: Tensor | float = 1.0,
-    weight: Tensor | None = None,
-) -> Tensor:
-    """rho((target - location)/scale), (N, K, D).
-
-    What is missing or has weight 0 is masked before rho, so that no NaN of it reaches a gradient.
-    """
-    absent = target.isnan() if weight is None else target.isnan() | (weight == 0)
-    residual = torch.where(absent, 0.0, target - location)
-    return penalty.rho(residual / scale)
-
-
-def trust_of_labels(trust: Tensor, target: Tensor) -> Tensor:
-    """The trust of labels, (N, K), from that of their coordinates: the least of those that are annotated.
-
-    Args:
-        trust: (N, K, D), the trust of each coordinate; NaN where there is no verdict.
-        target: (N, K, D), NaN where a coordinate is missing.
-
-    Returns:
-        In [0, 1]: 0 without a verdict; NaN where the label is missing.
-    """
-    missing = target.isnan()
-    each = trust.nan_to_num(nan=0.0).clamp(0.0, 1.0)
-    worst = torch.where(missing, 1.0, each).amin(dim=-1)  # a missing coordinate does not lower the others
-    return worst.masked_fill(missing.all(dim=-1), torch.nan)
-
-
-def at_least_single(value: Tensor) -> Tensor:
-    """Half precision as float32; float32 and float64 as they are."""
-    return value if value.dtype in (torch.float32, torch.float64) else value.float()
-
-
-def spread(residual: Tensor) -> Tensor:
-    """1.4826 MAD of every coordinate, (K, D), or what :func:`spread_from` gives in its place."""
-    return spread_from(mad(residual), (residual - nanmedian(residual)).abs().nanmean(dim=0))
-
-
-def spread_from(scale: Tensor, deviation: Tensor) -> Tensor:
-    """The scale 1.4826 MAD, (K, D), or where that is 0 (at least half of the residuals are equal) another one.
-
-    That is 1.2533 times the mean absolute deviation about the median, which is sigma for a Gaussian. It is 0 where all
-    residuals are equal, NaN where there is none.
-    """
-    return torch.where(scale > 0, scale, 1.2533 * deviation)
-
-
-def with_floor(scale: Tensor) -> Tensor:
-    """The scale, replaced by 1 where all residuals are equal or nothing is annotated."""
-    return torch.where(scale > 0, scale, 1.0)
-
-
-def robust_scale(residual: Tensor) -> Tensor:
-    """:func:`spread` with a floor."""
-    return with_floor(spread(residual))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +72,7 @@ class NoiseModel(ABC):
     name: ClassVar[str] = ""
     needs_refit: ClassVar[bool] = True
     keeps_weights: ClassVar[bool] = False  # labels have weights that stay the same from one refit to the next
-    predicts_covariance: ClassVar[bool] = False  # the network puts out a distribution; targets are whitened for it
+    predicts_covariance: ClassVar[bool] = False  # the network predicts a distribution; targets are whitened for it
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -177,7 +114,17 @@ class NoiseModel(ABC):
 
     @abstractmethod
     def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
-        """The loss of each label, (N, K), >= 0 for penalties; 0 where nothing is annotated."""
+        """The loss of each label.
+
+        Args:
+            output: (N, n_outputs), from the network.
+            target: (N, K, D), NaN where a label is missing.
+            state: what the model has learned.
+            weight: (N, K, D), what :meth:`weight` gave at the last refit; None: 1.
+
+        Returns:
+            (N, K), >= 0 for penalties; 0 where nothing is annotated.
+        """
 
     @abstractmethod
     def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
@@ -191,23 +138,23 @@ class NoiseModel(ABC):
         """How far each label is from its prediction, in the scale that the model estimates for right labels.
 
         Args:
-            output: (N, P), what the network puts out.
-            target: (N, K, D).
-            state: the model's.
+            output: (N, n_outputs), from the network.
+            target: (N, K, D), NaN where a label is missing.
+            state: what the model has learned.
 
         Returns:
-            (N, K), >= 0: the norm of the scaled residual; here of the standardised one, because there is no scale. NaN
+            (N, K), >= 0: the norm of the scaled residual, or of the standardised one for a model without a scale. NaN
             where a coordinate is missing or there is no verdict.
         """
         return norm(residual_of(*self.located(output, target)))
 
     def judge(self, output: Tensor, target: Tensor, state: State) -> dict[str, Tensor]:
-        """The verdict on every label, as columns of the labels table; a model may add its own.
+        """The verdict on every label, as columns of the table of labels; a model may add columns.
 
         Args:
-            output: (N, P), what the network puts out.
-            target: (N, K, D).
-            state: the model's.
+            output: (N, n_outputs), from the network.
+            target: (N, K, D), NaN where a label is missing.
+            state: what the model has learned.
 
         Returns:
             (N, K) each: ``distance``, ``trust``, ``suspect``.
@@ -244,6 +191,10 @@ class NoiseModel(ABC):
 
     def checked(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """The output and the target, checked, with half precision made single; every method begins with this.
+
+        Args:
+            output: (N, n_outputs), from the network.
+            target: (N, K, D), NaN where a label is missing.
 
         Raises:
             TypeError: one of them is not a floating-point tensor.

@@ -11,7 +11,8 @@ from torch import Tensor
 from steadfit import _checks
 from steadfit._options import option
 from steadfit.core.penalties import TUKEY_C, Absolute, Huber, Penalty, Squared, Tukey
-from steadfit.noise.base import NoiseModel, PenaltyNoise, State, masked_sum, penalized, trust_of_labels
+from steadfit.noise.base import NoiseModel, PenaltyNoise, State
+from steadfit.noise.residuals import masked_sum, penalized, trust_of_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,7 @@ class TukeyNoise(PenaltyNoise):
     Args:
         warmup: ``"l2"`` for some epochs (paper 2), ``"l1"`` (the default), or ``"wide"``, 7 times the scale (the
             authors of paper 1).
-        c: in units of the scale; 4.6851 gives 95 % efficiency on Gaussian residuals.
+        c: in units of the scale; 4.6851 gives 95 % efficiency on Gaussian residuals. It is also ``cut``.
         scale: the residuals whose MAD is taken, see :class:`~steadfit.noise.base.PenaltyNoise`.
         momentum: of the scale ``"running"``, in [0, 1).
 

@@ -34,7 +34,17 @@ def thumbnails(suspects: pd.DataFrame, load: Load, *, count: int = 50, side: int
 
 
 def thumbnail(image: Image, given: Array, predicted: Array, *, side: int = 152) -> Image:
-    """One square picture around a label, (side, side, 3); a scalar label shows the whole image."""
+    """One square picture around a label; a scalar label shows the whole image.
+
+    Args:
+        image: (H, W, 3) RGB or (H, W) grey, uint8.
+        given: (2,) in px, or (1,) for a scalar.
+        predicted: the prediction, of the same shape.
+        side: width and height in px.
+
+    Returns:
+        (side, side, 3) RGB, uint8.
+    """
     box = view(image, given, predicted)
     left, right, top, _ = box
     scale = side / (right - left)

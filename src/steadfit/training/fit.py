@@ -39,7 +39,12 @@ from steadfit.training.trainer import check_same, fit_or_continue, make_trainer,
 
 @dataclass(frozen=True)
 class Splits:
-    """The rows to train on, and those to validate on."""
+    """The rows to train on, and those to validate on.
+
+    Args:
+        train: the training set, with random warps or crops.
+        val: the validation set, without.
+    """
 
     train: LabelledDataset
     val: LabelledDataset
@@ -178,7 +183,17 @@ class Parts:
 def build_module(
     train: LabelledDataset, settings: Settings, network: nn.Module | None = None, noise: NoiseModel | None = None
 ) -> TrainingModule:
-    """The module for a training set, with the scalings measured on it; for arguments and errors see :func:`fit`."""
+    """The module for a training set, with the scalings measured on it.
+
+    Args:
+        train: the training set.
+        settings: the settings of the training.
+        network: a custom network, as in :func:`fit`; None: the one that the settings name.
+        noise: a custom noise model; None: the one that the settings name.
+
+    Raises:
+        ConfigError: contradictory options.
+    """
     return Parts.of(train.annotations, settings, network, noise).module(train, settings)
 
 
@@ -192,7 +207,22 @@ def train(
     device: str = "auto",
     console: Console | None = None,
 ) -> Run:
-    """Train on existing data sets, or continue from ``out``'s checkpoint, and save the model; see :func:`fit`."""
+    """Train on existing data sets, or continue from ``out``'s checkpoint, and save the model.
+
+    Args:
+        splits: the training and the validation set.
+        settings: the settings of the training.
+        out: the run folder.
+        network: a custom network, as in :func:`fit`; None: the one that the settings name.
+        noise: a custom noise model; None: the one that the settings name.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        console: where progress is shown; None: nowhere.
+
+    Raises:
+        RunError: the checkpoint is damaged or does not fit.
+        DivergedError: the training is no longer finite.
+        ConfigError: contradictory options.
+    """
     schema = splits.train.annotations.schema
     parts = Parts.of(splits.train.annotations, settings, network, noise)
     with isolate_rng(), quiet():

@@ -255,6 +255,11 @@ def named_noise(name: str, plan: Plan, given: Mapping[str, Any]) -> NoiseModel:
 def check_pair(output: Output, noise: NoiseModel, plan: Plan) -> None:
     """Refuse outputs, noise models and plans that do not go together.
 
+    Args:
+        output: what the network's numbers mean.
+        noise: the noise model.
+        plan: the training plan.
+
     Raises:
         ConfigError: with one sentence that gives the reason.
     """

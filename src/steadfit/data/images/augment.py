@@ -144,6 +144,9 @@ def uniforms(index: Tensor, *, seed: int, epoch: int) -> Floats:
     Returns:
         (B, 8), multiples of 2⁻⁵³.
 
+    Raises:
+        ValueError: a negative seed or epoch.
+
     References:
         Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators (OOPSLA 2014), section 5.
     """

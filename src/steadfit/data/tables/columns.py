@@ -109,7 +109,13 @@ def read_features(raw: RawTable, schema: Schema) -> tuple[Floats | None, list[Pr
 
 
 def read_length(raw: RawTable, schema: Schema, target: Floats) -> tuple[Floats | None, list[Problem]]:
-    """The normalising length (N,) in the units; the distance of two points is NaN where one is missing."""
+    """The normalising length (N,) in the units, and what is wrong with it; None where the schema has none.
+
+    Args:
+        raw: the table.
+        schema: what its columns mean.
+        target: (N, K, D); the distance of two points is NaN where one is missing.
+    """
     normalizer = schema.normalizer
     if normalizer is None:
         return None, []
