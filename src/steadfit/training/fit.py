@@ -319,7 +319,7 @@ def _check_building(settings: Settings, output: Output, schema: Schema, size: tu
 def _noise_callbacks(train: LabelledDataset, settings: Settings) -> list[L.Callback]:
     warped, plan = train.augment is not None, settings.plan
     if warped and settings.residuals == "epoch":
-        raise ConfigError("fit: expected residuals 'pass' with warps, got 'epoch': warped labels are no labels.")
+        raise ConfigError("fit: expected residuals 'pass' with warps, got 'epoch': refits need unwarped labels.")
     plain = train.without_augment().loader(settings.batch_size, workers=settings.workers) if warped else None
     if plan.rounds:
         return [Algorithm1(RefitNoise(loader=plain), patience=plan.patience)]

@@ -127,7 +127,7 @@ class Settings:
             raise ConfigError(f"Settings: expected patience >= 1 with protocol {plan.name!r}, got 0.")
         if self.warp and self.residuals == "epoch":
             raise ConfigError(
-                "Settings: expected residuals 'pass' with warps, got 'epoch': warped labels are no labels."
+                "Settings: expected residuals 'pass' with warps, got 'epoch': refits need unwarped labels."
             )
 
     def _check_classes(self) -> None:
