@@ -160,6 +160,23 @@ def test_bad_rows_stop_it_or_are_left_out(own_faces: Path, steadfit: Steadfit, f
     assert len(pd.read_parquet(out / "trust.parquet")) == 58 * 7
 
 
+@pytest.mark.parametrize("command", ["fit", "compare"])
+def test_gross_labels_are_told_once_and_in_one_line(
+    own_faces: Path, steadfit: Steadfit, tmp_path: Path, command: str
+) -> None:
+    path = own_faces / "annotations.csv"
+    table = pd.read_csv(path)
+    table.loc[table.index[table["split"] == "train"][3], ["x2", "y2"]] = -9999
+    table.to_csv(path, index=False)
+    options = ("--noise", "l2") if command == "fit" else ("--methods", "l1,l2")
+    result = steadfit(command, own_faces, *options, "-o", tmp_path / "run", *TINY)
+    assert result.exit_code == 0, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"warning: {path}: 1 label is ")
+    assert "farther from the median than the rest of their column (line " in line
+    assert "x2 = -9999, y2 = -9999)" in line
+
+
 def test_same_images_are_told_once_and_in_words(own_faces: Path, steadfit: Steadfit, tmp_path: Path) -> None:
     (own_faces / "images" / "00001.png").write_bytes((own_faces / "images" / "00000.png").read_bytes())
     result = steadfit("fit", own_faces, "--noise", "l2", "-o", tmp_path / "run", *TINY)

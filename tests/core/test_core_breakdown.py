@@ -161,3 +161,30 @@ def test_gross_values_are_counted_and_said() -> None:
     twenty = spoil(torch.randn(20, 1), 2, -9999.0)
     assert gross(twenty).mask.flatten().nonzero().flatten().tolist() == [0, 1]
     assert gross(spoil(torch.zeros(20, 1), 1, 1e9)).count == 0  # a spike tells no distance
+
+
+@pytest.mark.parametrize("n", [10, 100, 1000])
+@pytest.mark.parametrize("share", [0.1, 0.02])
+@pytest.mark.parametrize(("size", "repeated"), [(1e3, False), (50.0, True)])
+def test_gross_values_beyond_a_gap_are_found_up_to_a_tenth(n: int, share: float, size: float, repeated: bool) -> None:
+    value, count = torch.linspace(-1, 1, n).unsqueeze(1), max(int(share * n), 2)
+    wrong = value.clone()
+    wrong[:count, 0] = -size if repeated else -size * torch.arange(1, count + 1)
+    assert gross(wrong).mask.flatten().nonzero().flatten().tolist() == list(range(count))
+    farthest = size if repeated else count * size
+    assert gross(wrong).farthest == pytest.approx(farthest, rel=0.3)  # in units of the rest's reach, about 1
+    assert torch.equal(gross(1e-12 * wrong).mask, gross(wrong).mask)
+    assert gross(value).count == 0
+
+
+def test_no_gap_is_seen_among_few_values_in_a_spike_or_below_ten_times() -> None:
+    def count(*value: float) -> int:
+        return gross(torch.tensor(value).unsqueeze(1)).count
+
+    some = torch.linspace(-1, 1, 18).tolist()
+    assert count(0.0, 0.001, 1.0) == 0
+    assert count(*some[:7], 90.0, 90.0) == 0
+    assert count(*[0.0] * 18, 0.001, 90.0) == 0
+    assert (count(*some, 9.0, 9.0), count(*some, 12.0, 12.0)) == (0, 2)
+    assert (count(*some, 12.0, 13.0), count(*some, 90.0), count(*some, 120.0)) == (0, 0, 1)
+    assert count(*some, *[torch.nan] * 20, 120.0, torch.nan) == 1

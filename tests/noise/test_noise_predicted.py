@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
 from steadfit.losses import EllipticalLoss
+from steadfit.metrics import fit_temperature, pit, right_labels
 from steadfit.noise import NOISE_MODELS, Chunk, LabelNoise, PredictedMixtureNoise, PredictedNoise, refit
+from steadfit.outputs import Distributions
 from steadfit.penalties import Absolute, Charbonnier, Huber, Penalty, Squared, Tukey
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 NAN = math.nan
+ONE = torch.zeros(1, 1, 2), torch.eye(2).expand(1, 1, 2, 2), torch.ones(1, 1, 2)  # mean, root, target
 FAMILY = pytest.mark.parametrize("penalty", [Squared(), Absolute(), Huber(1.0), Charbonnier()], ids=repr)
 
 
@@ -194,3 +198,28 @@ def test_training_ignores_what_the_mixture_distrusts() -> None:
 def test_errors(make: object, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         make()  # type: ignore[operator]
+
+
+class Undeclared(Squared):
+    """Has a normaliser, but does not claim one."""
+
+    proper = False
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        PredictedNoise,
+        PredictedMixtureNoise,
+        Distributions,
+        EllipticalLoss,
+        lambda penalty: fit_temperature(*ONE, penalty),
+        lambda penalty: right_labels(*ONE, penalty),
+        lambda penalty: pit(*ONE, penalty),
+    ],
+    ids=["PredictedNoise", "PredictedMixtureNoise", "Distributions", "EllipticalLoss", "temperature", "right", "pit"],
+)
+def test_what_a_penalty_declares_decides_whether_it_has_a_density(use: Callable[[Penalty], object]) -> None:
+    use(Squared())
+    with pytest.raises(ValueError, match="^Undeclared: expected a penalty whose exp"):
+        use(Undeclared())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -94,6 +95,18 @@ def test_files_arrays_and_tables_give_the_same(cascade: CoarseToFine, faces: Ann
     assert cascade.predict([]).mean.shape == (0, *whole.shape[1:])
 
 
+@pytest.mark.parametrize("kind", ["table", "paths"])
+def test_an_image_is_decoded_once_for_all_stages(
+    cascade: CoarseToFine, faces: Annotations, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    decode, calls = cv2.imdecode, []
+    monkeypatch.setattr(cv2, "imdecode", lambda *given: (calls.append(1), decode(*given))[1])
+    inputs = faces if kind == "table" else [faces.root / name for name in faces.images]
+    found = cascade.predict(inputs, batch_size=7)
+    assert len(calls) == len(faces)
+    np.testing.assert_allclose(found.mean, cascade.predict(faces).mean, atol=1e-4)
+
+
 def test_opened_again(cascade: CoarseToFine, faces: Annotations) -> None:
     for opened in (load_cascade(cascade.folder), steadfit.load(cascade.folder)):
         assert isinstance(opened, CoarseToFine)
@@ -166,7 +179,7 @@ def test_resumed_after_a_stop_anywhere(
     cascade: CoarseToFine, faces: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     """Stopped within a stage, and between estimate and second stage: the same models bit for bit."""
-    regions, real = regions_of(faces), fitting.fit
+    regions, real = regions_of(faces), fitting.fit_part
 
     def stopped(table: Annotations, settings: Settings, out: Path, **more: object) -> object:
         wanted = {"before": "eyes"}.get(place, place)
@@ -178,7 +191,7 @@ def test_resumed_after_a_stop_anywhere(
         raise Stop
 
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "fit", stopped)
+        patch.setattr(fitting, "fit_part", stopped)
         with pytest.raises(Stop):
             fit_cascade(faces, TINY, FINE, regions, tmp_path, device="cpu")
     with pytest.raises(RunError, match="--resume"):
@@ -212,13 +225,13 @@ def test_training_crops_lie_by_predictions_and_are_misplaced_anew(
     cascade: CoarseToFine, faces: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    real = fitting.fit
+    real = fitting.fit_part
 
     def watched(table: Annotations, settings: Settings, out: Path, **more: object) -> object:
         seen.append((Path(out).name, table, more.get("augment")))
         return real(table, settings, out, **more)
 
-    monkeypatch.setattr(fitting, "fit", watched)
+    monkeypatch.setattr(fitting, "fit_part", watched)
     fit_cascade(faces, TINY, dataclasses.replace(FINE, warp=True), regions_of(faces)[:1], tmp_path, device="cpu")
     (first, _, none), (name, part, augment) = seen
     assert (first, none, name) == ("coarse", None, "eyes")

@@ -265,8 +265,13 @@ class CauchyNoise(PenaltyNoise):
         return Cauchy(1.0)
 
 
-def test_a_noise_model_of_ones_own(table: Annotations, tmp_path: Path) -> None:
-    run = go(table, tmp_path / "run", dataclasses.replace(SMALL, epochs=6), noise=CauchyNoise())
+@pytest.mark.parametrize("given", ["as an argument", "in the settings"])
+def test_a_custom_noise_model(table: Annotations, tmp_path: Path, given: str) -> None:
+    settings = dataclasses.replace(SMALL, epochs=6)
+    if given == "in the settings":
+        run = go(table, tmp_path / "run", dataclasses.replace(settings, noise=CauchyNoise()))
+    else:
+        run = go(table, tmp_path / "run", settings, noise=CauchyNoise())
     judgement = run.judge(table)
     assert 0 < judgement.suspect[table.rows("train")].mean() < 0.5
     assert run.state["scale"].shape == (2, 1)

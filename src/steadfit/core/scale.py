@@ -19,6 +19,11 @@ LEAST_CUT = 2
 INNERMOST = 0.2
 FEW = 10
 GROSS = 1000.0
+GAP = 100.0
+"""A value so many times as far from the median as the next one is gross as well: Student's t with 2 degrees of freedom
+has such a gap in one of 10,000 samples, of any size."""
+GAP_OF_REPEATED = 10.0
+"""The same for a value that occurs more than once, as sentinels do and tails do not."""
 
 
 def nanmedian(value: Tensor, dim: int = 0) -> Tensor:
@@ -170,42 +175,61 @@ class Gross:
 
     mask: Tensor  # of the values' shape
     count: int
-    farthest: float  # distance of the farthest from the median, in units of the 99th percentile of all distances
+    farthest: float  # distance of the farthest from the median, in units of the rest's, see :func:`gross`
 
     def __str__(self) -> str:
         """A sentence for a warning."""
         if not self.count:
             return "no label is gross"
         labels = "1 label is" if self.count == 1 else f"{self.count:,} labels are"
-        far = f"{GROSS:,.0f} times" if self.farthest < 1.5 * GROSS else f"up to {self.farthest:,.0f} times"
-        return f"{labels} {far} farther from the median than the 99th percentile"
+        far = f"{self.farthest:,.0f} times" if self.count == 1 else f"up to {self.farthest:,.0f} times"
+        return f"{labels} {far} farther from the median than the rest"
 
 
 def gross(value: Tensor) -> Gross:
-    """Which values are over 1,000 times farther from the median than the 99th percentile of distances, and how many.
+    """Which values are farther from the median than errors or heavy tails put them, and how many.
 
-    Such values are typing errors, sentinels such as -9999, or mixed-up units. Labels or residuals, along the first
-    dimension.
+    Such values are typing errors, sentinels such as -9999, or mixed-up units. Gross is what is over 1,000 times as far
+    from the median as the 99th percentile of distances, and up to a tenth of the values if they lie beyond a gap: 100
+    times as far as the next one, or 10 times where the nearest of them occurs more than once.
 
     Args:
-        value: (N, …), floating point; NaN marks a missing value and is not gross.
+        value: (N, …), floating point, along the first dimension; NaN marks a missing value and is not gross.
 
     Returns:
         The gross values; ``str`` of the result is a sentence. With fewer than 200 values the two farthest are left out
-        of the percentile; where it is 0 (a spike of equal values) nothing is gross.
+        of the percentile; where it is 0 (a spike of equal values) nothing is gross. Gaps are looked for among ten or
+        more values, if less than half of them are equal.
 
     >>> found = gross(torch.cat([torch.linspace(-1, 1, 100), torch.tensor([99999.0])]))
     >>> found.count, str(found)
-    (1, '1 label is up to 101,019 times farther from the median than the 99th percentile')
+    (1, '1 label is 101,019 times farther from the median than the rest')
     """
     _checks.floating("gross", "value", value)
     distance = (value - nanmedian(value)).abs()
     ordered, count = _ordered(distance)
-    cut = (0.01 * count).ceil().long().clamp(min=LEAST_CUT).minimum((count - 1).clamp(min=0) // 2)
-    usual = _at(ordered, count - 1 - cut)
+    edge = _edge(ordered, count)
+    usual = _at(ordered, count - 1 - _outermost(0.01, count)).minimum(edge)
     ratio = torch.where(usual > 0, distance / usual, 0.0).nan_to_num(nan=0.0)
-    mask = ratio > GROSS
+    mask = (ratio > GROSS) | (distance > edge)
     return Gross(mask, int(mask.sum()), float(ratio.max()) if ratio.numel() else 0.0)
+
+
+def _edge(distance: Tensor, count: Tensor) -> Tensor:
+    """The last of the ordered distances before the innermost gap in the outer tenth, (…); infinite without a gap."""
+    inner, outer = distance[:-1], distance[1:]
+    repeated = torch.cat([outer[1:] == outer[:-1], torch.zeros_like(outer[:1], dtype=torch.bool)])
+    rank = torch.arange(len(inner), device=distance.device).view(-1, *[1] * (distance.dim() - 1))
+    last = rank >= count - 1 - _outermost(0.1, count)
+    spread = (count >= FEW) & (_at(distance, (count - 1).clamp(min=0) // 2) > 0)
+    gap = last & spread & (outer > torch.where(repeated, GAP_OF_REPEATED, GAP) * inner)
+    never = torch.full_like(distance[:1], torch.inf)
+    return torch.cat([inner.masked_fill(~gap, torch.inf), never]).amin(dim=0)
+
+
+def _outermost(share: float, count: Tensor) -> Tensor:
+    """How many values a share of them is: rounded up, two at least and less than half at most."""
+    return (share * count).ceil().long().clamp(min=LEAST_CUT).minimum((count - 1).clamp(min=0) // 2)
 
 
 def _ordered(value: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,6 +19,7 @@ from steadfit.data.regions import Region, read_regions, regions_of
 from steadfit.data.standardize import Standardizer, destandardize, standardize
 from steadfit.data.tables.annotations import Annotations
 from steadfit.data.tables.boxes import box_of_points
+from steadfit.data.tables.gross import warn_gross
 from steadfit.data.tables.identity import place_keys
 from steadfit.data.tables.problems import Problem
 from steadfit.data.tables.schema import Schema, parse_pairs
@@ -76,6 +77,7 @@ __all__ = [
     "scan",
     "standardize",
     "to_tensor",
+    "warn_gross",
     "warp_frames",
     "whole_image",
 ]

@@ -197,7 +197,7 @@ class Labels:
 def labels(who: str, mean: Tensor, root: Tensor, target: Tensor, penalty: Penalty, weight: Tensor | None) -> Labels:
     """The checked labels from which every measure of calibration starts."""
     residual, wide = checked(who, mean, root, target)
-    penalty.log_normalizer(target.shape[-1])  # refuses an improper penalty
+    penalty.require_proper()
     keep = ~residual.isnan().any(-1)
     residual = residual.nan_to_num(nan=0.0)
     radius = norm(multiply(wide, residual))

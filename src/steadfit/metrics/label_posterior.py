@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from steadfit import _checks
+from steadfit.core.elliptical import log_density
 from steadfit.core.penalties import Penalty
 from steadfit.core.scale import trimmed_range
 from steadfit.errors import ConvergenceWarning
@@ -92,8 +93,8 @@ def right_labels(
     clean = float(best_scale(r.unsqueeze(-1), torch.ones_like(r).unsqueeze(-1), penalty, dim))
     if math.isnan(clean):
         return RightLabels(probability, 1.0, 1.0, 0, True)
-    advantage = log_determinant(given.root) - penalty.log_normalizer(dim) + _log_box(given, keep, penalty)
-    mixture = _Mixture(r, advantage[keep], penalty, dim)
+    log_det = log_determinant(given.root) + _log_box(given, keep, penalty)
+    mixture = _Mixture(r, log_det[keep], penalty, dim)
     right, share, tau, n_iter, converged = mixture.fit(max_iter, tol)
     gain = mixture.log_likelihood(share, tau) - mixture.log_likelihood(1.0, clean)
     if share <= LEAST or gain < 3 + math.log(len(r)):
@@ -104,10 +105,10 @@ def right_labels(
 
 @dataclass(frozen=True)
 class _Mixture:
-    """pi p_tau + (1 - pi) gamma over L labels; log p_tau - log gamma = advantage - rho(r/tau) - D log tau."""
+    """pi p_tau + (1 - pi) gamma over L labels, in units in which the box has volume 1, so that gamma is 1."""
 
     radius: Tensor  # (L,)
-    advantage: Tensor  # (L,)
+    log_det: Tensor  # (L,) log|A| - log gamma
     penalty: Penalty
     dim: int
 
@@ -139,7 +140,8 @@ class _Mixture:
         return float(torch.logaddexp(self._log_ratio(tau) + math.log(share), wrong).sum())
 
     def _log_ratio(self, tau: float) -> Tensor:
-        return self.advantage - self.penalty.rho(self.radius / tau) - self.dim * math.log(tau)
+        """log p_tau - log gamma, (L,)."""
+        return log_density(self.radius, self.log_det, self.penalty, self.dim, scale=tau)
 
 
 def _log_box(given: Labels, keep: Tensor, penalty: Penalty) -> Tensor:

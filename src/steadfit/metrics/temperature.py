@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from steadfit import _checks
+from steadfit.core.elliptical import log_density
 from steadfit.core.penalties import Penalty
 from steadfit.metrics.elliptical import average, labels, log_determinant
 
@@ -114,10 +115,10 @@ def fit_temperature(
     own = best_scale(r, w, penalty, dim)  # (K,)
     fitted = ~own.isnan() & (w.sum(0) >= min_labels)
     point_tau = torch.where(fitted, own, tau)
-    constant = penalty.log_normalizer(dim) - log_determinant(given.root)
+    log_det = log_determinant(given.root)
 
     def nll(scale: Tensor) -> float:
-        return float(average(penalty.rho(r / scale) + dim * scale.log() + constant, w, (0, 1)))
+        return float(average(-log_density(r, log_det, penalty, dim, scale=scale), w, (0, 1)))
 
     likelihoods = (nll(torch.ones_like(tau)), nll(tau), nll(point_tau))
     return Temperature(float(tau), tuple(point_tau.tolist()), tuple(fitted.tolist()), *likelihoods)

@@ -12,7 +12,7 @@ from torch import Tensor
 from steadfit import _checks
 from steadfit._options import option
 from steadfit.core import predicted, widths
-from steadfit.core.elliptical import LOCATIONS
+from steadfit.core.elliptical import LOCATIONS, log_density
 from steadfit.core.linalg.small import norm
 from steadfit.core.penalties import Absolute, Charbonnier, Huber, Penalty, Squared
 from steadfit.core.sums import Sums, joined
@@ -70,7 +70,7 @@ class DistributionNoise(NoiseModel):
         who = type(self).__name__
         if not isinstance(self.penalty, Penalty):
             raise TypeError(f"{who}: expected penalty to be a Penalty, got {type(self.penalty).__name__}.")
-        self.penalty.log_normalizer(1)  # raises for an improper one
+        self.penalty.require_proper()
         _checks.positive(who, "floor", self.floor)
 
     @property
@@ -211,7 +211,7 @@ class PredictedMixtureNoise(DistributionNoise):
             rows = chunk.once((self, "rows"), lambda: widths.Rows.of(chunk.target.double()))
             return joined(own, widths.statistics(rows, state))
         dims = chunk.target.shape[-1]
-        log_p = chunk.once((self, "log_p"), lambda: self._log_density(distance, log_det, dims, 1.0))
+        log_p = chunk.once((self, "log_p"), lambda: log_density(distance, log_det, self.penalty, dims))
         gain, share = self._log_odds(log_p, state["box"]), state["inlier_share"]
         if self._converged(state):
             raised = torch.logaddexp(share.log() + gain, torch.log1p(-share)) - gain
@@ -250,11 +250,6 @@ class PredictedMixtureNoise(DistributionNoise):
         mean = sums.added["log_det"] / sums.added["predictions"].clamp(min=1)
         return torch.maximum(box, LEAST_BOX * torch.exp(-mean / box.shape[-1]).unsqueeze(-1))
 
-    def _log_density(self, distance: Tensor, log_det: Tensor, dims: int, inflation: float) -> Tensor:
-        """log p(y | x), (N, K), from :meth:`_distance`; NaN where the label is missing or has no verdict."""
-        log_p = log_det - dims / 2 * math.log(inflation) - self.penalty.log_normalizer(dims)
-        return log_p - self.penalty.rho(distance / math.sqrt(inflation))
-
     @staticmethod
     def _log_odds(log_p: Tensor, box: Tensor) -> Tensor:
         """log p(y | x) - log u, (N, K)."""
@@ -262,7 +257,9 @@ class PredictedMixtureNoise(DistributionNoise):
 
     def _responsibility(self, output: Tensor, target: Tensor, state: State) -> Tensor:
         """Inlier posterior of every label, (N, K); NaN where it is missing or has no verdict."""
-        log_p = self._log_density(*self._distance(output, target), target.shape[-1], self.inflation)
+        distance, log_det = self._distance(output, target)
+        wider = math.sqrt(self.inflation)
+        log_p = log_density(distance, log_det, self.penalty, target.shape[-1], scale=wider)
         prior = _logit(state["inlier_share"].double())
         return torch.sigmoid(prior + self._log_odds(log_p, state["box"])).to(target.dtype)
 

@@ -47,7 +47,7 @@ class Distributions(Coordinates):
         super().__post_init__()
         if not isinstance(self.penalty, Penalty):
             raise TypeError(f"Distributions: expected penalty to be a Penalty, got {type(self.penalty).__name__}.")
-        self.penalty.log_normalizer(1)  # raises for an improper penalty
+        self.penalty.require_proper()
         _checks.one_of("Distributions", "covariance", self.covariance, predicted.COVARIANCES)
         _checks.one_of("Distributions", "location", self.location, LOCATIONS)
         _checks.positive("Distributions", "floor", self.floor)

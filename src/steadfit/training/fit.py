@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import nn
 
 from steadfit._files import write_bytes
-from steadfit.data import Annotations, Augmentation, LabelledDataset, PadCrop, ScaleCrop, Schema, Warp
+from steadfit.data import Annotations, Augmentation, LabelledDataset, PadCrop, ScaleCrop, Schema, Warp, warn_gross
 from steadfit.errors import ConfigError, DataError
 from steadfit.networks import HEATMAP_NETWORKS, NETWORKS
 from steadfit.noise import NoiseModel
@@ -107,8 +107,41 @@ def fit(
         RunError: ``out`` contains a run and ``resume`` is False, or contains another run, or a damaged one.
         DivergedError: the training is no longer finite, or the run to be continued has diverged.
         ConfigError: contradictory options.
+
+    Warns:
+        DataWarning: training labels so far from the others that they are no measurements, with their places.
     """
+    if not (Path(out) / MODEL).exists():
+        warn_gross(annotations)
+    return fit_part(
+        annotations,
+        settings,
+        out,
+        network=network,
+        noise=noise,
+        augment=augment,
+        resume=resume,
+        device=device,
+        console=console,
+    )
+
+
+def fit_part(
+    annotations: Annotations,
+    settings: Settings,
+    out: str | Path,
+    *,
+    network: nn.Module | None = None,
+    noise: NoiseModel | None = None,
+    augment: Augmentation | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    console: Console | None = None,
+) -> Run:
+    """:func:`fit` on a part of a table whose labels have been looked at as a whole."""
     out = Path(out)
+    if noise is None and settings.custom_noise is not None:  # a model that no name in config.yaml stands for
+        settings, noise = settings.without_noise(), settings.custom_noise
     Parts.of(annotations, settings, network, noise)  # refused before anything is written
     config = describe(annotations, settings, noise)
     if (out / "config.yaml").exists():

@@ -121,6 +121,16 @@ class Settings:
         known = name in NOISE_MODELS and self.protocol in PLANS
         return name if known and PLANS[self.protocol].noise_model(name) == noise else None
 
+    @property
+    def custom_noise(self) -> NoiseModel | None:
+        """The noise model, if it is none of :data:`steadfit.noise.NOISE_MODELS`."""
+        custom = isinstance(self.noise, NoiseModel) and _listed_name(self.noise) not in NOISE_MODELS
+        return self.noise if custom and isinstance(self.noise, NoiseModel) else None
+
+    def without_noise(self) -> Settings:
+        """The same settings with the default noise model, for a training that is given a custom one."""
+        return dataclasses.replace(self, noise=None)  # type: ignore[arg-type]
+
     def _check_plan(self) -> None:
         plan = PLANS[self.protocol]
         if self.patience == 0 and plan.rounds:

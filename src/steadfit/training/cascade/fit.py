@@ -15,13 +15,13 @@ from torch import nn
 
 from steadfit import _checks
 from steadfit._console import say
-from steadfit.data import Annotations, Misplacing, Region, Warp
+from steadfit.data import Annotations, Misplacing, Region, Warp, warn_gross
 from steadfit.errors import ConfigError
 from steadfit.noise import NoiseModel
 from steadfit.training.cascade.placing import PLACINGS, estimates, fold_rows, observed_errors
 from steadfit.training.cascade.run import COARSE, FINE, CoarseToFine, check_points, check_regions
-from steadfit.training.fit import Parts, fit
-from steadfit.training.folder import CASCADE, describe, read_config, write_config
+from steadfit.training.fit import Parts, fit_part
+from steadfit.training.folder import CASCADE, MODEL, describe, read_config, write_config
 from steadfit.training.judgement import Judgement
 from steadfit.training.known import write_rows
 from steadfit.training.run import Run
@@ -81,6 +81,8 @@ def fit_cascade(
         _check_folder(out, content, resume)
     write_config(out, content)
     write_rows(annotations, out)
+    if not (out / COARSE / MODEL).exists():
+        warn_gross(annotations)  # once: the folds and regions have the same labels, and columns of their own
     annotations = annotations.with_store(coarse.channels)
     stages = _Stages(out, networks, noises, resume, device, console)
     first = stages.train(COARSE, annotations, coarse, COARSE)
@@ -112,7 +114,7 @@ class _Stages:
         self, name: str, table: Annotations, settings: Settings, folder: str, augment: Misplacing | None = None
     ) -> Run:
         say(self.console, f"{name}:", style="bold")
-        return fit(
+        return fit_part(
             table,
             settings,
             self.out / folder,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from steadfit.data import Annotations, Region, Schema, read_image, regions_of
+from steadfit.data import Annotations, Region, Schema, open_image, regions_of
 from steadfit.errors import ConfigError, RunError
 from steadfit.noise import NoiseModel
 from steadfit.training.cascade.combining import combined
 from steadfit.training.folder import CASCADE, CONFIG, MODEL, opened, read_config
-from steadfit.training.images import as_images
+from steadfit.training.images import as_images, checked_boxes
 from steadfit.training.judgement import Judgement
 from steadfit.training.prediction import Prediction
 from steadfit.training.predictor import Located
@@ -117,27 +117,66 @@ class CoarseToFine:
         if any(not isinstance(view, str) for view in views):
             raise ConfigError("predict: expected named views with a cascade, whose stages have frames of their own.")
         if isinstance(inputs, Annotations):
-            inputs = inputs.with_store(self.coarse.settings.channels)
+            if boxes is not None:
+                raise ConfigError("predict: expected boxes only with images, got some with a table. It has its own.")
+            found = self._located_in(inputs.with_store(self.coarse.settings.channels), batch_size, views)
         else:
-            inputs = as_images(inputs)
-        first = self.coarse.predict_positions(inputs, batch_size=batch_size, views=views, boxes=boxes)
-        size, within = _seen(inputs, boxes)
-        parts = []
-        for run, region in zip(self.fine, self.regions, strict=True):
-            crops = region.boxes(first.mean, size, within)
-            looks = views if run.schema.pairs else [view for view in views if view != "mirror"]
-            if isinstance(inputs, Annotations):
-                seen = run.predict_positions(region.part(inputs, crops), batch_size=batch_size, views=looks)
-            else:
-                seen = run.predict_positions(inputs, batch_size=batch_size, views=looks, boxes=crops)
-            parts.append(_located(seen))
-        found = combined(_located(first), parts, self.regions)
+            images = as_images(inputs)
+            given = checked_boxes(boxes, len(images))
+            lots = (slice(start, start + batch_size) for start in range(0, len(images), batch_size))
+            parts = [self._located_of(images[lot], None if given is None else given[lot], views) for lot in lots]
+            found = Located.joined(parts, self.schema.n_targets, self.schema.dims)
         root = None if found.root is None else found.root.numpy()
         return Prediction(
             found.mean.numpy(), self.schema.target_names, self.schema.units, root=root, penalty=found.penalty
         )
 
     predict_positions = predict
+
+    def _located_in(self, table: Annotations, batch_size: int, views: Sequence[Any]) -> Located:
+        """What both stages see in a table, whose store opens each image once."""
+        first = self.coarse.predict_positions(table, batch_size=batch_size, views=views)
+
+        def look(run: Run, region: Region, crops: Floats, looks: Sequence[Any]) -> Prediction:
+            return run.predict_positions(region.part(table, crops), batch_size=batch_size, views=looks)
+
+        return self._refined(first, *_seen(table), views, look)
+
+    def _located_of(self, images: Sequence[Any], boxes: Floats | None, views: Sequence[Any]) -> Located:
+        """What both stages see in a few images, each opened once (per number of channels of a stage)."""
+        channels = {run.settings.channels for run in (self.coarse, *self.fine)}
+        opened = {count: [open_image(one, count, who="predict") for one in images] for count in channels}
+        seen = opened[self.coarse.settings.channels]
+        first = self.coarse.predict_positions(seen, views=views, boxes=boxes)
+        size = np.array([(one.shape[1], one.shape[0]) for one in seen], dtype=np.float64)
+
+        def look(run: Run, _: Region, crops: Floats, looks: Sequence[Any]) -> Prediction:
+            return run.predict_positions(opened[run.settings.channels], views=looks, boxes=crops)
+
+        return self._refined(first, size, boxes, views, look)
+
+    def _refined(
+        self,
+        first: Prediction,
+        size: Floats,
+        within: Floats | None,
+        views: Sequence[Any],
+        look: Callable[..., Prediction],
+    ) -> Located:
+        """The first stage's estimate, refined by what each region's network sees where its crops lie.
+
+        Args:
+            first: the estimate.
+            size: (N, 2) of the images in px.
+            within: (N, 4), what of them the first stage sees; None for all.
+            views: further views of every stage.
+            look: predicts a region, given its run, the region, its crops (N, 4) and views.
+        """
+        parts = []
+        for run, region in zip(self.fine, self.regions, strict=True):
+            looks = views if run.schema.pairs else [view for view in views if view != "mirror"]
+            parts.append(_located(look(run, region, region.boxes(first.mean, size, within), looks)))
+        return combined(_located(first), parts, self.regions)
 
     def judge(self, annotations: Annotations, *, batch_size: int = 128) -> Judgement:
         """Predict every row of a table and judge every label.
@@ -151,7 +190,7 @@ class CoarseToFine:
         """The first stage's verdict on every label, and that of :meth:`judge`."""
         annotations = annotations.with_store(self.coarse.settings.channels)
         first, judged = self.coarse.look(self.coarse.dataset(annotations), batch_size=batch_size)
-        size, within = _seen(annotations, None)
+        size, within = _seen(annotations)
         looks = []
         for run, region in zip(self.fine, self.regions, strict=True):
             part = region.part(annotations, region.boxes(first.mean.numpy(), size, within))
@@ -166,7 +205,7 @@ class CoarseToFine:
             estimate: (N, K, 2), estimates of all points in px.
             annotations: N rows.
         """
-        size, within = _seen(annotations, None)
+        size, within = _seen(annotations)
         return {region.name: region.boxes(estimate, size, within) for region in self.regions}
 
     def _together(
@@ -212,18 +251,10 @@ def _located(prediction: Prediction) -> Located:
     return Located(torch.from_numpy(prediction.mean), root, prediction.penalty)
 
 
-def _seen(inputs: Any, boxes: npt.ArrayLike | None) -> tuple[Floats, Floats | None]:
-    """Sizes (N, 2) of the images in px, and the part that the first stage sees (N, 4); None: the whole image."""
-    if isinstance(inputs, Annotations):
-        assert inputs.size is not None  # a table of features was refused by the first stage
-        return inputs.size, inputs.box
-    return _sizes(inputs), None if boxes is None else np.asarray(boxes, dtype=np.float64)
-
-
-def _sizes(images: Iterable[Any]) -> Floats:
-    """Width and height (N, 2) of images in files or arrays."""
-    shapes = [one.shape if isinstance(one, np.ndarray) else read_image(Path(one), 1).shape for one in images]
-    return np.array([(shape[1], shape[0]) for shape in shapes], dtype=np.float64).reshape(-1, 2)
+def _seen(annotations: Annotations) -> tuple[Floats, Floats | None]:
+    """Sizes (N, 2) of the images in px, and what of them the first stage sees (N, 4), None for all."""
+    assert annotations.size is not None  # a table of features was refused by the first stage
+    return annotations.size, annotations.box
 
 
 def check_points(schema: Schema) -> None:
