@@ -219,7 +219,13 @@ class NoiseModel(ABC):
         return self.prediction(output, target.shape[-1]), target
 
     def observe(self, output: Tensor, target: Tensor, state: State) -> State:
-        """The state after a training batch (N samples), for its own loss and later ones; ``state`` is not changed."""
+        """The state after a training batch, for its own loss and later ones; ``state`` is not changed.
+
+        Args:
+            output: (N, n_outputs), from the network, for the N samples of the batch.
+            target: (N, K, D), NaN where a label is missing.
+            state: what the model has learned.
+        """
         return state
 
     def weight(self, output: Tensor, target: Tensor, state: State) -> Tensor | None:

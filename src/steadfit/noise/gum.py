@@ -46,7 +46,14 @@ def from_groups(value: Tensor, unit: str, points: int, dims: int) -> Tensor:
 
 
 def blocks_of(covariance: Tensor, unit: str, points: int, dims: int) -> Tensor:
-    """The covariance of each label's own coordinates, (K, D, D), from those of the groups, (G, D', D')."""
+    """The covariance of each label's own coordinates, (K, D, D).
+
+    Args:
+        covariance: (G, D', D'), the covariances of the groups.
+        unit: what is judged together: ``"sample"``, ``"point"`` or ``"coordinate"``.
+        points: K.
+        dims: D.
+    """
     if unit == "point":
         return covariance
     if unit == "coordinate":

@@ -138,7 +138,7 @@ def fit_part(
     device: str = "auto",
     console: Console | None = None,
 ) -> Run:
-    """:func:`fit` on a part of a table whose labels have been looked at as a whole."""
+    """Train on a part of a table whose labels have been checked as a whole; see :func:`fit`."""
     out = Path(out)
     if noise is None and settings.custom_noise is not None:  # a model that no name in config.yaml stands for
         settings, noise = settings.without_noise(), settings.custom_noise

@@ -219,7 +219,13 @@ def _placement(sizes: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
 
 
 def resize(image: Image, width: int, height: int) -> Image:
-    """Resize to whole px, by area means where the image shrinks; the image itself where nothing changes."""
+    """Resize to whole px, by area means where the image shrinks; the image itself where nothing changes.
+
+    Args:
+        image: (H, W, C) uint8.
+        width: in px.
+        height: in px.
+    """
     if (height, width) == image.shape[:2]:
         return image
     shrinks = height * width < image.shape[0] * image.shape[1]

@@ -19,7 +19,13 @@ SHOWN = 10  # groups of copies, and lines of one group, that a warning lists
 
 
 def same_paths(raw: RawTable, column: str, images: Sequence[str]) -> list[Problem]:
-    """A problem for each row whose image an earlier row already has; ``a/../b.png`` is ``b.png``."""
+    """A problem for each row whose image an earlier row already has; ``a/../b.png`` is ``b.png``.
+
+    Args:
+        raw: the table.
+        column: the column of images.
+        images: N paths.
+    """
     first: dict[str, int] = {}
     problems = []
     for row, name in enumerate(images):
