@@ -1,6 +1,6 @@
 """Files that are either the old ones or the new ones, never halves.
 
-A run may be killed at any point. Every file of a run folder is therefore written beside its final place and moved
+A run may be killed at any point. Every file of a run folder is therefore written next to its final place and moved
 there by ``os.replace``, which the file system does in one step.
 """
 

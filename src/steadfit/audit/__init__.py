@@ -1,4 +1,4 @@
-"""Which labels are wrong: the table of all labels, and the list of suspects."""
+"""The audit of labels: the table of all labels, and the list of suspects."""
 
 from steadfit.audit.labels import label_table, labels_of, row_of
 from steadfit.audit.suspects import read_suspects, suspects, write_suspects

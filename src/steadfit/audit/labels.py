@@ -1,7 +1,7 @@
-"""The labels table: one row per label, with everything that is known about it.
+"""The table of labels: one row per label, with everything that is known about it.
 
-A *label* is one point (or one scalar) of one sample. The table is what a run's judgement comes to, in
-``trust.parquet``; whatever a later step finds out about the labels is one more column.
+A *label* is one point (or one scalar) of one sample. The table is written to ``trust.parquet`` from a run's judgement;
+whatever a later step finds out about the labels is one more column.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ AXES = ("x", "y", "z")
 
 
 def labels_of(annotations: Annotations, judgement: Judgement, wrong: NDArray[np.bool_] | None = None) -> pd.DataFrame:
-    """The labels table of a judgement.
+    """The table of labels of a judgement.
 
     Args:
         annotations: N rows of K labels.
-        judgement: of these rows; its columns follow those of :func:`label_table`.
-        wrong: (N, K), where the truth is known.
+        judgement: the verdict on these rows; its columns follow those of :func:`label_table`.
+        wrong: (N, K), which labels are known to be wrong; None: unknown.
     """
     return label_table(
         image=annotations.images if annotations.images is not None else row_of(annotations),
@@ -40,7 +40,7 @@ def labels_of(annotations: Annotations, judgement: Judgement, wrong: NDArray[np.
 
 
 def row_of(annotations: Annotations) -> NDArray[np.int64]:
-    """(N,) the number of each row in its table, from 0; for annotations made by hand, their own order."""
+    """The number of each row in its table, (N,), from 0; for annotations made by hand, their own order."""
     return np.arange(len(annotations)) if annotations.row is None else annotations.row
 
 
@@ -56,19 +56,19 @@ def label_table(
 ) -> pd.DataFrame:
     """One row per annotated label, from arrays over N samples and K labels of D numbers each.
 
-    Points (D = 2, 3) give the columns ``x``, ``y`` (``z``) and ``predicted_x``, …; scalars (D = 1) give ``value``
-    and ``predicted``. A data set with both kinds is two tables, joined by ``pandas.concat``. ``residual`` is the
-    Euclidean distance of given and predicted.
+    Points (D = 2, 3) have the columns ``x``, ``y`` (``z``) and ``predicted_x``, …; scalars (D = 1) have ``value`` and
+    ``predicted``. A data set with both kinds is two tables, joined by ``pandas.concat``. ``residual`` is the Euclidean
+    distance between label and prediction.
 
     Args:
         image: (N,) image paths; or integer row numbers of a table, whose column is then called ``row``.
-        line: (N,) line of each sample in the annotation file.
-        split: (N,) split of each sample, or one name for all.
-        names: (K,) names of the points or scalars.
-        given: (N, K, D) labels as annotated, in the user's units; a label with a NaN is left out.
-        predicted: (N, K, D) predictions in the same units.
+        line: (N,), the line of each sample in the annotation file.
+        split: (N,), the split of each sample, or one name for all.
+        names: (K,), the names of the points or scalars.
+        given: (N, K, D), labels as annotated, in the user's units; a label with a NaN is left out.
+        predicted: (N, K, D), predictions in the same units.
         columns: whatever else is known about the labels, (N, K) each, by the names of the columns: ``trust`` in [0, 1],
-            ``suspect``, ``distance``, ``wrong`` where the truth is known, …; None for a column that is not there.
+            ``suspect``, ``distance``, ``wrong`` where the truth is known, …; None for a column that is absent.
 
     Returns:
         A DataFrame ordered by sample, then by label.

@@ -17,7 +17,12 @@ class Epochal(Protocol):
 
 
 class Shuffle(DistributedSampler[Any]):
-    """Shuffles by seed and epoch, and sets the data set's epoch; in a process group each rank draws its share."""
+    """Shuffles by seed and epoch, and sets the data set's epoch; in a process group each rank draws its share.
+
+    Args:
+        dataset: the data set.
+        seed: the seed of the order.
+    """
 
     def __init__(self, dataset: Epochal, seed: int) -> None:
         group = torch.distributed.is_available() and torch.distributed.is_initialized()

@@ -96,7 +96,13 @@ class Standardizer:
 
 
 def standardize(target: Tensor, center: Tensor, scale: Tensor) -> Tensor:
-    """(target - center)/scale for scales (K, D), scale^-1 (target - center) for matrices (K, D, D)."""
+    """(target - center)/scale for scales (K, D), scale^-1 (target - center) for matrices (K, D, D).
+
+    Args:
+        target: (..., K, D).
+        center: (K, D).
+        scale: (K, D) or (K, D, D).
+    """
     centred = target - center
     return centred / scale if scale.dim() == 2 else multiply(torch.linalg.inv(scale), centred)
 

@@ -176,7 +176,13 @@ def by_split(judgement: Judgement, annotations: Annotations) -> dict[str, dict[s
 
 
 def measured(judgement: Judgement, annotations: Annotations, rows: npt.NDArray[np.int64]) -> dict[str, Any]:
-    """All measures of some rows."""
+    """All measures of some rows.
+
+    Args:
+        judgement: the verdict on all labels.
+        annotations: the table.
+        rows: which rows are measured.
+    """
     part, predicted = annotations.take(rows), judgement.predicted[rows]
     peaks = None if judgement.peaks is None else judgement.peaks[rows]
     points = keypoints(predicted, part, peaks=peaks) | poses(predicted, part)

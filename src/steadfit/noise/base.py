@@ -35,6 +35,16 @@ from steadfit.core.linalg.small import norm
 from steadfit.core.penalties import Absolute, Penalty, Squared
 from steadfit.core.sums import Sums
 from steadfit.distributions import Elliptical
+from steadfit.noise.residuals import (
+    at_least_single,
+    masked_sum,
+    penalized,
+    residual_of,
+    spread,
+    spread_from,
+    trust_of_labels,
+    with_floor,
+)
 from steadfit.noise.sums import Chunk
 from steadfit.outputs import Output, Positions
 
@@ -105,7 +115,7 @@ class NoiseModel(ABC):
     name: ClassVar[str] = ""
     needs_refit: ClassVar[bool] = True
     keeps_weights: ClassVar[bool] = False  # labels have weights that stay the same from one refit to the next
-    predicts_covariance: ClassVar[bool] = False  # the network puts out a distribution; targets are whitened for it
+    predicts_covariance: ClassVar[bool] = False  # the network predicts a distribution; targets are whitened for it
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -147,7 +157,17 @@ class NoiseModel(ABC):
 
     @abstractmethod
     def loss(self, output: Tensor, target: Tensor, state: State, weight: Tensor | None = None) -> Tensor:
-        """The loss of each label, (N, K), >= 0 for penalties; 0 where nothing is annotated."""
+        """The loss of each label.
+
+        Args:
+            output: (N, n_outputs), from the network.
+            target: (N, K, D), NaN where a label is missing.
+            state: what the model has learned.
+            weight: (N, K, D), what :meth:`weight` gave at the last refit; None: 1.
+
+        Returns:
+            (N, K), >= 0 for penalties; 0 where nothing is annotated.
+        """
 
     @abstractmethod
     def trust(self, output: Tensor, target: Tensor, state: State) -> Tensor:
@@ -161,23 +181,23 @@ class NoiseModel(ABC):
         """How far each label is from its prediction, in the scale that the model estimates for right labels.
 
         Args:
-            output: (N, P), what the network puts out.
-            target: (N, K, D).
-            state: the model's.
+            output: (N, n_outputs), from the network.
+            target: (N, K, D), NaN where a label is missing.
+            state: what the model has learned.
 
         Returns:
-            (N, K), >= 0: the norm of the scaled residual; here of the standardised one, because there is no scale. NaN
+            (N, K), >= 0: the norm of the scaled residual, or of the standardised one for a model without a scale. NaN
             where a coordinate is missing or there is no verdict.
         """
         return norm(residual_of(*self.located(output, target)))
 
     def judge(self, output: Tensor, target: Tensor, state: State) -> dict[str, Tensor]:
-        """The verdict on every label, as columns of the labels table; a model may add its own.
+        """The verdict on every label, as columns of the table of labels; a model may add columns.
 
         Args:
-            output: (N, P), what the network puts out.
-            target: (N, K, D).
-            state: the model's.
+            output: (N, n_outputs), from the network.
+            target: (N, K, D), NaN where a label is missing.
+            state: what the model has learned.
 
         Returns:
             (N, K) each: ``distance``, ``trust``, ``suspect``.
@@ -215,6 +235,10 @@ class NoiseModel(ABC):
     def checked(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """The output and the target, checked, with half precision made single; every method begins with this.
 
+        Args:
+            output: (N, n_outputs), from the network.
+            target: (N, K, D), NaN where a label is missing.
+
         Raises:
             TypeError: one of them is not a floating-point tensor.
             ValueError: target is not (N, K, D), or output not (N, n_outputs(K, D)).
@@ -238,7 +262,13 @@ class NoiseModel(ABC):
         return self.prediction(output, target.shape[-1]), target
 
     def observe(self, output: Tensor, target: Tensor, state: State) -> State:
-        """The state after a training batch (N samples), for its own loss and later ones; ``state`` is not changed."""
+        """The state after a training batch, for its own loss and later ones; ``state`` is not changed.
+
+        Args:
+            output: (N, n_outputs), from the network, for the N samples of the batch.
+            target: (N, K, D), NaN where a label is missing.
+            state: what the model has learned.
+        """
         return state
 
     def weight(self, output: Tensor, target: Tensor, state: State) -> Tensor | None:

@@ -16,7 +16,8 @@ from steadfit.core.linalg.small import norm
 from steadfit.core.mixture import GaussianUniform, GaussianUniformResult
 from steadfit.core.penalties import Absolute, Penalty, Squared
 from steadfit.core.sums import Sums
-from steadfit.noise.base import NoiseModel, State, masked_sum, penalized, residual_of, trust_of_labels
+from steadfit.noise.base import NoiseModel, State
+from steadfit.noise.residuals import masked_sum, penalized, residual_of, trust_of_labels
 from steadfit.noise.sums import Chunk
 
 FAR = 1e150
@@ -32,13 +33,27 @@ def to_groups(residual: Tensor, unit: str) -> Tensor:
 
 
 def from_groups(value: Tensor, unit: str, points: int, dims: int) -> Tensor:
-    """One number per group, (N, G), expanded to the labels that the group judges, (N, K, D)."""
+    """One number per group, (N, G), expanded to the labels that the group judges, (N, K, D).
+
+    Args:
+        value: (N, G).
+        unit: what is judged together: ``"sample"``, ``"point"`` or ``"coordinate"``.
+        points: K.
+        dims: D.
+    """
     shape = {"sample": (1, 1), "point": (points, 1), "coordinate": (points, dims)}[unit]
     return value.reshape(-1, *shape).expand(-1, points, dims)
 
 
 def blocks_of(covariance: Tensor, unit: str, points: int, dims: int) -> Tensor:
-    """The covariance of each label's own coordinates, (K, D, D), from those of the groups, (G, D', D')."""
+    """The covariance of each label's own coordinates, (K, D, D).
+
+    Args:
+        covariance: (G, D', D'), the covariances of the groups.
+        unit: what is judged together: ``"sample"``, ``"point"`` or ``"coordinate"``.
+        points: K.
+        dims: D.
+    """
     if unit == "point":
         return covariance
     if unit == "coordinate":

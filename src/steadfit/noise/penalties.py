@@ -105,7 +105,7 @@ class TukeyNoise(PenaltyNoise):
     Args:
         warmup: ``"l2"`` for some epochs (paper 2), ``"l1"`` (the default), or ``"wide"``, 7 times the scale (the
             authors of paper 1).
-        c: in units of the scale; 4.6851 gives 95 % efficiency on Gaussian residuals.
+        c: in units of the scale; 4.6851 gives 95 % efficiency on Gaussian residuals. It is also ``cut``.
         scale: the residuals whose MAD is taken, see :class:`~steadfit.noise.base.PenaltyNoise`.
         momentum: of the scale ``"running"``, in [0, 1).
 

@@ -17,7 +17,8 @@ from steadfit.core.linalg.small import norm
 from steadfit.core.penalties import Absolute, Charbonnier, Huber, Penalty, Squared
 from steadfit.core.sums import Sums, joined
 from steadfit.losses.elliptical import negative_log_likelihood
-from steadfit.noise.base import NoiseModel, State, trust_of_labels
+from steadfit.noise.base import NoiseModel, State
+from steadfit.noise.residuals import trust_of_labels
 from steadfit.noise.sums import Chunk
 from steadfit.outputs import Distributions
 
@@ -109,7 +110,7 @@ class DistributionNoise(NoiseModel):
 
 
 def _of_wholes(trust: Tensor, target: Tensor) -> Tensor:
-    """Trust of labels that are judged as wholes, (N, K), see :func:`~steadfit.noise.base.trust_of_labels`.
+    """Trust of labels that are judged as wholes, (N, K), see :func:`~steadfit.noise.residuals.trust_of_labels`.
 
     Args:
         trust: (N, K), NaN where there is no verdict.

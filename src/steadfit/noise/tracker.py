@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from steadfit import _checks
 from steadfit.core.sums import Sums
-from steadfit.noise.base import NoiseModel, State, at_least_single
+from steadfit.noise.base import NoiseModel, State
+from steadfit.noise.residuals import at_least_single
 from steadfit.noise.sums import ALONE, Chunk, Processes, refit
 
 

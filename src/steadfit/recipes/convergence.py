@@ -130,6 +130,12 @@ def convergence(
 def check_study(methods: Sequence[str], seeds: int, measure: str = "median", within: float = 0.0) -> None:
     """Check the arguments of :func:`convergence` before anything is read.
 
+    Args:
+        methods: names of two noise models.
+        seeds: the number of runs per method.
+        measure: ``"median"`` or ``"mean"``.
+        within: the tolerance above a best, relative to it.
+
     Raises:
         ConfigError: other than two different noise models, no seed, an unknown measure or a negative ``within``.
     """

@@ -229,6 +229,9 @@ def open_for_run(run: Predictor, table: Path, schema: Schema, skip_bad: bool) ->
         table: the table.
         schema: what the columns mean, usually the run's schema.
         skip_bad: whether bad rows are left out, with a warning.
+
+    Raises:
+        DataError: the table cannot be used, or is not of the kind on which the run was trained.
     """
     annotations = load_by_name(table, schema, skip_bad=skip_bad, seed=run.settings.seed)
     if schema.box == "points" and (bare := int(np.isnan(annotations.target).all(axis=(1, 2)).sum())):

@@ -38,7 +38,13 @@ Pairs = tuple[tuple[int, int], ...]
 
 
 def run_figures(run: Run, annotations: Annotations, judgement: Judgement) -> list[Panel]:
-    """Panels of one run: those of :func:`pose_figures` and, for a heatmap network, where its loss exceeded BCE."""
+    """Panels of one run: those of :func:`pose_figures` and, for a heatmap network, where its loss exceeded BCE.
+
+    Args:
+        run: the run.
+        annotations: its table.
+        judgement: the verdict on the table's labels.
+    """
     panels = pose_figures(annotations, {run.settings.method: judgement})
     seen = Excess.load(run.folder)
     if seen is not None:
@@ -165,7 +171,14 @@ def sticks(schema: Schema) -> tuple[Pairs, Pairs]:
 
 
 def class_panels(run: Run, annotations: Annotations, judgement: Judgement, hardest: pd.DataFrame) -> list[Panel]:
-    """Accuracy and loss over the epochs, confusions, the hardest images."""
+    """Panels of a run on classes: accuracy and loss over the epochs, confusions, the hardest images.
+
+    Args:
+        run: the run.
+        annotations: its images.
+        judgement: the verdict on their labels.
+        hardest: the table from :func:`steadfit.evaluation.classes.hardest_images`.
+    """
     output = run.regressor.output
     assert isinstance(output, Classes)
     shown = "test" if len(annotations.rows("test")) else "val"

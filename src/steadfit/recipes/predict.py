@@ -59,6 +59,7 @@ def predict_to(
     Raises:
         RunError: there is no finished run.
         DataError: inputs that cannot be read or are not what the run takes.
+        ConfigError: views or a coverage that the run does not support.
     """
     run, inputs, out = load(run_folder), Path(inputs), Path(out)
     if not inputs.exists():

@@ -49,7 +49,13 @@ def remark(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, 
 
 
 def threshold_line(axes: Axes, at: float, text: str = "") -> None:
-    """Draw a dashed vertical line, with a remark at its foot."""
+    """Draw a dashed vertical line, with a remark at its foot.
+
+    Args:
+        axes: where to draw; it is changed in place.
+        at: its place on the horizontal axis.
+        text: the remark; empty: none.
+    """
     axes.axvline(at, color=FAINT, ls="--", lw=1.2, zorder=1)
     if text:
         remark(axes, text, (at, 0.02), (5, 0))

@@ -89,7 +89,13 @@ def convergence_frame(found: Convergence, *, unit: str = "", test: Results | Non
 
 
 def convergence_table(found: Convergence, *, unit: str = "", test: Results | None = None) -> Table:
-    """The cells of :func:`convergence_frame` for a terminal of 80 columns, without p, which :func:`verdicts` has."""
+    """The cells of :func:`convergence_frame` for a terminal of 80 columns, without p, which :func:`verdicts` has.
+
+    Args:
+        found: the result of :func:`steadfit.metrics.convergence.summarise`.
+        unit: the unit of the errors.
+        test: the test errors, as for :func:`convergence_frame`; None without test images.
+    """
     frame = convergence_frame(found, unit=unit, test=test).drop(columns="p", errors="ignore")
     heads = {name: HEADS.get(name, name.replace(" ", "\n", 1)) for name in map(str, frame)}
     return text_table(frame, heads=heads, wrap=("method",))

@@ -162,7 +162,13 @@ def seeds(result: Mapping[str, Any], key: str) -> Array:
 
 
 def group_share(result: Mapping[str, Any], names: Sequence[str], measure: Measure = PCK) -> Array:
-    """The plain mean over the named points or parts that have a share, (S,)."""
+    """The plain mean over the named points or parts that have a share, (S,).
+
+    Args:
+        result: the shares of one method.
+        names: the points or parts.
+        measure: where the shares are in the result.
+    """
     by_name = result.get(measure.by_name) or {}
     shares = np.stack(np.broadcast_arrays(*(seeds(by_name, name) for name in names)))  # (names, S)
     known = ~np.isnan(shares)

@@ -121,7 +121,15 @@ def to_enlarged(points: NDArray[np.float64], scale: float) -> NDArray[np.float64
 
 
 def enlarge(image: Image, scale: float) -> Image:
-    """The image ``scale`` times as large, by cubic interpolation (by areas when it shrinks)."""
+    """The image enlarged, by cubic interpolation (by area means when it shrinks).
+
+    Args:
+        image: (H, W, 3) RGB, uint8.
+        scale: the factor, > 0.
+
+    Raises:
+        ValueError: a scale that is not positive and finite.
+    """
     if not (math.isfinite(scale) and scale > 0):
         raise ValueError(f"draw_points: expected scale > 0 and finite, got {scale}.")
     if scale == 1:
@@ -134,7 +142,12 @@ def enlarge(image: Image, scale: float) -> Image:
 
 
 def as_rgb(image: NDArray[Any]) -> Image:
-    """A new (H, W, 3) uint8 image from a grey or RGB one."""
+    """A new (H, W, 3) uint8 image from a grey or RGB one.
+
+    Raises:
+        TypeError: the image is not uint8.
+        ValueError: another shape.
+    """
     if image.dtype != np.uint8:
         raise TypeError(f"draw_points: expected an image of uint8, got {image.dtype}. Scale it to 0 to 255.")
     if image.ndim == 3 and image.shape[2] == 1:
@@ -147,7 +160,11 @@ def as_rgb(image: NDArray[Any]) -> Image:
 
 
 def encode(image: Image, suffix: str = ".png") -> bytes:
-    """The bytes of an RGB image in the format of ``suffix``."""
+    """The bytes of an RGB image in the format of ``suffix``.
+
+    Raises:
+        DataError: a format that OpenCV does not write.
+    """
     options = [cv2.IMWRITE_JPEG_QUALITY, 88] if suffix in (".jpg", ".jpeg") else []
     if not cv2.haveImageWriter(f"x{suffix}"):
         raise DataError(f"write_image: expected an image format that OpenCV writes, got {suffix!r}. Use .png or .jpg.")
@@ -185,7 +202,15 @@ def _dot(canvas: Image, point: NDArray[np.float64], radius: float, colour: Colou
 
 
 def ring(canvas: Image, point: NDArray[np.float64], radius: float, colour: Colour, width: float) -> None:
-    """Draw a circle with a white edge, in place."""
+    """Draw a circle with a white edge, in place.
+
+    Args:
+        canvas: the image, (H, W, 3) uint8.
+        point: (2,), its centre in px.
+        radius: in px.
+        colour: RGB.
+        width: the width of the line in px.
+    """
     centre = _fixed(canvas, point)
     if centre is not None:
         for paint, pen in ((WHITE, width + 2.0), (colour, width)):
@@ -195,7 +220,15 @@ def ring(canvas: Image, point: NDArray[np.float64], radius: float, colour: Colou
 def ellipse(
     canvas: Image, point: NDArray[np.float64], shape: NDArray[np.float64], colour: Colour, width: float
 ) -> None:
-    """Draw the curve (y - point)^T shape^-1 (y - point) = 1 with a white edge, in place; nothing if it isn't finite."""
+    """Draw the curve (y - point)^T shape^-1 (y - point) = 1 with a white edge, in place; nothing if it isn't finite.
+
+    Args:
+        canvas: the image, (H, W, 3) uint8.
+        point: (2,), its centre in px.
+        shape: (2, 2), in square px.
+        colour: RGB.
+        width: the width of the line in px.
+    """
     centre = _fixed(canvas, point)
     if centre is None or not np.isfinite(shape).all():
         return
@@ -209,14 +242,30 @@ def ellipse(
 
 
 def line(canvas: Image, a: NDArray[np.float64], b: NDArray[np.float64], colour: Colour, width: float) -> None:
-    """Draw a line, in place."""
+    """Draw a line, in place.
+
+    Args:
+        canvas: the image, (H, W, 3) uint8.
+        a: (2,), one end in px.
+        b: (2,), the other end in px.
+        colour: RGB.
+        width: the width of the line in px.
+    """
     start, end = _fixed(canvas, a), _fixed(canvas, b)
     if start is not None and end is not None:
         cv2.line(canvas, start, end, colour, max(1, round(width)), cv2.LINE_AA, SHIFT)
 
 
 def cross(canvas: Image, point: NDArray[np.float64], arm: float, colour: Colour, width: float) -> None:
-    """Draw a diagonal cross with a white edge, in place."""
+    """Draw a diagonal cross with a white edge, in place.
+
+    Args:
+        canvas: the image, (H, W, 3) uint8.
+        point: (2,), its centre in px.
+        arm: the length of its arms in px.
+        colour: RGB.
+        width: the width of the lines in px.
+    """
     for tilt in (1.0, -1.0):
         step = np.array([arm, arm * tilt])
         line(canvas, point - step, point + step, WHITE, width + 2.0)
@@ -228,7 +277,15 @@ def cross(canvas: Image, point: NDArray[np.float64], arm: float, colour: Colour,
 def arrow(
     canvas: Image, tip: NDArray[np.float64], direction: NDArray[np.float64], length: float, colour: Colour
 ) -> None:
-    """Draw an arrow's head with a white edge, in place; ``direction`` need not have length 1."""
+    """Draw an arrow's head with a white edge, in place.
+
+    Args:
+        canvas: the image, (H, W, 3) uint8.
+        tip: (2,), in px.
+        direction: (2,), of any length.
+        length: the length of the head in px.
+        colour: RGB.
+    """
     norm = float(np.linalg.norm(direction))
     if not (np.isfinite(norm) and norm > 0):
         return

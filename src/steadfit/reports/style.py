@@ -73,7 +73,16 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 150) -> Path:
-    """Write a figure atomically, in the format of the path's suffix (png, svg, pdf); return the path."""
+    """Write a figure atomically, in the format of the path's suffix (png, svg, pdf).
+
+    Args:
+        figure: the figure.
+        path: the file.
+        dpi: the resolution in dots per inch.
+
+    Returns:
+        The path.
+    """
     with house_style(), atomic_path(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")  # file names in any script
         figure.savefig(temporary, dpi=dpi)
@@ -81,7 +90,13 @@ def save(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 150) -> Pat
 
 
 def legend_above(figure: Figure, handles: Iterable[Any], *, columns: int = 7) -> None:
-    """Add one legend for the whole figure, above the panels."""
+    """Add one legend for the whole figure, above the panels.
+
+    Args:
+        figure: the figure.
+        handles: the entries.
+        columns: the largest number of columns.
+    """
     handles = list(handles)
     if handles:
         figure.legend(handles=handles, loc="outside upper center", ncols=min(columns, len(handles)))

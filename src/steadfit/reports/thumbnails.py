@@ -34,7 +34,17 @@ def thumbnails(suspects: pd.DataFrame, load: Load, *, count: int = 50, side: int
 
 
 def thumbnail(image: Image, given: Array, predicted: Array, *, side: int = 152) -> Image:
-    """One square picture around a label, (side, side, 3); a scalar label shows the whole image."""
+    """One square picture around a label; a scalar label shows the whole image.
+
+    Args:
+        image: (H, W, 3) RGB or (H, W) grey, uint8.
+        given: (2,) in px, or (1,) for a scalar.
+        predicted: the prediction, of the same shape.
+        side: width and height in px.
+
+    Returns:
+        (side, side, 3) RGB, uint8.
+    """
     box = view(image, given, predicted)
     left, right, top, _ = box
     scale = side / (right - left)
@@ -73,6 +83,11 @@ def view(image: Image, given: Array, predicted: Array) -> Box:
 
     It extends beyond the image for a label outside, but by no more than half the image; :func:`in_view` gives the place
     where a label beyond that is marked.
+
+    Args:
+        image: (H, W, 3) RGB or (H, W) grey.
+        given: (2,) in px.
+        predicted: (2,) in px.
     """
     size = np.array([image.shape[1], image.shape[0]], dtype=float)
     corners = [np.array([-0.5, -0.5]), size - 0.5]
@@ -99,6 +114,11 @@ def _reached(label: Array, size: Array) -> Array:
 
 def in_view(point: Array, other: Array, box: Box) -> tuple[Array, bool]:
     """Where a point is marked: in its place or, out of view, at the border on the way from the other point.
+
+    Args:
+        point: (2,) in px.
+        other: (2,) in px.
+        box: the view, as :func:`view` gives it.
 
     Returns:
         The place, and whether it is the point's own.

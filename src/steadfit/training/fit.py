@@ -39,7 +39,12 @@ from steadfit.training.trainer import check_same, fit_or_continue, make_trainer,
 
 @dataclass(frozen=True)
 class Splits:
-    """The rows to train on, and those to validate on."""
+    """The rows to train on, and those to validate on.
+
+    Args:
+        train: the training set, with random warps or crops.
+        val: the validation set, without.
+    """
 
     train: LabelledDataset
     val: LabelledDataset
@@ -133,7 +138,7 @@ def fit_part(
     device: str = "auto",
     console: Console | None = None,
 ) -> Run:
-    """:func:`fit` on a part of a table whose labels have been looked at as a whole."""
+    """Train on a part of a table whose labels have been checked as a whole; see :func:`fit`."""
     out = Path(out)
     if noise is None and settings.custom_noise is not None:  # a model that no name in config.yaml stands for
         settings, noise = settings.without_noise(), settings.custom_noise
@@ -211,7 +216,17 @@ class Parts:
 def build_module(
     train: LabelledDataset, settings: Settings, network: nn.Module | None = None, noise: NoiseModel | None = None
 ) -> TrainingModule:
-    """The module for a training set, with the scalings measured on it; for arguments and errors see :func:`fit`."""
+    """The module for a training set, with the scalings measured on it.
+
+    Args:
+        train: the training set.
+        settings: the settings of the training.
+        network: a custom network, as in :func:`fit`; None: the one that the settings name.
+        noise: a custom noise model; None: the one that the settings name.
+
+    Raises:
+        ConfigError: contradictory options.
+    """
     return Parts.of(train.annotations, settings, network, noise).module(train, settings)
 
 
@@ -225,7 +240,22 @@ def train(
     device: str = "auto",
     console: Console | None = None,
 ) -> Run:
-    """Train on existing data sets, or continue from ``out``'s checkpoint, and save the model; see :func:`fit`."""
+    """Train on existing data sets, or continue from ``out``'s checkpoint, and save the model.
+
+    Args:
+        splits: the training and the validation set.
+        settings: the settings of the training.
+        out: the run folder.
+        network: a custom network, as in :func:`fit`; None: the one that the settings name.
+        noise: a custom noise model; None: the one that the settings name.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        console: where progress is shown; None: nowhere.
+
+    Raises:
+        RunError: the checkpoint is damaged or does not fit.
+        DivergedError: the training is no longer finite.
+        ConfigError: contradictory options.
+    """
     schema = splits.train.annotations.schema
     parts = Parts.of(splits.train.annotations, settings, network, noise)
     with isolate_rng(), quiet():
@@ -322,7 +352,7 @@ def _check_building(settings: Settings, output: Output, schema: Schema, size: tu
 def _noise_callbacks(train: LabelledDataset, settings: Settings) -> list[L.Callback]:
     warped, plan = train.augment is not None, settings.plan
     if warped and settings.residuals == "epoch":
-        raise ConfigError("fit: expected residuals 'pass' with warps, got 'epoch': warped labels are no labels.")
+        raise ConfigError("fit: expected residuals 'pass' with warps, got 'epoch': refits need unwarped labels.")
     plain = train.without_augment().loader(settings.batch_size, workers=settings.workers) if warped else None
     if plan.rounds:
         return [Algorithm1(RefitNoise(loader=plain), patience=plan.patience)]

@@ -62,6 +62,11 @@ class InputScaling(Exact):
     """(input - mean)/deviation per channel or feature; images of 0..255 are taken as 0..1.
 
     Features are scaled in float64, pixels, which have 8 bits, in float32; both results are float32.
+
+    Args:
+        mean: (C,) or (F,).
+        deviation: (C,) or (F,); 0 counts as 1.
+        images: whether the inputs are images.
     """
 
     mean: Tensor

@@ -135,7 +135,7 @@ class Run:
         coverage: float | None = None,
         boxes: npt.ArrayLike | None = None,
     ) -> Prediction:
-        """Predict with a run on points or numbers, see :meth:`predict`."""
+        """Predict with a run on points or numbers (otherwise a ConfigError); see :meth:`predict`."""
         if self.schema.classes:
             raise ConfigError(f"{self.folder}: expected a run on points or numbers, got one on classes.")
         predictor = Predictor(self.regressor, self._views(views), self.schema.permutation)
@@ -144,7 +144,7 @@ class Run:
         return self._prediction(found, self._calibration(views, coverage), coverage)
 
     def predict_classes(self, inputs: Any, *, batch_size: int = 128) -> ClassPrediction:
-        """Predict with a run on classes, see :meth:`predict`."""
+        """Predict with a run on classes (otherwise a ConfigError); see :meth:`predict`."""
         output = self.regressor.output
         if not isinstance(output, Classes):
             raise ConfigError(f"{self.folder}: expected a run on classes, got one on points or numbers.")

@@ -137,7 +137,7 @@ class Settings:
             raise ConfigError(f"Settings: expected patience >= 1 with protocol {plan.name!r}, got 0.")
         if self.warp and self.residuals == "epoch":
             raise ConfigError(
-                "Settings: expected residuals 'pass' with warps, got 'epoch': warped labels are no labels."
+                "Settings: expected residuals 'pass' with warps, got 'epoch': refits need unwarped labels."
             )
 
     def _check_classes(self) -> None:
@@ -264,6 +264,11 @@ def named_noise(name: str, plan: Plan, given: Mapping[str, Any]) -> NoiseModel:
 
 def check_pair(output: Output, noise: NoiseModel, plan: Plan) -> None:
     """Refuse outputs, noise models and plans that do not go together.
+
+    Args:
+        output: what the network's numbers mean.
+        noise: the noise model.
+        plan: the training plan.
 
     Raises:
         ConfigError: with one sentence that gives the reason.

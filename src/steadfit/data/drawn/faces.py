@@ -122,7 +122,13 @@ class Face:
 
 
 def vary(colour: Colour, by: float, rng: np.random.Generator) -> Colour:
-    """A colour near another one."""
+    """A colour near another one.
+
+    Args:
+        colour: RGB.
+        by: the size of the difference.
+        rng: where the difference is drawn from.
+    """
     r, g, b = np.clip(np.asarray(colour) + rng.uniform(-by, by, 3), 0, 255)
     return float(r), float(g), float(b)
 
@@ -140,7 +146,16 @@ def mix(a: Colour, b: Colour, share: float) -> Colour:
 
 
 def project(face: Face, points: Floats, size: int) -> Floats:
-    """Head units (P, 3) to px (P, 2); what is nearer to the camera is larger."""
+    """Head units to px; what is nearer to the camera is larger.
+
+    Args:
+        face: the person.
+        points: (P, 3) in head units.
+        size: the size of the picture in px.
+
+    Returns:
+        (P, 2) in px.
+    """
     turned = points @ face.rotation.T
     zoom = face.height * face.distance / (face.distance - turned[:, 2:])
     pixels: Floats = (size - 1) / 2 + size * (np.array(face.centre) + zoom * turned[:, :2])

@@ -95,12 +95,18 @@ class Warp:
         return self.of_uniform(uniforms(index, seed=seed, epoch=epoch), size, mirror=mirror)
 
     def of_uniform(self, uniform: Floats, size: tuple[int, int], *, mirror: bool = True) -> tuple[Tensor, Tensor]:
-        """Warps from numbers (B, 8) in [0, 1): mirror, rotation, scale, anisotropy, perspective x, y, shift x, y.
-
-        A sample is mirrored below ``mirror``; 1/2 switches any of the other ingredients off.
+        """Warps from uniform numbers; a sample is mirrored below ``mirror``, and 1/2 switches any other ingredient off.
 
         About the centre: x' = (A x + t (1 + s·x)) / (1 + s·x) with A = R(angle) diag(±factor q^½, factor q^-½), where
         mirroring takes the lower sign and turns s to (-s_x, s_y).
+
+        Args:
+            uniform: (B, 8) in [0, 1): mirror, rotation, scale, anisotropy, perspective x, y, shift x, y.
+            size: (height, width) of the frame in px.
+            mirror: False where exchanging left and right has no meaning.
+
+        Returns:
+            (B, 3, 3) float64, from the frame to the warped frame in px, and (B,) bool, the samples that are mirrored.
         """
         (height, width), length = size, max(size)
         mirrored = uniform[:, 0] < (self.mirror if mirror else 0.0)
@@ -143,6 +149,9 @@ def uniforms(index: Tensor, *, seed: int, epoch: int) -> Floats:
 
     Returns:
         (B, 8), multiples of 2⁻⁵³.
+
+    Raises:
+        ValueError: a negative seed or epoch.
 
     References:
         Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators (OOPSLA 2014), section 5.

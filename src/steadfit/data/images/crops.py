@@ -115,7 +115,13 @@ class ScaleCrop:
         return self.apply(image, size, (1.0, 0.4999999, 0.4999999))
 
     def apply(self, image: Image, size: tuple[int, int], uniform: tuple[float, float, float]) -> Image:
-        """The crop for numbers in [0, 1): mirror, offset y, offset x."""
+        """The crop for uniform numbers.
+
+        Args:
+            image: (H, W, C) uint8.
+            size: (height, width) of the crop in px.
+            uniform: mirror, offset y, offset x, in [0, 1).
+        """
         scaled = self.scale(image, size)
         top, left = (int(u * (have - want + 1)) for u, have, want in zip(uniform[1:], scaled.shape, size, strict=False))
         crop = scaled[top : top + size[0], left : left + size[1]]

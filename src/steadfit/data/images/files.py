@@ -114,8 +114,13 @@ def read_image(path: str | os.PathLike[str], channels: int) -> Image:
 
     16-bit images are reduced to 8 bits and an alpha channel is dropped; the EXIF orientation is ignored.
 
+    Args:
+        path: the file.
+        channels: 1 or 3.
+
     Raises:
         DataError: the file is missing or cannot be decoded.
+        ValueError: another number of channels.
     """
     if channels not in _FLAGS:
         raise ValueError(f"read_image: expected channels to be 1 or 3, got {channels}.")
@@ -141,6 +146,9 @@ def decode_image(data: bytes | npt.NDArray[np.uint8], channels: int, path: str |
         data: the bytes.
         channels: 1 or 3.
         path: the file, for the message.
+
+    Raises:
+        DataError: the bytes cannot be decoded.
     """
     pixels = _decode(data, channels)
     if pixels is None:
@@ -191,7 +199,11 @@ def letterbox_map(sizes: Floats, size: int | tuple[int, int]) -> tuple[Floats, F
 
 
 def frame_size(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the frame."""
+    """Height and width of the frame, from its side or from both.
+
+    Raises:
+        ValueError: a size below 1 px.
+    """
     height, width = (size, size) if isinstance(size, int | np.integer) else size
     if height < 1 or width < 1:
         raise ValueError(f"letterbox: expected a size of at least 1 px, got {size}.")
@@ -207,7 +219,13 @@ def _placement(sizes: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
 
 
 def resize(image: Image, width: int, height: int) -> Image:
-    """Resize to whole px, by area means where the image shrinks; the image itself where nothing changes."""
+    """Resize to whole px, by area means where the image shrinks; the image itself where nothing changes.
+
+    Args:
+        image: (H, W, C) uint8.
+        width: in px.
+        height: in px.
+    """
     if (height, width) == image.shape[:2]:
         return image
     shrinks = height * width < image.shape[0] * image.shape[1]

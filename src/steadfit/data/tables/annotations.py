@@ -118,7 +118,14 @@ class Annotations:
         return dataclasses.replace(self, schema=schema, target=self.target[:, order], visible=visible)
 
     def with_target(self, target: npt.ArrayLike) -> Annotations:
-        """The same rows with other labels (N, K, D); normalising length and boxes stay those of the old labels."""
+        """The same rows with other labels; normalising length and boxes stay those of the old labels.
+
+        Args:
+            target: (N, K, D), NaN = not annotated.
+
+        Raises:
+            ValueError: another shape.
+        """
         value = np.array(target, dtype=np.float64)
         if value.shape != self.target.shape:
             raise ValueError(

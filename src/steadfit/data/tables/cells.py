@@ -75,7 +75,13 @@ class RawTable:
         return _number_reason(with_point(cell) if self.decimal_comma and isinstance(cell, str) else cell)
 
     def problem(self, row: int, column: str | None, reason: str) -> Problem:
-        """A problem of one row."""
+        """A problem of one row.
+
+        Args:
+            row: its place among the N rows.
+            column: the column's name; None where the problem is not in one column.
+            reason: ``expected <rule>, got <fact>.``
+        """
         path, line = self.place(row)
         return Problem(path, line, None if line is None else column, reason)
 

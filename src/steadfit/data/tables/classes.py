@@ -58,7 +58,14 @@ def as_classes(source: Source) -> Source:
 def unlabelled(
     raw: RawTable, schema: Schema, target: npt.NDArray[np.float64], known: Sequence[Problem]
 ) -> list[Problem]:
-    """A problem for each row without a class, in any split, unless a wrong cell is the cause."""
+    """A problem for each row without a class, in any split, unless a wrong cell is the cause.
+
+    Args:
+        raw: the table.
+        schema: what its columns mean.
+        target: (N, 1, 1), the class numbers, NaN without one.
+        known: the problems that were found already.
+    """
     bad = {(problem.path, problem.line) for problem in known}
     empty = np.flatnonzero(np.isnan(target[:, 0, 0])).tolist()
     return [

@@ -71,7 +71,10 @@ def read_target(raw: RawTable, schema: Schema) -> tuple[Floats, list[Problem]]:
 def read_visible(raw: RawTable, schema: Schema, target: Floats) -> tuple[Flags | None, list[Problem]]:
     """Visibility (N, K) from the v columns, None without any; where v is empty, annotated points are visible.
 
-    With visibility ``"missing"`` the targets of v = 0 are set to NaN in place.
+    Args:
+        raw: the table.
+        schema: what its columns mean.
+        target: (N, K, D); with visibility ``"missing"`` the targets of v = 0 are set to NaN in place.
     """
     visible: Flags = np.asarray(~np.isnan(target).any(axis=2), dtype=np.bool_)
     columns = [(k, f"v{k}") for k in range(schema.n_targets) if f"v{k}" in raw.cells]
@@ -109,7 +112,13 @@ def read_features(raw: RawTable, schema: Schema) -> tuple[Floats | None, list[Pr
 
 
 def read_length(raw: RawTable, schema: Schema, target: Floats) -> tuple[Floats | None, list[Problem]]:
-    """The normalising length (N,) in the units; the distance of two points is NaN where one is missing."""
+    """The normalising length (N,) in the units, and what is wrong with it; None where the schema has none.
+
+    Args:
+        raw: the table.
+        schema: what its columns mean.
+        target: (N, K, D); the distance of two points is NaN where one is missing.
+    """
     normalizer = schema.normalizer
     if normalizer is None:
         return None, []
@@ -151,7 +160,13 @@ def check_held(raw: RawTable, columns: Sequence[str], values: Floats, train: Fla
 
 
 def check_training(raw: RawTable, schema: Schema, target: Floats) -> list[Problem]:
-    """File problems of the training rows' targets (n, K, D): a column without labels, or with one value only."""
+    """Problems of the training rows' targets: a column without labels, or with one value only.
+
+    Args:
+        raw: the table.
+        schema: what its columns mean.
+        target: (n, K, D), the targets of the training rows.
+    """
     problems = []
     values = target.reshape(len(target), -1)
     for place, column in enumerate(schema.columns):

@@ -19,7 +19,13 @@ SHOWN = 10  # groups of copies, and lines of one group, that a warning lists
 
 
 def same_paths(raw: RawTable, column: str, images: Sequence[str]) -> list[Problem]:
-    """A problem for each row whose image an earlier row already has; ``a/../b.png`` is ``b.png``."""
+    """A problem for each row whose image an earlier row already has; ``a/../b.png`` is ``b.png``.
+
+    Args:
+        raw: the table.
+        column: the column of images.
+        images: N paths.
+    """
     first: dict[str, int] = {}
     problems = []
     for row, name in enumerate(images):
@@ -32,7 +38,14 @@ def same_paths(raw: RawTable, column: str, images: Sequence[str]) -> list[Proble
 
 
 def warn_copies(path: Path, line: Rows, split: npt.NDArray[np.str_], group: Rows) -> None:
-    """Warn once about rows with the same features in several splits, which make test errors too small."""
+    """Warn once about rows with the same features in several splits, which make test errors too small.
+
+    Args:
+        path: the table.
+        line: (N,), the lines of the rows.
+        split: (N,), their splits.
+        group: (N,), equal for rows with the same features.
+    """
     order = np.argsort(group, kind="stable")
     starts = np.unique(group[order], return_index=True)[1][1:]
     across = [rows for rows in np.split(order, starts) if len(rows) > 1 and len(set(split[rows].tolist())) > 1]
@@ -56,7 +69,14 @@ def _lines(line: Rows, split: npt.NDArray[np.str_]) -> list[str]:
 def warn_duplicates(
     path: Path, images: Sequence[str] | None, split: npt.NDArray[np.str_], group: Rows
 ) -> tuple[tuple[str, ...], ...]:
-    """Groups of paths with the same bytes; one warning lists them, and which of them cross the splits."""
+    """Groups of paths with the same bytes; one warning lists them, and which of them cross the splits.
+
+    Args:
+        path: the table.
+        images: N paths; None for a table of features.
+        split: (N,), the splits of the rows.
+        group: (N,), equal for images with the same bytes.
+    """
     names, counts = np.unique(group, return_counts=True)
     if images is None or not (counts > 1).any():
         return ()

@@ -1,4 +1,4 @@
-"""A warning about labels that are too far from all others to be measurements."""
+"""The warning about labels that are too far from all others to be measurements."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from steadfit.data.tables.annotations import Annotations
 from steadfit.errors import DataWarning
 
 SHOWN = 3
-"""Labels that the warning lists."""
+"""The number of labels that the warning lists."""
 
 
 def warn_gross(annotations: Annotations) -> None:
-    """One warning about gross numbers among the training labels, each coordinate compared with its own column.
+    """Warn once about gross numbers among the training labels, comparing each coordinate with its own column.
 
     A point counts once, in whichever of its coordinates it is gross. Classes have no gross numbers.
 
@@ -50,7 +50,7 @@ def warn_gross(annotations: Annotations) -> None:
 
 
 def _told(annotations: Annotations, row: int, k: int, axes: npt.NDArray[np.bool_]) -> str:
-    """Line, columns and values of label k in the axes where it is gross."""
+    """Line, columns and values of label k in the axes where it is gross, as text."""
     columns = np.reshape(annotations.schema.columns, (-1, annotations.schema.dims))[k]
     cells = zip(columns[axes], annotations.target[row, k, axes], strict=True)
     return f"line {annotations.line[row]}, " + ", ".join(f"{name} = {value:.10g}" for name, value in cells)

@@ -58,7 +58,16 @@ def _index(value: object, points: Sequence[str]) -> int:
 
 
 def coerce(key: str, value: Any, points: Sequence[str]) -> Any:
-    """The value of a field, from plain containers or an option string."""
+    """The value of a schema's field, from plain containers or an option string.
+
+    Args:
+        key: the name of the field.
+        value: the value.
+        points: the points' names, for pairs by name.
+
+    Raises:
+        SchemaError: a value of another kind.
+    """
     if key in NAME_LISTS:
         return names_of(key, value)
     if key in PAIR_LISTS:

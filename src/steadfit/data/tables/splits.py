@@ -126,7 +126,14 @@ def drawn_rows(given: Words | None, count: int) -> npt.NDArray[np.bool_]:
 
 
 def empty_splits(raw: RawTable, split: Words, column: str | None, need_splits: Collection[str]) -> list[Problem]:
-    """A problem for each split that is needed and has no row."""
+    """A problem for each split that is needed and has no row.
+
+    Args:
+        raw: the table.
+        split: (N,), the splits of the rows.
+        column: the split column; None where there is none.
+        need_splits: the splits that must have rows.
+    """
     counts = ", ".join(f"{int((split == word).sum())} {word}" for word in SPLITS)
     return [
         raw.file_problem(column, f"expected rows of the split {word!r}, got none ({counts}).")
