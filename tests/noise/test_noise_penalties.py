@@ -24,7 +24,7 @@ from steadfit.noise import (
     TukeyNoise,
     refit,
 )
-from steadfit.noise.base import masked_sum, penalized, residual_of
+from steadfit.noise.residuals import masked_sum, penalized, residual_of
 
 NAN = math.nan
 C = 4.6851

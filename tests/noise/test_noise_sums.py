@@ -31,9 +31,8 @@ from steadfit.noise import (
     refit,
 )
 from steadfit.noise import sums as sums_module
-from steadfit.noise.base import masked_sum, penalized, residual_of, trust_of_labels
 from steadfit.noise.gum import to_groups
-from steadfit.noise.residuals import masked_sum, penalized, residual_of, robust_scale, trust_of_labels
+from steadfit.noise.residuals import masked_sum, penalized, residual_of, trust_of_labels
 from steadfit.penalties import Absolute, Cauchy, Penalty
 
 NAN = math.nan

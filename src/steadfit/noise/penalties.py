@@ -11,7 +11,8 @@ from torch import Tensor
 from steadfit import _checks
 from steadfit._options import option
 from steadfit.core.penalties import TUKEY_C, Absolute, Huber, Penalty, Squared, Tukey
-from steadfit.noise.base import NoiseModel, State, masked_sum, penalized, trust_of_labels
+from steadfit.noise.base import NoiseModel, State
+from steadfit.noise.residuals import masked_sum, penalized, trust_of_labels
 from steadfit.noise.scaled import PenaltyNoise
 
 

@@ -1,4 +1,4 @@
-"""Residuals of labels: their masks, losses, trust and scale, shared by the noise models.
+"""Residuals of labels: their masks, losses and trust, shared by the noise models.
 
 Shapes: N samples, K points, D coordinates each; NaN where a label is missing or has no verdict.
 """
@@ -10,7 +10,6 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit.core.penalties import Penalty
-from steadfit.core.scale import mad, nanmedian
 
 
 def residual_of(location: Tensor, target: Tensor) -> Tensor:
@@ -81,38 +80,3 @@ def trust_of_labels(trust: Tensor, target: Tensor) -> Tensor:
 def at_least_single(value: Tensor) -> Tensor:
     """Half precision as float32; float32 and float64 as they are."""
     return value if value.dtype in (torch.float32, torch.float64) else value.float()
-
-
-def spread(residual: Tensor) -> Tensor:
-    """1.4826 MAD of every coordinate, (K, D), or what :func:`spread_from` gives in its place.
-
-    Args:
-        residual: (N, K, D), NaN where it is missing.
-    """
-    return spread_from(mad(residual), (residual - nanmedian(residual)).abs().nanmean(dim=0))
-
-
-def spread_from(scale: Tensor, deviation: Tensor) -> Tensor:
-    """The scale, or where it is 0 another one from the mean deviation.
-
-    The scale is 0 where at least half of the residuals are equal. Then 1.2533 times the mean absolute deviation about
-    the median takes its place, which is sigma for a Gaussian.
-
-    Args:
-        scale: 1.4826 MAD, (K, D).
-        deviation: the mean absolute deviation about the median, (K, D).
-
-    Returns:
-        (K, D); 0 where all residuals are equal, NaN where there is none.
-    """
-    return torch.where(scale > 0, scale, 1.2533 * deviation)
-
-
-def with_floor(scale: Tensor) -> Tensor:
-    """The scale, replaced by 1 where all residuals are equal or nothing is annotated."""
-    return torch.where(scale > 0, scale, 1.0)
-
-
-def robust_scale(residual: Tensor) -> Tensor:
-    """:func:`spread` with a floor."""
-    return with_floor(spread(residual))

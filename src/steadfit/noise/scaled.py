@@ -15,7 +15,8 @@ from steadfit.core.linalg.small import norm
 from steadfit.core.penalties import Penalty
 from steadfit.core.scale import MAD_TO_SIGMA, mad, middle, nanmedian
 from steadfit.core.sums import Sums
-from steadfit.noise.base import NoiseModel, State, masked_sum, penalized, residual_of, trust_of_labels
+from steadfit.noise.base import NoiseModel, State
+from steadfit.noise.residuals import masked_sum, penalized, residual_of, trust_of_labels
 from steadfit.noise.sums import Chunk
 
 WIDE = 7.0
@@ -25,15 +26,26 @@ SCALES = ("epoch", "batch", "running")
 
 
 def spread(residual: Tensor) -> Tensor:
-    """1.4826 MAD of every coordinate, (K, D), or what :func:`spread_from` gives in its place."""
+    """1.4826 MAD of every coordinate, (K, D), or what :func:`spread_from` gives in its place.
+
+    Args:
+        residual: (N, K, D), NaN where it is missing.
+    """
     return spread_from(mad(residual), (residual - nanmedian(residual)).abs().nanmean(dim=0))
 
 
 def spread_from(scale: Tensor, deviation: Tensor) -> Tensor:
-    """The scale 1.4826 MAD, (K, D), or where that is 0 (at least half of the residuals are equal) another one.
+    """The scale, or where it is 0 another one from the mean deviation.
 
-    That is 1.2533 times the mean absolute deviation about the median, which is sigma for a Gaussian. It is 0 where all
-    residuals are equal, NaN where there is none.
+    The scale is 0 where at least half of the residuals are equal. Then 1.2533 times the mean absolute deviation about
+    the median takes its place, which is sigma for a Gaussian.
+
+    Args:
+        scale: 1.4826 MAD, (K, D).
+        deviation: the mean absolute deviation about the median, (K, D).
+
+    Returns:
+        (K, D); 0 where all residuals are equal, NaN where there is none.
     """
     return torch.where(scale > 0, scale, 1.2533 * deviation)
 
