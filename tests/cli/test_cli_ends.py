@@ -54,11 +54,14 @@ def arm(patch: pytest.MonkeyPatch, place: str, ask: Callable[..., Any]) -> None:
 
 @pytest.fixture(autouse=True)
 def same_handlers() -> Any:
-    """Every command leaves the handlers of signals as it found them."""
-    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-    before = [signal.getsignal(number) for number in numbers]
+    """Every command leaves the handlers of signals as it found them: the usual ones, in a background job too."""
+    usual = {
+        signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler,
+    }  # fmt: skip
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    assert [signal.getsignal(number) for number in numbers] == before
+    after = {number: signal.signal(number, handler) for number, handler in before.items()}
+    assert after == usual
 
 
 @pytest.mark.parametrize("command", ["fit", "compare"])
