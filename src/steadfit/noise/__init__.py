@@ -7,12 +7,13 @@ from functools import partial
 
 from steadfit.core.sums import Sums, largest
 from steadfit.noise.base import NoiseModel, State
+from steadfit.noise.chunk import Chunk
 from steadfit.noise.gum import GaussianUniformNoise
 from steadfit.noise.penalties import L1, L2, HuberNoise, TukeyNoise
 from steadfit.noise.predicted import FAMILIES, PredictedMixtureNoise, PredictedNoise
 from steadfit.noise.processes import Group
 from steadfit.noise.scaled import PenaltyNoise
-from steadfit.noise.sums import Chunk, Processes, refit
+from steadfit.noise.sums import Processes, refit
 from steadfit.noise.tracker import LabelNoise
 
 NOISE_MODELS: dict[str, Callable[..., NoiseModel]] = {

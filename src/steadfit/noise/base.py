@@ -34,8 +34,8 @@ from steadfit.core.linalg.small import norm
 from steadfit.core.penalties import Absolute, Squared
 from steadfit.core.sums import Sums
 from steadfit.distributions import Elliptical
+from steadfit.noise.chunk import Chunk
 from steadfit.noise.residuals import at_least_single, masked_sum, penalized, residual_of
-from steadfit.noise.sums import Chunk
 from steadfit.outputs import Output, Positions
 
 State = dict[str, Tensor]

@@ -17,8 +17,8 @@ from steadfit.core.mixture import GaussianUniform, GaussianUniformResult
 from steadfit.core.penalties import Absolute, Penalty, Squared
 from steadfit.core.sums import Sums
 from steadfit.noise.base import NoiseModel, State
+from steadfit.noise.chunk import Chunk
 from steadfit.noise.residuals import masked_sum, penalized, residual_of, trust_of_labels
-from steadfit.noise.sums import Chunk
 
 FAR = 1e150
 """A residual whose square is finite, which replaces infinite ones."""

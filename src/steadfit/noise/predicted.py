@@ -18,8 +18,8 @@ from steadfit.core.penalties import Absolute, Charbonnier, Huber, Penalty, Squar
 from steadfit.core.sums import Sums, joined
 from steadfit.losses.elliptical import negative_log_likelihood
 from steadfit.noise.base import NoiseModel, State
+from steadfit.noise.chunk import Chunk
 from steadfit.noise.residuals import trust_of_labels
-from steadfit.noise.sums import Chunk
 from steadfit.outputs import Distributions
 
 EM_ROUNDS = 200

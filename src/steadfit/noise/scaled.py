@@ -16,8 +16,8 @@ from steadfit.core.penalties import Penalty
 from steadfit.core.scale import MAD_TO_SIGMA, mad, middle, nanmedian
 from steadfit.core.sums import Sums
 from steadfit.noise.base import NoiseModel, State
+from steadfit.noise.chunk import Chunk
 from steadfit.noise.residuals import masked_sum, penalized, residual_of, trust_of_labels
-from steadfit.noise.sums import Chunk
 
 WIDE = 7.0
 """The factor on the scale of a "wide" start, as in the code of paper 1's authors."""

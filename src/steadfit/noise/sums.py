@@ -9,50 +9,21 @@ special case that needs no addition.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import torch
-from torch import Tensor
 
 from steadfit.core.sums import Sums
 from steadfit.errors import ConvergenceWarning
-
-if TYPE_CHECKING:
-    from steadfit.noise.base import NoiseModel, State
+from steadfit.noise.base import NoiseModel, State
+from steadfit.noise.chunk import Chunk
 
 T = TypeVar("T")
 MAX_ROUNDS = 10_000
 """The number of rounds after which a refit stops, settled or not."""
-
-
-@dataclass(frozen=True, eq=False)
-class Chunk:
-    """Some training samples, n of them (perhaps none): the network's output, and the labels.
-
-    Args:
-        output: (n, n_outputs), from the network.
-        target: (n, K, D), NaN where a label is missing.
-    """
-
-    output: Tensor
-    target: Tensor
-    _found: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
-
-    def once(self, key: object, make: Callable[[], T]) -> T:
-        """The result of ``make()``, which is called only the first time: for what does not change from round to round.
-
-        Args:
-            key: a hashable name of the result; for a model's own it is ``(self, "name")``.
-            make: computes what depends on the chunk and the key, and on no state.
-        """
-        if key not in self._found:
-            self._found[key] = make()
-        found: T = self._found[key]
-        return found
 
 
 class Processes(Protocol):

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from steadfit import _checks
 from steadfit.core.sums import Sums
 from steadfit.noise.base import NoiseModel, State
+from steadfit.noise.chunk import Chunk
 from steadfit.noise.residuals import at_least_single
-from steadfit.noise.sums import ALONE, Chunk, Processes, refit
+from steadfit.noise.sums import ALONE, Processes, refit
 
 
 class LabelNoise(nn.Module):
