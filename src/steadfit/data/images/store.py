@@ -118,7 +118,9 @@ class Frames:
         """
         assert self._pixels is not None  # reserved
         height, width = self._pixels.shape[2:]
-        matrix = frame_matrix(torch.from_numpy(scale), torch.from_numpy(shift))
+        matrix = torch.empty(0)
+        if self.framing.sampling == "warp":
+            matrix = frame_matrix(torch.from_numpy(scale), torch.from_numpy(shift))
         self._pixels[row] = make_frame(image, (height, width), self.framing.sampling, matrix)
         self.maps[row] = *scale, *shift
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,9 +33,15 @@ def feature_keys(features: Floats) -> list[str]:
 
 
 def place_keys(root: Path, images: Sequence[str]) -> list[str]:
-    """A hash of the absolute path of each image."""
-    folder = root.resolve()
-    return [_hash(str((folder / name).resolve()).encode(errors="surrogateescape")) for name in images]
+    """A hash of the absolute path of each image, symbolic links followed."""
+    real = functools.cache(os.path.realpath)  # of folders, which images share
+    keys = []
+    for name in images:
+        folder, file = os.path.split(os.path.join(root, name))
+        path = os.path.join(real(folder), file)
+        path = os.path.realpath(path) if os.path.islink(path) else path
+        keys.append(_hash(path.encode(errors="surrogateescape")))
+    return keys
 
 
 def same_key(keys: Sequence[str]) -> Rows:
