@@ -19,10 +19,11 @@ from safetensors.torch import load_file
 from torch import nn
 from training_tables import table_schema, write_table
 
+from steadfit.audit import labels_of
 from steadfit.core.penalties import Cauchy, Penalty
 from steadfit.data import Annotations, Schema, load_annotations
 from steadfit.errors import ConfigError, RunError
-from steadfit.noise import NOISE_MODELS, GaussianUniformNoise, PenaltyNoise
+from steadfit.noise import NOISE_MODELS, GaussianUniformNoise, PenaltyNoise, State
 from steadfit.outputs import Heatmaps
 from steadfit.training import PLANS, Settings, fit, load
 from steadfit.training.fit import Splits, build_module, train
@@ -264,6 +265,10 @@ class CauchyNoise(PenaltyNoise):
     def penalty(self) -> Penalty:
         return Cauchy(1.0)
 
+    def judge(self, output: torch.Tensor, target: torch.Tensor, state: State) -> dict[str, torch.Tensor]:
+        found = super().judge(output, target, state)
+        return found | {"surprise": found["distance"] ** 2}
+
 
 @pytest.mark.parametrize("given", ["as an argument", "in the settings"])
 def test_a_custom_noise_model(table: Annotations, tmp_path: Path, given: str) -> None:
@@ -275,6 +280,8 @@ def test_a_custom_noise_model(table: Annotations, tmp_path: Path, given: str) ->
     judgement = run.judge(table)
     assert 0 < judgement.suspect[table.rows("train")].mean() < 0.5
     assert run.state["scale"].shape == (2, 1)
+    labels = labels_of(table, judgement)  # a column of the model's own reaches the table unnamed
+    np.testing.assert_allclose(labels["surprise"], labels["distance"] ** 2, rtol=1e-6)  # squared in float32
     with pytest.raises(RunError, match=r"trained with CauchyNoise\(.*\). Pass load\(folder, noise=…\)"):
         load(tmp_path / "run")
     again = load(tmp_path / "run", noise=CauchyNoise())
