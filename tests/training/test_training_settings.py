@@ -10,7 +10,7 @@ import yaml
 
 from steadfit.data import Warp
 from steadfit.errors import ConfigError
-from steadfit.noise import GaussianUniformNoise, HuberNoise, NoiseModel, PredictedNoise, TukeyNoise
+from steadfit.noise import NOISE_MODELS, GaussianUniformNoise, HuberNoise, NoiseModel, PredictedNoise, TukeyNoise
 from steadfit.outputs import Classes, Heatmaps
 from steadfit.penalties import Huber
 from steadfit.training import PLANS, Settings
@@ -198,3 +198,12 @@ def test_classes_as_a_person_reads_them() -> None:
     shown = settings.shown()
     assert (shown["output"], shown["loss"], shown["gamma"], shown["noise"]) == ("classes", "focal", 2.0, "l2")
     assert "n_classes" not in {*shown, *settings.to_dict()["output"]}  # which is the table's
+
+
+@pytest.mark.parametrize("noise", NOISE_MODELS)
+def test_every_noise_model_keeps_its_listed_name_and_can_be_exchanged(noise: str) -> None:
+    """Runs, curves and tables are told apart by it: predicted-huber and predicted-gauss share a class."""
+    settings = Settings(noise=noise)
+    assert settings.method == noise
+    for other in NOISE_MODELS:
+        assert settings.with_noise(other).method == other

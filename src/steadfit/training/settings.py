@@ -124,8 +124,8 @@ class Settings:
     @property
     def custom_noise(self) -> NoiseModel | None:
         """The noise model, if it is none of :data:`steadfit.noise.NOISE_MODELS`."""
-        custom = isinstance(self.noise, NoiseModel) and _listed_name(self.noise) not in NOISE_MODELS
-        return self.noise if custom and isinstance(self.noise, NoiseModel) else None
+        model = self.noise_model()
+        return None if _listed_name(model) in NOISE_MODELS else model
 
     def without_noise(self) -> Settings:
         """The same settings with the default noise model, for a training that is given a custom one."""
@@ -186,7 +186,7 @@ class Settings:
     @property
     def method(self) -> str:
         """The name of a run with these settings in tables and figures: ``gum``; with another loss ``anchor+gum``."""
-        name = self.noise_model().name
+        name = _listed_name(self.noise_model())
         if self.output is None:
             return name
         return f"{self.output.loss}+{name}" if isinstance(self.output, Heatmaps) else self.output.loss
@@ -194,7 +194,7 @@ class Settings:
     def with_noise(self, name: str) -> Settings:
         """The same training under another noise model, with the present one's options as far as the other has them."""
         model = self.noise_model()
-        usual = PLANS[self.protocol].noise_model(model.name)
+        usual = model if self.custom_noise else PLANS[self.protocol].noise_model(_listed_name(model))
         changed = {key: value for key, value in chosen(model).items() if value != getattr(usual, key)}
         return dataclasses.replace(self, noise=named_noise(name, PLANS[self.protocol], changed))
 
