@@ -12,7 +12,7 @@ from rich.console import Console
 
 from steadfit._console import say
 from steadfit._files import write_json
-from steadfit.data import Schema
+from steadfit.data import Annotations, Schema
 from steadfit.errors import ConfigError, DataError, DataWarning, SchemaError
 from steadfit.evaluation import classes
 from steadfit.evaluation.measures import errors, keypoints, poses
@@ -22,7 +22,7 @@ from steadfit.reports.keypoint_tables import body_table
 from steadfit.reports.values import amount, percent, short
 from steadfit.training import Run
 from steadfit.training.known import as_in_run, warn_trained
-from steadfit.training.opening import load
+from steadfit.training.opening import Predictor, load
 
 
 def evaluate_run(
@@ -73,13 +73,7 @@ def evaluate_run(
     if isinstance(run, Run) and run.schema.classes:
         return _evaluate_classes(run, table, split=split, label=label, skip_bad=skip_bad, out=out, console=console)
     opened = open_for_run(run, Path(table), _with_length(run.schema, Path(table), normalizer), skip_bad)
-    annotations, before = as_in_run(opened, run.folder)
-    rows = np.arange(len(annotations)) if split == "all" else annotations.rows(split)
-    part = annotations.take(rows)
-    if split != "train":
-        warn_trained("evaluate", part, before[rows])
-    if not len(part):
-        raise ConfigError(f"evaluate: expected rows in the split {split!r} of {table}, got none. Use --split all.")
+    part = _part(opened, run, table, split, what="rows")
     if np.isnan(part.target).all():
         raise DataError(f"{table}: expected labels in columns {', '.join(part.schema.columns)}, got none.")
     seen = run.predict_positions(part, views=views)
@@ -105,13 +99,7 @@ def _evaluate_classes(
     """Top-1 and top-5 on a split of a data set with the run's classes."""
     opened = open_classes(data, label=label, seed=run.settings.seed, skip_bad=skip_bad, console=console)
     _check_names(run.schema.classes, opened.schema.classes, data)
-    annotations, before = as_in_run(opened, run.folder)
-    rows = np.arange(len(annotations)) if split == "all" else annotations.rows(split)
-    if not len(rows):
-        raise ConfigError(f"evaluate: expected images in the split {split!r} of {data}, got none. Use --split all.")
-    part = annotations.take(rows)
-    if split != "train":
-        warn_trained("evaluate", part, before[rows])
+    part = _part(opened, run, data, split, what="images")
     measured = classes.scores(part, run.judge(part), np.arange(len(part)))
     found = {name: measured[name] for name in ("images", "top1", "top5")}
     if out is not None:
@@ -120,6 +108,18 @@ def _evaluate_classes(
         for name, value in found.items():
             say(console, f"{name:>12}  {value if name == 'images' else percent(value)}")
     return found
+
+
+def _part(opened: Annotations, run: Predictor, path: str | Path, split: str, *, what: str) -> Annotations:
+    """The rows of a split of a table, in the run's splits where it has none; ``what`` names them in the message."""
+    annotations, before = as_in_run(opened, run.folder)
+    rows = np.arange(len(annotations)) if split == "all" else annotations.rows(split)
+    if not len(rows):
+        raise ConfigError(f"evaluate: expected {what} in the split {split!r} of {path}, got none. Use --split all.")
+    part = annotations.take(rows)
+    if split != "train":
+        warn_trained("evaluate", part, before[rows])
+    return part
 
 
 def _check_names(wanted: Sequence[str], got: Sequence[str], data: str | Path) -> None:
