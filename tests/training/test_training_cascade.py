@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -105,6 +106,21 @@ def test_an_image_is_decoded_once_for_all_stages(
     found = cascade.predict(inputs, batch_size=7)
     assert len(calls) == len(faces)
     np.testing.assert_allclose(found.mean, cascade.predict(faces).mean, atol=1e-4)
+
+
+def test_a_column_that_not_every_stage_has_is_left_out(
+    cascade: CoarseToFine, faces: Annotations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Surprised(type(cascade.coarse.noise)):  # type: ignore[misc]
+        def judge(self, *given: Any) -> dict[str, torch.Tensor]:
+            found = super().judge(*given)
+            return found | {"surprise": found["distance"]}
+
+    plain = cascade.judge(faces)
+    monkeypatch.setattr(cascade.coarse, "noise", Surprised())
+    first, judged = cascade.judge_stages(faces)
+    assert "surprise" in first.labels
+    assert list(judged.labels) == list(plain.labels)
 
 
 def test_opened_again(cascade: CoarseToFine, faces: Annotations) -> None:

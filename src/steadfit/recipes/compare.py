@@ -98,7 +98,7 @@ def compare(
         results[method]["seconds"] = float(histories[method]["seconds"].sum())
     check_some_finished("compare", results, diverged)
     _significance(results)
-    ranked = results | {method: _diverged(one) for method, one in diverged.items()}
+    ranked = results | {method: without_result(one) for method, one in diverged.items()}
     _write_numbers(out, results, ranked)
     config = {"data": annotations.path.name} | settings.shown() | {"noise": ", ".join(methods)}
     config |= {"loss": ", ".join(losses)} if losses else {}
@@ -141,7 +141,8 @@ def check_some_finished(who: str, finished: Collection[str], diverged: Mapping[s
         raise DivergedError(message, epoch=first.epoch, batch=first.batch)
 
 
-def _diverged(error: DivergedError) -> Result:
+def without_result(error: DivergedError) -> Result:
+    """What a table has instead of the numbers of a method whose training diverged."""
     return {"diverged_epoch": error.epoch, "diverged_batch": error.batch}
 
 

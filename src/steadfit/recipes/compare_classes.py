@@ -19,7 +19,7 @@ from steadfit.data import Annotations
 from steadfit.errors import ConfigError, DataError, DivergedError
 from steadfit.metrics.accuracy import compare_accuracy
 from steadfit.outputs import CLASS_LOSSES, Classes
-from steadfit.recipes.compare import check_some_finished, when_diverged
+from steadfit.recipes.compare import check_some_finished, when_diverged, without_result
 from steadfit.recipes.fit import fit_and_judge
 from steadfit.recipes.opening import check_start
 from steadfit.reports.comparison_tables import comparison_table
@@ -110,7 +110,7 @@ def compare_losses(
     results = {loss: _summary(folders[loss]) for loss in finished}
     right = {loss: np.array([_right(table)[test] for table in tables[loss]]) for loss in finished}
     best = _significance(results, right)
-    last = {loss: {"diverged_epoch": one.epoch, "diverged_batch": one.batch} for loss, one in diverged.items()}
+    last = {loss: without_result(one) for loss, one in diverged.items()}
     _write_numbers(out, annotations, results | last, right, settings.seed)
     histories = {loss: [read_history(folder) for folder in folders[loss]] for loss in finished}
     against = marks(results)[best].label

@@ -160,12 +160,12 @@ class Run:
             return _of_dataset(self.dataset(inputs), size)
         if not self.takes_images:
             features = self._features(inputs)
-            return ((features[part], self._units(len(part))) for part in _parts(len(features), size))
+            return ((features[part], self._units(len(part))) for part in batches_of(len(features), size))
         images = as_images(inputs)
         given = checked_boxes(boxes, len(images))
         return (
             self._framed([images[i] for i in part], None if given is None else given[part])
-            for part in _parts(len(images), size)
+            for part in batches_of(len(images), size)
         )
 
     def _calibration(self, views: Sequence[str | Tensor], coverage: float | None) -> Calibrated | None:
@@ -386,10 +386,11 @@ def _noise_state(tensors: dict[str, Tensor], noise: NoiseModel, schema: Schema) 
 
 def _of_dataset(dataset: LabelledDataset, size: int) -> Batches:
     """Batches of a data set, without random warps."""
-    for part in _parts(len(dataset), size):
+    for part in batches_of(len(dataset), size):
         rows = torch.tensor(part, dtype=torch.int64)
         yield dataset.frames(rows), Frame(dataset.frame.scale[rows], dataset.frame.shift[rows])
 
 
-def _parts(count: int, size: int) -> list[list[int]]:
+def batches_of(count: int, size: int) -> list[list[int]]:
+    """The numbers 0 to count - 1, ``size`` at a time."""
     return [list(range(start, min(start + size, count))) for start in range(0, count, size)]

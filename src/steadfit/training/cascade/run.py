@@ -21,7 +21,7 @@ from steadfit.training.images import as_images, checked_boxes
 from steadfit.training.judgement import Judgement
 from steadfit.training.prediction import Prediction
 from steadfit.training.predictor import Located
-from steadfit.training.run import Run, load, nll_of
+from steadfit.training.run import Run, batches_of, load, nll_of
 from steadfit.training.settings import Settings
 
 Floats = npt.NDArray[np.float64]
@@ -117,14 +117,15 @@ class CoarseToFine:
         if any(not isinstance(view, str) for view in views):
             raise ConfigError("predict: expected named views with a cascade, whose stages have frames of their own.")
         if isinstance(inputs, Annotations):
-            if boxes is not None:
-                raise ConfigError("predict: expected boxes only with images, got some with a table. It has its own.")
-            found = self._located_in(inputs.with_store(self.coarse.settings.channels), batch_size, views)
+            table = inputs.with_store(self.coarse.settings.channels)
+            found = self._located_in(table, batch_size, views, boxes)
         else:
             images = as_images(inputs)
             given = checked_boxes(boxes, len(images))
-            lots = (slice(start, start + batch_size) for start in range(0, len(images), batch_size))
-            parts = [self._located_of(images[lot], None if given is None else given[lot], views) for lot in lots]
+            parts = [
+                self._located_of([images[i] for i in part], None if given is None else given[part], views)
+                for part in batches_of(len(images), batch_size)
+            ]
             found = Located.joined(parts, self.schema.n_targets, self.schema.dims)
         root = None if found.root is None else found.root.numpy()
         return Prediction(
@@ -133,9 +134,11 @@ class CoarseToFine:
 
     predict_positions = predict
 
-    def _located_in(self, table: Annotations, batch_size: int, views: Sequence[Any]) -> Located:
-        """What both stages see in a table, whose store opens each image once."""
-        first = self.coarse.predict_positions(table, batch_size=batch_size, views=views)
+    def _located_in(
+        self, table: Annotations, batch_size: int, views: Sequence[Any], boxes: npt.ArrayLike | None
+    ) -> Located:
+        """What both stages see in a table, whose store opens each image once; the first one refuses boxes."""
+        first = self.coarse.predict_positions(table, batch_size=batch_size, views=views, boxes=boxes)
 
         def look(run: Run, region: Region, crops: Floats, looks: Sequence[Any]) -> Prediction:
             return run.predict_positions(region.part(table, crops), batch_size=batch_size, views=looks)
@@ -212,7 +215,8 @@ class CoarseToFine:
         self, coarse: Judgement, fine: Sequence[Judgement], found: Located, annotations: Annotations
     ) -> Judgement:
         """The stages' verdicts as one; ``found`` are their predictions together."""
-        names = [name for name in coarse.labels if name not in ("nll", "peaks")]
+        shared = set(coarse.labels).intersection(*(one.labels for one in fine)) - {"nll", "peaks"}
+        names = [name for name in coarse.labels if name in shared]
         nll = nll_of(found, annotations.target)
         return Judgement(
             predicted=found.mean.numpy(),
