@@ -93,7 +93,7 @@ def test_points_are_discovered_only_where_nothing_is_named() -> None:
         ({"points": "a,a"}, "points of different names, got 'a' 2 times"),
         ({"points": "a", "targets": "b"}, "points or targets, got 1 points and 1 targets"),
         ({"points": {"a": 1}}, "points to be a list of names, got {'a': 1}"),
-        ({"visibility": "hidden"}, "visibility 'occluded' or 'missing', got 'hidden'"),
+        ({"visibility": "hidden"}, "visibility 'occluded', 'missing', 'codes', got 'hidden'"),
         ({"normalizer": -2}, "normalizer > 0 and finite, got -2.0"),
         ({"points": "a,b", "normalizer": [0, 2]}, r"normalizer of points 0 to 1, got \(0, 2\)"),
         ({"units": 3}, "units to be a word, got 3"),

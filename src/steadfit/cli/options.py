@@ -22,7 +22,7 @@ Weigh = StrEnum("Weigh", ["auto", "estimate", "none"])
 Kind = StrEnum("Kind", ["ngo", "l_ugo", "g_ugo", "swap", "gaussian", "symmetric"])
 Split = StrEnum("Split", ["train", "val", "test", "all"])
 Sides = StrEnum("Sides", ["person", "observer"])
-Visibility = StrEnum("Visibility", ["occluded", "missing"])
+Visibility = StrEnum("Visibility", ["occluded", "missing", "codes"])
 BoxFit = StrEnum("BoxFit", ["inside", "stretch"])
 COMPARED_NOISES = ("l2", "huber", "tukey", "gum")
 COMPARED_LOSSES = ("ce", "bce", "ohem", "focal", "anchor")
@@ -162,7 +162,11 @@ def columns(
     units: Annotated[str | None, Option(help="Unit of the targets; default px for points.", **MEANING)] = None,
     visibility: Annotated[
         Visibility | None,
-        Option(help="What v = 0 with coordinates means: annotated though occluded, or missing.", **MEANING),
+        Option(
+            help="What v = 0 with coordinates means: annotated though occluded, or missing. codes: exactly 0 missing, "
+            "1 occluded, 2 visible.",
+            **MEANING,
+        ),
     ] = None,
     sides: Annotated[
         Sides | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -13,29 +14,24 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit.data.formats.finding import read_class_source, read_source
-from steadfit.data.images.files import Progress, scan
+from steadfit.data.grouping import drawn_split, groups_of
+from steadfit.data.images.files import Image, Progress, scan
+from steadfit.data.images.headers import image_size
 from steadfit.data.images.store import Framing, ImageStore
 from steadfit.data.keeping import Keeper
 from steadfit.data.tables import columns
-from steadfit.data.tables.annotations import Annotations, Floats, Rows
+from steadfit.data.tables.annotations import Annotations, Floats
 from steadfit.data.tables.boxes import read_box
 from steadfit.data.tables.cells import RawTable
 from steadfit.data.tables.classes import unlabelled
-from steadfit.data.tables.duplicates import same_paths, warn_copies, warn_duplicates
+from steadfit.data.tables.duplicates import same_paths, warn_copies, warn_duplicates, warn_several
 from steadfit.data.tables.identity import feature_keys, same_key
 from steadfit.data.tables.problems import Problem, settle
 from steadfit.data.tables.schema import Schema
 from steadfit.data.tables.sides import observer_centric
 from steadfit.data.tables.source import Source
-from steadfit.data.tables.splits import (
-    SPLITS,
-    draw_class_split,
-    draw_split,
-    drawn_rows,
-    empty_splits,
-    read_split,
-)
-from steadfit.errors import DataError
+from steadfit.data.tables.splits import SPLITS, drawn_rows, empty_splits, read_split
+from steadfit.errors import DataError, DataWarning
 
 
 def load_annotations(
@@ -152,6 +148,45 @@ def load_classes(
     )
 
 
+def read_annotations(
+    source: Source,
+    *,
+    seed: int = 0,
+    val_share: float = 0.1,
+    test_share: float = 0.2,
+    skip_bad: bool = False,
+) -> Annotations:
+    """The annotations of a source as they are, whether or not the images are there and anything can be trained on them.
+
+    Images are not decoded; their sizes are those in their headers or in the file of annotations.
+
+    Args:
+        source: what a format's reader gave.
+        seed: the seed of the splits that the source does not give.
+        val_share: as for :func:`load_annotations`.
+        test_share: as for :func:`load_annotations`.
+        skip_bad: whether bad rows are left out, with a warning.
+
+    Raises:
+        DataError: something in the file is wrong.
+
+    Warns:
+        DataWarning: images are not there; rows left out.
+    """
+    return _check(
+        source,
+        skip_bad=skip_bad,
+        seed=seed,
+        val_share=val_share,
+        test_share=test_share,
+        need_splits=(),
+        framing=None,
+        store=None,
+        progress=None,
+        decode=False,
+    )
+
+
 def _check(
     source: Source,
     *,
@@ -163,14 +198,15 @@ def _check(
     framing: Framing | None,
     store: ImageStore | None,
     progress: Progress | None,
+    decode: bool = True,
 ) -> Annotations:
     """All good rows of a source, or one error for all bad ones; see :func:`load_annotations`."""
     raw = source.cells
     schema = columns.resolve(raw, source.schema, labels=bool(need_splits))
-    annotations, keys, problems = _read(dataclasses.replace(source, schema=schema), framing, store, progress)
+    annotations, keys, problems = _read(dataclasses.replace(source, schema=schema), framing, store, progress, decode)
     group = same_key(keys)
     before = annotations.split if schema.split in raw.cells else None
-    split = _drawn(annotations, before, group, seed=seed, val_share=val_share, test_share=test_share)
+    split = drawn_split(annotations, before, keys, seed=seed, val_share=val_share, test_share=test_share)
     drawn, key = drawn_rows(before, len(split)), np.array(keys, dtype=np.str_)
     annotations = dataclasses.replace(annotations, split=split, drawn=drawn, key=key)
     problems += _of_labels(raw, annotations, problems, need_splits)
@@ -184,28 +220,15 @@ def _check(
         _check_classes(annotations)
     if annotations.images is None:
         warn_copies(annotations.path, annotations.line, annotations.split, group[kept])
+    else:
+        boxes = annotations.box is not None
+        warn_several(annotations.path, annotations.images, annotations.split, boxes=boxes)
     duplicates = warn_duplicates(annotations.path, annotations.images, annotations.split, group[kept])
     return dataclasses.replace(annotations, skipped=skipped, duplicates=duplicates)
 
 
-def _drawn(
-    annotations: Annotations,
-    before: npt.NDArray[np.str_] | None,
-    group: Rows,
-    *,
-    seed: int,
-    val_share: float,
-    test_share: float,
-) -> npt.NDArray[np.str_]:
-    """The split of every row, bad or not: it does not depend on what is skipped, so that no test row is trained on."""
-    if annotations.schema.classes:
-        return draw_class_split(before, annotations.label, group, seed=seed, val_share=val_share, test_share=test_share)
-    together = _drawn_together(group, annotations)
-    return draw_split(before, together, seed=seed, val_share=val_share, test_share=test_share)
-
-
 def _read(
-    source: Source, framing: Framing | None, store: ImageStore | None, progress: Progress | None
+    source: Source, framing: Framing | None, store: ImageStore | None, progress: Progress | None, decode: bool
 ) -> tuple[Annotations, Sequence[str], list[Problem]]:
     """All rows, good and bad, with the keys of what the network sees of them."""
     raw, schema = source.cells, source.schema
@@ -217,8 +240,11 @@ def _read(
     length, found_length = columns.read_length(raw, schema, target)
     split, found_split = read_split(raw, schema.split) if schema.split in raw.cells else (_all_train(raw), [])
     keeper = Keeper(source, target, framing, store)
-    images, size, digests, found_images = _read_images(source, keeper, progress)
+    images, size, digests, found_images = _read_images(source, keeper, progress, decode)
     box, found_box = read_box(raw, schema, target, size)
+    if images is not None and source.pixels is None:
+        once = bool(schema.classes)
+        found_images += same_paths(raw, schema.image, images, target=target, box=box, once=once)
     problems += [*raw.problems, *found_visible, *found_features, *found_length, *found_split, *found_images, *found_box]
     annotations = Annotations(
         path=raw.path,
@@ -234,6 +260,10 @@ def _read(
         size=size,
         length=length,
         box=box,
+        group=groups_of(source, images),
+        at=None if raw.at is None else np.array(raw.at, dtype=np.str_),
+        format=source.format,
+        notes=source.notes,
         pixels=source.pixels,
         frames=keeper.frames,
         store=store,
@@ -241,18 +271,12 @@ def _read(
     return annotations, digests if features is None else feature_keys(features), problems
 
 
-def _drawn_together(group: Rows, annotations: Annotations) -> Rows:
-    """The groups that are drawn as one: copies, unless a table has too few different rows of features to split."""
-    few = annotations.images is None and len(np.unique(group)) < len(SPLITS)
-    return np.arange(len(group)) if few else group
-
-
 def _all_train(raw: RawTable) -> npt.NDArray[np.str_]:
     return np.full(len(raw.line), "train", dtype="<U5")
 
 
 def _read_images(
-    source: Source, keeper: Keeper, progress: Progress | None
+    source: Source, keeper: Keeper, progress: Progress | None, decode: bool
 ) -> tuple[tuple[str, ...] | None, Floats | None, Sequence[str], list[Problem]]:
     """Names, sizes and keys of the images, and what is wrong with them; no names for a table of features."""
     raw, column = source.cells, source.schema.image
@@ -262,9 +286,36 @@ def _read_images(
     if source.pixels is not None:
         size = np.array(source.pixels.shape[:1:-1], dtype=np.float64)  # width, height
         return images, np.tile(size, (len(images), 1)), _digests(source.pixels), []
-    sizes, digests, reasons = scan(source.root, images, progress, channels=keeper.channels, see=keeper.keep)
-    problems = [raw.problem(row, column, reason) for row, reason in enumerate(reasons) if reason]
-    return images, sizes, digests, problems + same_paths(raw, column, images)
+    if not decode:
+        return images, _sizes_of_headers(source, images), [""] * len(images), []
+    names, row_of = np.unique(np.array(images, dtype=object), return_inverse=True)  # each file is read once
+    rows_of: list[list[int]] = [[] for _ in names]
+    for row, place in enumerate(row_of.tolist()):
+        rows_of[place].append(row)
+
+    def see(place: int, image: Image) -> None:
+        for row in rows_of[place]:
+            keeper.keep(row, image)
+
+    sizes, digests, reasons = scan(source.root, list(names), progress, channels=keeper.channels, see=see)
+    problems = [
+        raw.problem(row, column, reason) for row, place in enumerate(row_of.tolist()) if (reason := reasons[place])
+    ]
+    return images, sizes[row_of], [digests[place] for place in row_of.tolist()], problems
+
+
+def _sizes_of_headers(source: Source, images: Sequence[str]) -> Floats:
+    """Width and height of the images (N, 2), by their headers or else by the file of annotations; NaN for unknown."""
+    found = {name: image_size(source.root, name) for name in dict.fromkeys(images)}
+    sizes = np.array([found[name] or (np.nan, np.nan) for name in images], dtype=np.float64).reshape(-1, 2)
+    if absent := [name for name, size in found.items() if size is None]:
+        warnings.warn(
+            f"{source.cells.path}: {len(absent)} of {len(found)} images were not found in {source.root}, the first is "
+            f"{absent[0]!r}. Name the folder that contains them with --images (images=...).",
+            DataWarning,
+            stacklevel=6,
+        )
+    return sizes if source.size is None else np.where(np.isnan(sizes), source.size, sizes)
 
 
 def _digests(pixels: Tensor) -> list[str]:

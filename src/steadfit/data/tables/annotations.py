@@ -20,8 +20,12 @@ from steadfit.data.tables.schema import Schema
 from steadfit.data.tables.splits import SPLITS
 
 Floats = npt.NDArray[np.float64]
+OCCLUDED = 1
 Rows = npt.NDArray[np.int64]
-_BY_ROW = ("features", "target", "visible", "split", "line", "size", "length", "box", "row", "drawn", "key", "pixels")
+_BY_ROW = (
+    *("features", "target", "visible", "split", "line", "size", "length", "box", "row", "drawn", "key", "group", "at"),
+    "pixels",
+)
 
 
 @dataclass(frozen=True)
@@ -36,17 +40,23 @@ class Annotations:
             record's number.
         features: (N, F), None for images.
         target: (N, K, D) in the user's units, NaN = not annotated; class numbers (N, 1, 1) for a schema with classes.
-        visible: (N, K), None without v columns.
+        visible: (N, K) 0 absent, 1 occluded, 2 visible; None for targets that are not points.
         split: (N,) of ``train``, ``val`` and ``test``.
-        line: (N,) line in the file (the header is line 1); for Parquet and archives the number of the row, from 1; 0
-            for images in folders.
-        size: (N, 2) width and height of the images in px.
+        line: (N,) line in the file (the header is line 1); for Parquet, archives and files that are not tables the
+            number of the row, from 1; 0 for images in folders.
+        size: (N, 2) width and height of the images in px; NaN where an image was not found, see
+            :func:`steadfit.read`.
         length: (N,) normalising length in the units.
         box: (N, 4) left, top, width and height in px of the part of each image that the network sees, None for the
             whole image. Left and top are those of the first pixel's centre: (0, 0, W, H) is a whole W x H image.
         row: (N,) number of each row among the table's rows of data, from 0.
         drawn: (N,) whether the split of a row was drawn, as the table does not give it.
         key: (N,) what the network sees of each row, as a hash: of the image's bytes or of the features.
+        group: (N,) what must not be divided by splits, apart from the image: a person, a video, the original of an
+            augmented copy; empty for none. None where nothing is known.
+        at: (N,) the place of each row in a file that is not a table, such as ``annotations[3]``; None for tables.
+        format: the name of the format that was read.
+        notes: sentences on how the file was understood.
         pixels: (N, 3, H, W) uint8 RGB of images that came in one piece, None for images in files.
         frames: what the network sees of the rows, where it was made while the images were checked.
         store: opens the stored images for several looks at them; None to open them whenever they are asked for.
@@ -60,7 +70,7 @@ class Annotations:
     images: tuple[str, ...] | None
     features: Floats | None
     target: Floats
-    visible: npt.NDArray[np.bool_] | None
+    visible: npt.NDArray[np.int8] | None
     split: npt.NDArray[np.str_]
     line: Rows
     size: Floats | None
@@ -69,6 +79,10 @@ class Annotations:
     row: Rows | None = None
     drawn: npt.NDArray[np.bool_] | None = None
     key: npt.NDArray[np.str_] | None = None
+    group: npt.NDArray[np.str_] | None = None
+    at: npt.NDArray[np.str_] | None = None
+    format: str = ""
+    notes: tuple[str, ...] = ()
     pixels: Tensor | None = None
     frames: Frames | None = dataclasses.field(default=None, repr=False)
     store: ImageStore | None = dataclasses.field(default=None, repr=False)
@@ -94,6 +108,11 @@ class Annotations:
         """The number of rows (C,) of each class in a split; for a schema with classes."""
         label = self.label[self.rows(split)]
         return np.bincount(label[label >= 0], minlength=len(self.schema.classes))
+
+    @property
+    def has_occluded(self) -> bool:
+        """Whether some point is annotated though occluded, so that visibility says more than the labels do."""
+        return self.visible is not None and bool((self.visible == OCCLUDED).any())
 
     @property
     def one_size(self) -> tuple[int, int] | None:
@@ -152,8 +171,10 @@ class Annotations:
         if self.features is not None:
             data |= {name: self.features[:, k] for k, name in enumerate(self.schema.features)}
         data[self.schema.split] = self.split.astype(object)
+        if self.schema.group is not None and self.group is not None:
+            data[self.schema.group] = self.group.astype(object)
         data |= dict(zip(self.schema.columns, self._cells(), strict=True))
-        if self.visible is not None:
+        if self.visible is not None and self.has_occluded:
             data |= {f"v{k}": self.visible[:, k].astype(np.int64) for k in range(self.visible.shape[1])}
         if isinstance(self.schema.normalizer, str):
             data[self.schema.normalizer] = self.length

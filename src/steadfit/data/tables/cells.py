@@ -32,6 +32,8 @@ class RawTable:
         problems: rows that have more or fewer cells than the header; they are not among the N.
         decimal_comma: whether numbers have a comma in front of their decimals; None where it may separate thousands.
         files: N paths where each row is a file: problems name it, instead of a line and a column. None otherwise.
+        at: N places in a file that is not a table, such as ``annotations[3]``, which problems name instead of a line.
+            Then ``line`` only numbers the rows. None for tables.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class RawTable:
     problems: tuple[Problem, ...] = ()
     decimal_comma: bool | None = False
     files: Sequence[str] | None = None
+    at: Sequence[str] | None = None
 
     def place(self, row: int) -> tuple[str, int | None]:
         """The file and the line by which the problems of a row name it."""
@@ -83,7 +86,7 @@ class RawTable:
             reason: ``expected <rule>, got <fact>.``
         """
         path, line = self.place(row)
-        return Problem(path, line, None if line is None else column, reason)
+        return Problem(path, line, None if line is None else column, reason, "" if self.at is None else self.at[row])
 
     def file_problem(self, column: str | None, reason: str) -> Problem:
         """A problem of the whole file."""

@@ -20,7 +20,8 @@ from steadfit.errors import DataError, DataWarning
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-_VISIBLE = (0.0, 1.0, 2.0)  # 2 is COCO's value for visible
+Codes = npt.NDArray[np.int8]
+ABSENT, OCCLUDED, VISIBLE = 0, 1, 2  # the values of COCO
 FAR = 1e18  # its square is 1e36, float32 ends at 3.4e38
 
 
@@ -68,28 +69,41 @@ def read_target(raw: RawTable, schema: Schema) -> tuple[Floats, list[Problem]]:
     return target, problems
 
 
-def read_visible(raw: RawTable, schema: Schema, target: Floats) -> tuple[Flags | None, list[Problem]]:
-    """Visibility (N, K) from the v columns, None without any; where v is empty, annotated points are visible.
+def read_visible(raw: RawTable, schema: Schema, target: Floats) -> tuple[Codes | None, list[Problem]]:
+    """Visibility (N, K) as 0 absent, 1 occluded, 2 visible; None for targets that are not points.
+
+    Where v is empty, or there is no v column, an annotated point is visible. In v columns without any 2, 1 means
+    visible, unless the schema says that these are codes.
 
     Args:
         raw: the table.
         schema: what its columns mean.
-        target: (N, K, D); with visibility ``"missing"`` the targets of v = 0 are set to NaN in place.
+        target: (N, K, D); where v = 0 means missing, these targets are set to NaN in place.
     """
-    visible: Flags = np.asarray(~np.isnan(target).any(axis=2), dtype=np.bool_)
-    columns = [(k, f"v{k}") for k in range(schema.n_targets) if f"v{k}" in raw.cells]
-    if not schema.has_points or not columns:
+    if not schema.has_points:
         return None, []
+    value, problems = _visibility(raw, schema)
+    if schema.visibility != "occluded":
+        target[value == 0] = np.nan
+    coarse = schema.visibility != "codes" and not (value == VISIBLE).any()
+    seen = (value == VISIBLE) | np.isnan(value) | ((value == OCCLUDED) & coarse)
+    codes = np.where(seen, VISIBLE, OCCLUDED)
+    return np.where(np.isnan(target).any(axis=2), ABSENT, codes).astype(np.int8), problems
+
+
+def _visibility(raw: RawTable, schema: Schema) -> tuple[Floats, list[Problem]]:
+    """The v columns (N, K) as they are, NaN where they are empty or absent, and what is wrong with them."""
+    found = np.full((len(raw.line), schema.n_targets), np.nan)
     problems: list[Problem] = []
-    for k, column in columns:
-        value, found = raw.numbers(column)
-        strange = ~np.isnan(value) & ~np.isin(value, _VISIBLE)
-        found += [raw.problem(row, column, f"expected 0, 1 or 2, got {value[row]:g}.") for row in _where(strange)]
-        problems += found
-        visible[:, k] &= value != 0
-        if schema.visibility == "missing":
-            target[value == 0, k] = np.nan
-    return visible, problems
+    for k in range(schema.n_targets):
+        if (column := f"v{k}") not in raw.cells:
+            continue
+        value, wrong = raw.numbers(column)
+        strange = ~np.isnan(value) & ~np.isin(value, (ABSENT, OCCLUDED, VISIBLE))
+        wrong += [raw.problem(row, column, f"expected 0, 1 or 2, got {value[row]:g}.") for row in _where(strange)]
+        problems += wrong
+        found[:, k] = np.where(strange, np.nan, value)
+    return found, problems
 
 
 def read_features(raw: RawTable, schema: Schema) -> tuple[Floats | None, list[Problem]]:

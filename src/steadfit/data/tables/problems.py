@@ -24,6 +24,7 @@ class Problem:
             concerns the whole table and cannot be skipped.
         column: the column's name; None where the problem is not in one column.
         reason: ``expected <rule>, got <fact>.``
+        at: the place in a file that is not a table, such as ``annotations[3]``; empty for lines and columns.
 
     >>> print(Problem("annotations.csv", 12, "x3", "expected a number, got 'abc'."))
     annotations.csv, line 12, column 'x3': expected a number, got 'abc'.
@@ -33,14 +34,15 @@ class Problem:
     line: int | None
     column: str | None
     reason: str
+    at: str = ""
 
     def __str__(self) -> str:
         return f"{self.path}, {self.place}: {self.reason}" if self.place else f"{self.path}: {self.reason}"
 
     @property
     def place(self) -> str:
-        """Line and column, without the file."""
-        line = [] if self.line is None else [f"line {self.line}"]
+        """Line and column, or the place in a file that is not a table; without the file."""
+        line = [self.at] if self.at else [] if self.line is None else [f"line {self.line}"]
         column = [] if self.column is None else [f"column {self.column!r}"]
         return ", ".join(line + column)
 

@@ -19,6 +19,7 @@ __all__ = ["Schema", "parse_pairs"]
 
 AXES = "xy"
 """The axes of points: point k is in the columns ``x{k}``, ``y{k}``."""
+VISIBILITIES = ("occluded", "missing", "codes")
 _POINT_COLUMN = re.compile(rf"[{AXES}](0|[1-9]\d*)")
 
 
@@ -38,12 +39,15 @@ class Schema:
         normalizer: the normalising length: a number in the units, a column, or the two points whose distance it is.
         units: what the targets are measured in; px means pixels of the stored image. Empty for no unit, which for
             points in images becomes px when a table is read.
-        visibility: what v = 0 with coordinates given means, ``"occluded"`` (annotated) or ``"missing"``.
+        visibility: what v = 0 with coordinates given means, ``"occluded"`` (annotated) or ``"missing"``; in a column
+            without any 2, 1 is a visible point. ``"codes"``: exactly 0 missing, 1 occluded, 2 visible.
         sides: ``"person"``, left and right as annotated; ``"observer"``, exchanged where a person's first sides lie
             farther right in the image than the second ones (:func:`~steadfit.data.observer_centric`), so that
             every pair has to name the same side first.
         image: the column of image paths; an empty name for a table read without its images.
         split: the column of ``train``, ``val`` and ``test``.
+        group: the column of what must not be divided by splits, such as a person or a video; None for no such column.
+            Rows of one image always stay together.
         box: the part of an image that the network sees: four columns for left, top, width and height in px of the
             stored image, ``"points"`` for a box around the annotated points, None for the whole image.
         box_margin: for ``"points"``, what is added on each side: a share of the box's longer side, or a pair
@@ -72,6 +76,7 @@ class Schema:
     sides: str = "person"
     image: str = "image"
     split: str = "split"
+    group: str | None = None
     box: str | tuple[str, ...] | None = None
     box_margin: float | tuple[float, float] = 0.25
     box_fit: str = "inside"
@@ -84,8 +89,8 @@ class Schema:
                 f"one target and at least two names for classes, got {len(self.targets)} targets and "
                 f"{len(self.classes)} names"
             )
-        if self.visibility not in ("occluded", "missing"):
-            raise wrong(f"visibility 'occluded' or 'missing', got {self.visibility!r}")
+        if self.visibility not in VISIBILITIES:
+            raise wrong(f"visibility {', '.join(map(repr, VISIBILITIES))}, got {self.visibility!r}")
         if self.sides not in ("person", "observer"):
             raise wrong(f"sides 'person' or 'observer', got {self.sides!r}")
         for key in NAME_LISTS:
@@ -179,13 +184,17 @@ class Schema:
         return dataclasses.replace(self, **{key: coerce(key, value, points) for key, value in given.items()})
 
     def renumbered(self, points: Sequence[str]) -> Schema:
-        """The same schema for a table whose points have the same names in another order."""
-        place = [list(points).index(name) for name in self.points]
+        """The same schema for a table whose points have the same names in another order, or only some of them.
+
+        Pairs and limbs of points that are left out are left out, too; so is a normalising length between them.
+        """
+        place = {self.points.index(name): new for new, name in enumerate(points)}
 
         def moved(pairs: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-            return tuple((place[first], place[second]) for first, second in pairs)
+            return tuple((place[first], place[second]) for first, second in pairs if {first, second} <= set(place))
 
-        normalizer = moved([self.normalizer])[0] if isinstance(self.normalizer, tuple) else self.normalizer
+        between = isinstance(self.normalizer, tuple)
+        normalizer = next(iter(moved([self.normalizer])), None) if between else self.normalizer  # type: ignore[list-item]
         return dataclasses.replace(
             self, points=tuple(points), pairs=moved(self.pairs), limbs=moved(self.limbs), normalizer=normalizer
         )

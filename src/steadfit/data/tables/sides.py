@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+Visible = npt.NDArray[np.int8]
 
 
 def observer_centric(
-    target: Floats, pairs: Sequence[tuple[int, int]], visible: Flags | None = None
-) -> tuple[Floats, Flags | None, Flags]:
+    target: Floats, pairs: Sequence[tuple[int, int]], visible: Visible | None = None
+) -> tuple[Floats, Visible | None, Flags]:
     """Exchange the sides of every person whose first side is farther right in the image than the second.
 
         sum over pairs of x_first - x_second > 0: exchanged
@@ -25,7 +26,7 @@ def observer_centric(
     Args:
         target: (N, K, 2) in px, NaN = not annotated.
         pairs: left and right points, as indices; every pair names the same side first.
-        visible: (N, K), exchanged along with the points; None: there is none.
+        visible: (N, K) codes, exchanged along with the points; None: there is none.
 
     Returns:
         The points (N, K, 2), their visibility, and which rows (N,) were exchanged. A row without a whole pair stays.
