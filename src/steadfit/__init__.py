@@ -22,6 +22,8 @@ _HOME = {
     "mad": "steadfit.core.scale",
     "spd_from_vector": "steadfit.core.linalg.spd",
     "load": "steadfit.training.opening",
+    "read": "steadfit.data.exchange",
+    "write": "steadfit.data.exchange",
 }
 _MODULES = ("corrupt", "distributions", "errors", "lightning", "losses", "noise", "penalties")
 
@@ -39,7 +41,9 @@ __all__ = [
     "mad",
     "noise",
     "penalties",
+    "read",
     "spd_from_vector",
+    "write",
 ]
 
 if TYPE_CHECKING:
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
     from steadfit.core.linalg.spd import spd_from_vector
     from steadfit.core.mixture import GaussianUniform, GaussianUniformResult
     from steadfit.core.scale import mad
+    from steadfit.data.exchange import read, write
     from steadfit.training.opening import load
 
 

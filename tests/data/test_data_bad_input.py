@@ -166,8 +166,9 @@ def test_a_bad_file(tmp_path: Path, name: str) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    assert message(tmp_path / "none.csv") == f"{tmp_path}/none.csv: expected a CSV or Parquet table, got no such file."
-    assert "expected annotations.csv or annotations.parquet in this folder, got neither" in message(tmp_path)
+    wanted = f"{tmp_path}/none.csv: expected a file or folder of annotations, got nothing of that name."
+    assert message(tmp_path / "none.csv") == wanted
+    assert "expected annotations.csv or annotations.parquet in this folder, or annotations of" in message(tmp_path)
 
 
 def test_a_parquet_that_is_none(tmp_path: Path) -> None:

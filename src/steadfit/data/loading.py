@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,9 @@ def load_annotations(
     path: str | Path,
     schema: Schema | None = None,
     *,
+    options: Mapping[str, Any] | None = None,
+    format: str | None = None,
+    images: str | Path | None = None,
     skip_bad: bool = False,
     seed: int = 0,
     val_share: float = 0.1,
@@ -53,9 +57,12 @@ def load_annotations(
     are merely implausible (a point outside its image) pass: training is there to find them.
 
     Args:
-        path: a CSV or Parquet table, or a folder with ``annotations.csv``.
-        schema: what the columns mean; None: the ``dataset.yaml`` next to the table, or without one the columns ``x0,
-            y0, x1, y1, ...`` as points.
+        path: a file or folder of annotations in any format.
+        schema: what the columns of a table mean; None: the ``dataset.yaml`` next to it, or without one the columns
+            ``x0, y0, x1, y1, ...`` as points. For other formats: the points to read, by name, usually a run's.
+        options: fields of the schema that override it, by name; None values are ignored.
+        format: the name of the format; None: found by content.
+        images: the folder of the images; None: what the format specifies.
         skip_bad: whether bad rows are left out instead of raising; they are listed in ``skipped`` and in a warning.
         seed: the seed of the splits that the table does not give.
         val_share: the share of the rows drawn for validation where the table gives none.
@@ -79,7 +86,7 @@ def load_annotations(
     for word in need_splits:
         _checks.one_of("load_annotations", "need_splits", word, SPLITS)
     return _check(
-        read_source(path, schema),
+        read_source(path, schema, options=options, format=format, images=images),
         skip_bad=skip_bad,
         seed=seed,
         val_share=val_share,

@@ -16,6 +16,7 @@ class About:
             ``"description"`` where it was written from the description alone.
         shift: px that reading adds to the coordinates of the file, so that the centre of the first pixel is (0, 0).
         exif: whether labels are made on the image as it is shown, ``"honour"``, or as it is stored, ``"ignore"``.
+        images: the folder next to the written file into which images are copied on request.
         lost: what the format cannot carry, each a few words, such as ``"visibility"``.
     """
 
@@ -24,4 +25,5 @@ class About:
     sample: str = "original"
     shift: float = 0.0
     exif: str = "honour"
+    images: str = "images"
     lost: tuple[str, ...] = ()

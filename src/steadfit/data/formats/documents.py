@@ -51,7 +51,8 @@ def text_at(path: Path) -> str:
     Raises:
         DataError: it cannot be read, or is not text in UTF-8.
     """
-    return _kept("text", path, _text)
+    found: str = _kept("text", path, _text)
+    return found
 
 
 def json_at(path: Path) -> Any:
@@ -84,12 +85,16 @@ def xml_at(path: Path) -> Element:
 
 def is_json(path: Path) -> bool:
     """Whether a path is a file of JSON, by its name or its first character."""
-    return path.is_file() and (path.suffix.lower() == ".json" or head(path).lstrip(b" \t\r\n\xef\xbb\xbf")[:1] in (b"{", b"["))
+    return path.is_file() and (path.suffix.lower() == ".json" or _begins(path) in (b"{", b"["))
 
 
 def is_xml(path: Path) -> bool:
     """Whether a path is a file of XML, by its name or its first character."""
-    return path.is_file() and (path.suffix.lower() == ".xml" or head(path).lstrip(b" \t\r\n\xef\xbb\xbf")[:1] == b"<")
+    return path.is_file() and (path.suffix.lower() == ".xml" or _begins(path) == b"<")
+
+
+def _begins(path: Path) -> bytes:
+    return head(path).lstrip(b" \t\r\n\xef\xbb\xbf")[:1]
 
 
 def _kept(kind: str, path: Path, parse: Callable[[Path], Any]) -> Any:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from steadfit.data.formats import cifar, class_folders, csv, parquet
+from steadfit.data.formats import cifar, class_folders, coco, csv, parquet
+from steadfit.data.formats.about import About
+from steadfit.data.formats.documents import parsed_once
+from steadfit.data.formats.roots import checked_folder
 from steadfit.data.tables.cells import RawTable
 from steadfit.data.tables.classes import as_classes
+from steadfit.data.tables.options import did_you_mean
 from steadfit.data.tables.schema import Schema
 from steadfit.data.tables.source import Source
-from steadfit.errors import DataError
+from steadfit.errors import ConfigError, DataError
 
 
-class Format(Protocol):
-    """The functions of a module of a format."""
+class Table(Protocol):
+    """The functions of a module of tables, whose columns a schema explains."""
 
     def is_one(self, path: Path, /) -> bool:
         """Whether a file or folder has this format, by its name and content."""
@@ -24,37 +29,122 @@ class Format(Protocol):
         """The labels there; the schema is what the user specifies about them, None for nothing."""
 
 
-TABLES: Mapping[str, Format] = {"csv": csv, "parquet": parquet}
-FORMATS: Mapping[str, Format] = {"cifar": cifar, **TABLES, "class-folders": class_folders}
-"""The formats by name; the first one that fits is taken."""
+class Format(Protocol):
+    """The functions of a module of annotations that say themselves what they mean."""
+
+    NAME: str
+    ABOUT: About
+
+    def is_one(self, path: Path, /) -> bool:
+        """Whether a file or folder has this format, by its name and content."""
+
+    def read(self, path: Path, /, *, images: Path | None = None) -> Source:
+        """The labels there; ``images`` is the folder of the images, None where it is to be looked for."""
 
 
-def find(path: Path, formats: Iterable[Format]) -> Format | None:
-    """The first of the formats that fits a path; None if none does."""
-    return next((one for one in formats if one.is_one(path)), None)
+TABLES: Mapping[str, Table] = {"csv": csv, "parquet": parquet}
+"""Tables by name."""
+CLASSES: Mapping[str, Table] = {"cifar": cifar, **TABLES, "class-folders": class_folders}
+"""Formats in which labels may be classes, by name; the first one that fits is taken."""
+FORMATS: tuple[Format, ...] = (coco,)
+"""Formats of points in images; the first one that fits is taken."""
+ANNOTATIONS: Mapping[str, Format] = {one.NAME: one for one in FORMATS}
+"""Formats of points in images, by name."""
+NAMES = (*ANNOTATIONS, *CLASSES)
+"""The names of all formats that are read."""
 
 
-def read_source(path: str | Path, schema: Schema | None = None) -> Source:
+def find(path: Path, formats: Mapping[str, Table] | Mapping[str, Format]) -> str | None:
+    """The name of the first of the formats that fits a path; None if none does.
+
+    Args:
+        path: a file or folder.
+        formats: modules by name.
+
+    Raises:
+        DataError: a file that is damaged.
+    """
+    return next((name for name, one in formats.items() if one.is_one(path)), None)
+
+
+def is_source(path: str | Path) -> bool:
+    """Whether a path has labels of points or numbers in a known format, rather than images alone."""
+    with parsed_once():
+        return find(Path(path), ANNOTATIONS) is not None or find(Path(path), TABLES) is not None
+
+
+def read_source(
+    path: str | Path,
+    schema: Schema | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    format: str | None = None,
+    images: str | Path | None = None,
+) -> Source:
     """Labels that are points or numbers, in whichever format they are.
 
     Args:
-        path: a table, or a folder that contains one. A file with another suffix is read as CSV.
-        schema: what the columns mean; None: what the format specifies.
+        path: a file or folder. A file of no known format is read as CSV.
+        schema: what the columns of a table mean, or with which points and boxes other annotations are read; None: what
+            the format, or the ``dataset.yaml`` next to a table, specifies.
+        options: fields of the schema that override it, by name; None values are ignored.
+        format: the format's name; None: found by content.
+        images: the folder of the images; None: what the format specifies, or looked for.
 
     Raises:
         DataError: something cannot be read.
+        ConfigError: an unknown format.
+        SchemaError: options without meaning.
     """
-    path = Path(path)
-    found = find(path, TABLES.values())
-    if found is None and path.is_dir():
-        raise DataError(f"{path}: expected {_names()} in this folder, got neither.")
-    if found is None and not path.is_file():
-        raise DataError(f"{path}: expected a CSV or Parquet table, got no such file.")
-    source = (found or csv).read(path, schema)
-    return as_classes(source) if source.schema.classes else source
+    path, folder = Path(path), None if images is None else Path(images)
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    with parsed_once():
+        name = _name(path, format)
+        if name in ANNOTATIONS:
+            source = ANNOTATIONS[name].read(path, images=folder)
+            return _with_options(source if schema is None else as_in(source, schema), given)
+        if name in TABLES:
+            meaning = (Schema.discover(path) if schema is None else schema).with_options(**given)
+            source = TABLES[name].read(path, meaning)
+        else:
+            source = CLASSES[name].read(path)
+    source = dataclasses.replace(source, format=name, root=source.root if folder is None else checked_folder(folder))
+    return as_classes(source) if source.schema.classes and name in TABLES else source
 
 
-def read_class_source(path: str | Path, label: str | None = None) -> Source:
+def as_in(source: Source, schema: Schema) -> Source:
+    """A source with the points of another schema, found by name, and with its pairs, length, units and boxes.
+
+    Args:
+        source: annotations of points.
+        schema: usually that of a run.
+
+    Raises:
+        DataError: a point is not there.
+    """
+    names = source.schema.points
+    if schema.has_names and (absent := [name for name in schema.points if name not in names]):
+        raise DataError(
+            f"{source.cells.path}: expected the points {', '.join(schema.points)}, got {', '.join(names)}; "
+            f"{absent[0]!r} is not among them."
+        )
+    found = source.with_points(schema.points) if schema.has_names else source
+    taken = ("pairs", "limbs", "units", "sides", "box_margin", "box_fit")
+    length = schema.normalizer if not isinstance(schema.normalizer, str) else found.schema.normalizer
+    kept = {name: getattr(schema, name) for name in taken}
+    box = None if schema.box is None else (found.schema.box or "points")
+    return dataclasses.replace(found, schema=dataclasses.replace(found.schema, normalizer=length, box=box, **kept))
+
+
+def _with_options(source: Source, given: Mapping[str, Any]) -> Source:
+    """A source of points with options; ``points`` chooses among them by name."""
+    names = Schema().with_options(points=given["points"]).points if "points" in given else ()
+    chosen = source.with_points(names) if names else source
+    rest = {name: value for name, value in given.items() if name != "points"}
+    return dataclasses.replace(chosen, schema=chosen.schema.with_options(**rest))
+
+
+def read_class_source(path: str | Path, label: str | None = None, *, format: str | None = None) -> Source:
     """Labels that are classes, in whichever format they are.
 
     Args:
@@ -62,21 +152,25 @@ def read_class_source(path: str | Path, label: str | None = None) -> Source:
             are named after the classes.
         label: a table's column of classes; for CIFAR-100 ``"fine"`` or ``"coarse"``. None: ``label`` or ``class``;
             ``"fine"``.
+        format: the format's name; None: found by content.
 
     Raises:
         DataError: something cannot be read, or a label for folders of classes, which have none.
+        ConfigError: a format without classes.
         ValueError: a label that CIFAR does not have.
     """
     path = Path(path)
-    found = find(path, FORMATS.values())
-    if found is None:
+    if format is not None and format not in CLASSES:
+        raise ConfigError(f"--format: expected one of {', '.join(CLASSES)} for classes, got {format!r}.")
+    name = format or find(path, CLASSES)
+    if name is None:
         packed = " Unpack it first." if path.is_file() else ""
         raise DataError(
-            f"{path}: expected CIFAR's binary files ({cifar.describe_files()}), {_names()}, or folders of images named "
-            f"after their classes, got {'a file of another kind' if path.is_file() else 'none of them'}.{packed}"
+            f"{path}: expected CIFAR's binary files ({cifar.describe_files()}), {_tables()}, or folders of images "
+            f"named after their classes, got {'a file of another kind' if path.is_file() else 'none of them'}.{packed}"
         )
-    source = found.read(path, Schema(targets=() if label is None else (label,)))
-    return source if source.schema.classes else as_classes(source)
+    source = CLASSES[name].read(path, Schema(targets=() if label is None else (label,)))
+    return dataclasses.replace(source if source.schema.classes else as_classes(source), format=name)
 
 
 def read_table(path: str | Path) -> RawTable:
@@ -88,8 +182,28 @@ def read_table(path: str | Path) -> RawTable:
     Raises:
         DataError: no such file, no header or rows, a column twice, not UTF-8, not Parquet, an open quote.
     """
-    return read_source(path, Schema()).cells
+    path = Path(path)
+    return TABLES[find(path, TABLES) or "csv"].read(path, Schema()).cells
 
 
-def _names() -> str:
+def _name(path: Path, format: str | None) -> str:
+    """The name of the format of a path, given or found."""
+    if format is not None:
+        if format not in NAMES:
+            raise ConfigError(f"--format: expected a format, got {format!r}.{did_you_mean(format, NAMES)}")
+        if not path.exists():
+            raise DataError(f"{path}: expected a file or folder of annotations, got nothing of that name.")
+        return format
+    found = find(path, ANNOTATIONS) or find(path, CLASSES)
+    if found is None and path.is_dir():
+        raise DataError(
+            f"{path}: expected {_tables()} in this folder, or annotations of another format ({', '.join(NAMES)}), got "
+            "none of them."
+        )
+    if found is None and not path.is_file():
+        raise DataError(f"{path}: expected a file or folder of annotations, got nothing of that name.")
+    return found or "csv"
+
+
+def _tables() -> str:
     return f"{csv.NAME} or {parquet.NAME}"

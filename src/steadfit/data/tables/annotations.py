@@ -171,8 +171,8 @@ class Annotations:
         if self.features is not None:
             data |= {name: self.features[:, k] for k, name in enumerate(self.schema.features)}
         data[self.schema.split] = self.split.astype(object)
-        if self.schema.group is not None and self.group is not None:
-            data[self.schema.group] = self.group.astype(object)
+        if self.group is not None:
+            data[self.table_schema.group or ""] = self.group.astype(object)
         data |= dict(zip(self.schema.columns, self._cells(), strict=True))
         if self.visible is not None and self.has_occluded:
             data |= {f"v{k}": self.visible[:, k].astype(np.int64) for k in range(self.visible.shape[1])}
@@ -181,6 +181,13 @@ class Annotations:
         if self.box is not None:
             data |= dict(zip(self.schema.box_columns, self.box.T, strict=False))
         return pd.DataFrame(data)
+
+    @property
+    def table_schema(self) -> Schema:
+        """What the columns of :meth:`to_frame` mean."""
+        group = (self.schema.group or "group") if self.group is not None else None
+        visibility = "codes" if self.has_occluded else self.schema.visibility
+        return dataclasses.replace(self.schema, group=group, visibility=visibility)
 
     def _cells(self) -> Sequence[Any]:
         """The target columns as they are written: numbers, or names of classes."""

@@ -85,7 +85,7 @@ def read_visible(raw: RawTable, schema: Schema, target: Floats) -> tuple[Codes |
     value, problems = _visibility(raw, schema)
     if schema.visibility != "occluded":
         target[value == 0] = np.nan
-    coarse = schema.visibility != "codes" and not (value == VISIBLE).any()
+    coarse = schema.visibility != "codes" and not (value == VISIBLE).any()  # 1 is the largest, so it means visible
     seen = (value == VISIBLE) | np.isnan(value) | ((value == OCCLUDED) & coarse)
     codes = np.where(seen, VISIBLE, OCCLUDED)
     return np.where(np.isnan(target).any(axis=2), ABSENT, codes).astype(np.int8), problems

@@ -1,0 +1,114 @@
+"""Annotations of any format in, and out again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from steadfit import _checks
+from steadfit.data.formats import coco
+from steadfit.data.formats.finding import ANNOTATIONS, read_source
+from steadfit.data.formats.tabular import write_as_csv, write_as_parquet
+from steadfit.data.loading import read_annotations
+from steadfit.data.tables.annotations import Annotations
+from steadfit.errors import DataError
+
+WRITERS: Mapping[str, Callable[[Annotations, Path], Path]] = {
+    "csv": write_as_csv,
+    "parquet": write_as_parquet,
+    **{one.NAME: one.write for one in (coco,)},
+}
+"""The functions that write a format, by its name."""
+
+
+def read(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    images: str | Path | None = None,
+    targets: str | Sequence[str] | None = None,
+    points: str | Sequence[str] | None = None,
+    skip_bad: bool = False,
+    seed: int = 0,
+) -> Annotations:
+    r"""Read annotations of any format.
+
+    The images need not be there, and are not decoded. Points are in px of the image, the centre of its first pixel is
+    (0, 0); a missing point is NaN and has visibility 0, an occluded one 1, a visible one 2. Several persons in an image
+    are several rows. Splits that the format does not give are drawn.
+
+    Args:
+        path: a file or folder of annotations.
+        format: its format, such as ``"coco"``; None: found by content.
+        images: the folder to which the paths of images are relative; None: what the format specifies, or looked for
+            next to the file.
+        targets: the target columns of a table, as a list or separated by commas.
+        points: names of points: those of a table's columns, or the ones to choose, in this order.
+        skip_bad: whether bad rows are left out, with a warning, instead of raising.
+        seed: the seed of the splits that are drawn.
+
+    Returns:
+        N rows: ``images`` (N), ``target`` (N, K, D), ``visible`` (N, K), ``box`` (N, 4), ``group`` (N,), ``split`` (N,)
+        and the ``schema`` with the names of points, mirror pairs, limbs.
+
+    Raises:
+        DataError: the file cannot be read; names the place.
+        ConfigError: an unknown format.
+
+    Warns:
+        DataWarning: images are not there; rows left out; anything odd.
+
+    >>> import tempfile
+    >>> table = Path(tempfile.mkdtemp()) / "ages.csv"
+    >>> _ = table.write_text("height,age\n1.2,9\n1.7,30\n1.6,14\n")
+    >>> read(table, targets="age").target[:, 0, 0].tolist()
+    [9.0, 30.0, 14.0]
+    """
+    source = read_source(path, options={"targets": targets, "points": points}, format=format, images=images)
+    return read_annotations(source, seed=seed, skip_bad=skip_bad)
+
+
+def write(data: Annotations, path: str | Path, *, format: str, copy_images: bool = False) -> Path:
+    """Write annotations in a format.
+
+    Annotations that came from the same format are written into a copy of their file, so that what steadfit does not
+    use survives, as long as that file is there. Paths of images stay as they are: read the result with the same
+    ``images``, or copy them along.
+
+    Args:
+        data: the annotations.
+        path: a file or folder, as the format has it. An existing file is replaced, but never the original.
+        format: the name of the format.
+        copy_images: whether the images are copied to where the format has them.
+
+    Returns:
+        The path that :func:`read` takes.
+
+    Raises:
+        DataError: the format cannot describe these annotations, or the original would be replaced.
+        ValueError: a format that is not written.
+
+    Warns:
+        DataWarning: what the format does not carry.
+    """
+    _checks.one_of("write", "format", format, tuple(WRITERS))
+    if os.path.realpath(path) == os.path.realpath(data.path):
+        raise DataError(f"{path}: expected another path than that of the original. It is never replaced.")
+    written = WRITERS[format](data, Path(path))
+    if copy_images:
+        folder = ANNOTATIONS[format].ABOUT.images if format in ANNOTATIONS else "."
+        _copy_images(data, written.parent / folder)
+    return written
+
+
+def _copy_images(data: Annotations, folder: Path) -> None:
+    for name in dict.fromkeys(data.images or ()):
+        origin, goal = Path(data.root, name), folder / name
+        if not os.path.realpath(goal).startswith(os.path.join(os.path.realpath(folder), "")):
+            raise DataError(f"{name!r}: expected an image inside {data.root}, got one outside, which is not copied.")
+        if not origin.is_file():
+            raise DataError(f"{origin}: expected an image to copy, got none. Leave out --copy-images (copy_images).")
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(origin, goal)

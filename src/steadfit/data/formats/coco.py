@@ -1,0 +1,385 @@
+"""COCO keypoints: a JSON file with ``images``, ``annotations`` and ``categories``.
+
+``keypoints`` are triples x, y, v in px of the image; v = 0 not labelled, 1 labelled but occluded, 2 visible. The
+official coordinates are indices of pixels, so nothing is added. ``skeleton`` counts points from 1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from steadfit._files import write_text
+from steadfit.data.formats import expect
+from steadfit.data.formats.about import About
+from steadfit.data.formats.documents import is_json, json_at, text_at
+from steadfit.data.formats.expect import Misfit
+from steadfit.data.formats.instances import Floats, pose_source
+from steadfit.data.formats.roots import images_root
+from steadfit.data.formats.writing import (
+    boxes_of,
+    codes_of,
+    images_of,
+    is_original,
+    json_text,
+    lost_of_schema,
+    plain_number,
+    splits_of,
+    warn_lost,
+)
+from steadfit.data.tables.annotations import Annotations
+from steadfit.data.tables.problems import Problem
+from steadfit.data.tables.source import Source
+from steadfit.errors import DataError
+
+NAME = "coco"
+ABOUT = About(
+    title="COCO keypoints (JSON)", writes=True, lost=("mirror pairs that no names tell", "normalising length")
+)
+OCCLUDED, VISIBLE = 1, 2
+
+
+def is_one(path: Path) -> bool:
+    """Whether a path is a JSON file with COCO's lists of images and annotations."""
+    content = json_at(path) if is_json(path) else None
+    return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ("images", "annotations"))
+
+
+def read(path: Path, *, images: Path | None = None) -> Source:
+    """The instances of a COCO file, one row for each annotation with key points.
+
+    Crowds and annotations without key points are left out, which ``notes`` count. Categories with the same names of
+    points are one; with others, points are joined by name. A category without names has the numbers of its points.
+    Rows keep their annotation's ``bbox``. An image's ``split`` and ``video_id``, which COCO does not know, are used.
+
+    Args:
+        path: the file.
+        images: the folder of the images; None: looked for near the file.
+
+    Raises:
+        DataError: the file is not JSON, or its lists are not those of COCO.
+    """
+    found = _read_all(path, json_at(path))
+    rows = found.rows
+    entries = [row.image for row in rows]
+    names, xyv = _joined(rows)
+    return pose_source(
+        path=path,
+        root=images_root(path, [image.name for image in entries], images),
+        format=NAME,
+        points=names,
+        images=[image.name for image in entries],
+        xy=xyv[:, :, :2],
+        visible=xyv[:, :, 2].astype(np.int8),
+        box=np.array([row.box or (np.nan,) * 4 for row in rows]).reshape(-1, 4),
+        size=np.array([image.size or (np.nan,) * 2 for image in entries]).reshape(-1, 2),
+        split=[image.split for image in entries],
+        group=[image.group for image in entries],
+        at=[f"annotations[{row.place}]" for row in rows],
+        line=np.array([row.place + 1 for row in rows], dtype=np.int64),
+        problems=found.problems,
+        limbs=_limbs(rows, names),
+        notes=[*found.notes, *_notes(xyv)],
+    )
+
+
+@dataclass(frozen=True)
+class _Image:
+    name: str
+    size: tuple[float, float] | None
+    split: str
+    group: str
+
+
+@dataclass(frozen=True)
+class _Category:
+    points: tuple[str, ...]
+    skeleton: tuple[tuple[int, int], ...]  # from 0
+
+
+@dataclass(frozen=True)
+class _Row:
+    place: int  # among the annotations, from 0
+    image: _Image
+    category: _Category
+    triples: Floats  # (K, 3) x, y, v of the points of the category
+    box: tuple[float, float, float, float] | None
+
+
+@dataclass(frozen=True)
+class _Found:
+    rows: list[_Row]
+    problems: list[Problem]
+    notes: list[str]
+
+
+def _read_all(path: Path, content: Any) -> _Found:
+    try:
+        document = expect.mapping(content)
+        images = _images(expect.sequence(document.get("images"), "images"))
+        categories = _categories(expect.sequence(document.get("categories", []), "categories"))
+        annotations = expect.sequence(document.get("annotations"), "annotations")
+    except Misfit as error:
+        raise DataError(f"{path}, {error}") from None
+    rows: list[_Row] = []
+    problems: list[Problem] = []
+    bare = crowds = 0
+    seen: set[Any] = set()
+    for place, entry in enumerate(annotations):
+        try:
+            values = expect.mapping(entry)
+            if values.get("iscrowd", values.get("is_crowd", 0)) == 1:
+                crowds += 1
+            elif not values.get("keypoints"):
+                bare += 1
+            else:
+                rows.append(_row(place, values, images, categories, seen))
+        except Misfit as error:
+            at = ".".join(part for part in (f"annotations[{place}]", error.where) if part)
+            problems.append(Problem(str(path), place + 1, None, error.reason, at))
+    used = {id(row.image) for row in rows}
+    notes = [f"{crowds} crowds are left out."] * bool(crowds)
+    notes += [f"{bare} annotations without key points are left out."] * bool(bare)
+    unused = sum(id(image) not in used for image in images.values())
+    notes += [f"{unused} of {len(images)} images have no annotation with key points."] * bool(unused)
+    return _Found(rows, problems, notes)
+
+
+def _images(entries: Sequence[Any]) -> dict[Any, _Image]:
+    found: dict[Any, _Image] = {}
+    for place, entry in enumerate(entries):
+        where = f"images[{place}]"
+        values = expect.mapping(entry, where)
+        number = _id(values.get("id"), f"{where}.id")
+        if number in found:
+            raise Misfit(f"expected an id once, got {expect.fact(number)} again.", f"{where}.id")
+        size = None
+        if values.get("width") and values.get("height"):
+            size = expect.number(values["width"], f"{where}.width"), expect.number(values["height"], f"{where}.height")
+        group = values.get("video_id", values.get("vid_id", ""))
+        found[number] = _Image(
+            name=expect.text(values.get("file_name"), f"{where}.file_name"),
+            size=size,
+            split=values["split"] if isinstance(values.get("split"), str) else "",
+            group=str(group) if isinstance(group, str | int) else "",
+        )
+    return found
+
+
+def _categories(entries: Sequence[Any]) -> dict[Any, _Category]:
+    found = {}
+    for place, entry in enumerate(entries):
+        where = f"categories[{place}]"
+        values = expect.mapping(entry, where)
+        listed = expect.sequence(values.get("keypoints") or [], f"{where}.keypoints")
+        names = tuple(expect.text(name, f"{where}.keypoints[{k}]") for k, name in enumerate(listed))
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise Misfit(f"expected different names of points, got {twice!r} twice.", f"{where}.keypoints")
+        skeleton = expect.sequence(values.get("skeleton") or [], f"{where}.skeleton")
+        limbs = tuple(_limb(limb, f"{where}.skeleton[{k}]") for k, limb in enumerate(skeleton))
+        found[_id(values.get("id"), f"{where}.id")] = _Category(names, limbs)
+    return found
+
+
+def _limb(value: Any, where: str) -> tuple[int, int]:
+    ends = [expect.whole(end, where) - 1 for end in expect.sequence(value, where)]
+    if len(ends) != 2:
+        raise Misfit(f"expected two points, got {expect.fact(value)}.", where)
+    return ends[0], ends[1]
+
+
+def _row(
+    place: int,
+    values: Mapping[str, Any],
+    images: Mapping[Any, _Image],
+    categories: Mapping[Any, _Category],
+    seen: set[Any],
+) -> _Row:
+    number = _id(values.get("image_id"), "image_id")
+    if number not in images:
+        raise Misfit(f"expected the id of an image, got {expect.fact(number)}, which no image has.", "image_id")
+    if (own := values.get("id")) is not None:
+        if _id(own, "id") in seen:
+            raise Misfit(f"expected an id once, got {expect.fact(own)} again.", "id")
+        seen.add(own)
+    keypoints = expect.sequence(values["keypoints"], "keypoints")
+    category = categories.get(_id(values.get("category_id", 0), "category_id"))
+    names = category.points if category else ()
+    count = len(names) or len(keypoints) // 3
+    if len(keypoints) != 3 * count:
+        raise Misfit(f"expected 3 values for each of {count} points, got {len(keypoints)}.", "keypoints")
+    names = names or tuple(str(k) for k in range(count))
+    box = values.get("bbox")
+    empty = not box or (isinstance(box, list) and all(side == 0 for side in box))
+    return _Row(
+        place=place,
+        image=images[number],
+        category=_Category(names, category.skeleton if category else ()),
+        triples=_triples(keypoints),
+        box=None if empty else expect.box(box, "bbox"),
+    )
+
+
+def _id(value: Any, where: str) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | str | float):
+        raise Misfit(f"expected an id, got {expect.fact(value)}.", where)
+    return value
+
+
+def _triples(keypoints: list[Any]) -> Floats:
+    """x, y, v (K, 3) of one annotation; v = 0 where a point is not labelled."""
+    found = np.array(keypoints)
+    if found.dtype.kind not in "iuf":
+        found = np.array([expect.number(value, f"keypoints[{k}]", missing=True) for k, value in enumerate(keypoints)])
+    triples = found.astype(np.float64).reshape(-1, 3)
+    gone = np.isnan(triples[:, :2])
+    triples[gone.all(axis=1) | np.isnan(triples[:, 2]), 2] = 0
+    labelled = triples[triples[:, 2] != 0]
+    if not np.isfinite(labelled).all() or not np.isin(labelled[:, 2], (1, 2)).all():
+        bad = ~np.isfinite(triples).all(axis=1) | ~np.isin(triples[:, 2], (0, 1, 2))
+        k = int((bad & (triples[:, 2] != 0)).argmax())
+        raise Misfit(
+            f"expected finite x, y and v of 0, 1 or 2, got {keypoints[3 * k : 3 * k + 3]}.", f"keypoints[{3 * k}]"
+        )
+    return triples
+
+
+def _joined(rows: Sequence[_Row]) -> tuple[list[str], Floats]:
+    """The names of the points of all categories, and x, y, v (N, K, 3) of the rows."""
+    layouts = list(dict.fromkeys(row.category.points for row in rows))
+    names = list(dict.fromkeys(name for points in layouts for name in points))
+    if len(layouts) == 1:
+        return names, np.array([row.triples for row in rows]).reshape(len(rows), -1, 3)
+    xyv = np.zeros((len(rows), len(names), 3))
+    for number, row in enumerate(rows):
+        xyv[number, [names.index(name) for name in row.category.points]] = row.triples
+    return names, xyv
+
+
+def _limbs(rows: Sequence[_Row], names: Sequence[str]) -> list[tuple[int, int]]:
+    """The limbs of all categories; one of a point that is not there is left out."""
+    found: dict[tuple[int, int], None] = {}
+    for category in dict.fromkeys(row.category for row in rows):
+        points = category.points
+        for ends in category.skeleton:
+            if ends[0] != ends[1] and all(0 <= end < len(points) for end in ends):
+                found[names.index(points[ends[0]]), names.index(points[ends[1]])] = None
+    return list(found)
+
+
+def _notes(xyv: Floats) -> list[str]:
+    """What is odd about the visibility of the points (N, K, 3)."""
+    visible, origin = xyv[:, :, 2], (xyv[:, :, :2] == 0).all(axis=2)
+    notes = []
+    if ignored := int(((visible == 0) & ~origin & ~np.isnan(xyv).any(axis=2)).sum()):
+        notes.append(f"{ignored} points have v = 0 and coordinates, which are not used: v = 0 means not labelled.")
+    if (visible == OCCLUDED).any() and not (visible == VISIBLE).any():
+        notes.append("Every labelled point has v = 1, occluded: a program that knows only 0 and 1 may have written it.")
+    return notes
+
+
+def write(data: Annotations, path: Path) -> Path:
+    """Write annotations of points as COCO keypoints.
+
+    Annotations that were read from a COCO file are written back into a copy of it: only their key points change, and
+    everything else in the file stays. Rows that are no longer there are left out of it.
+
+    Args:
+        data: the annotations.
+        path: the file, or a folder, which gets ``annotations.json``.
+
+    Returns:
+        The file.
+
+    Raises:
+        DataError: there are no points in images, or the original file has changed.
+
+    Warns:
+        DataWarning: something is lost.
+    """
+    images_of(data, ABOUT.title)
+    file = path if path.suffix.lower() == ".json" else path / "annotations.json"
+    if is_original(data, NAME):
+        return write_text(_edited(data), file)
+    warn_lost(data, ABOUT.title, lost_of_schema(data, limbs=True))
+    return write_text(json_text(_document(data)), file)
+
+
+def _document(data: Annotations) -> dict[str, Any]:
+    names, splits, codes, boxes = images_of(data, ABOUT.title), splits_of(data), codes_of(data), boxes_of(data)
+    number = {name: k + 1 for k, name in enumerate(dict.fromkeys(names))}
+    entries: dict[str, dict[str, Any]] = {}
+    for row, name in enumerate(names):
+        entry: dict[str, Any] = {"id": number[name], "file_name": name}
+        if data.size is not None and not np.isnan(data.size[row]).any():
+            entry |= {"width": int(data.size[row, 0]), "height": int(data.size[row, 1])}
+        entry |= {"split": splits[row]} if splits else {}
+        entry |= {"video_id": str(data.group[row])} if data.group is not None and data.group[row] else {}
+        entries.setdefault(name, entry)
+    annotations = []
+    for row, name in enumerate(names):
+        annotation: dict[str, Any] = {
+            "id": row + 1,
+            "image_id": number[name],
+            "category_id": 1,
+            "iscrowd": 0,
+            "num_keypoints": int((codes[row] > 0).sum()),
+            "keypoints": _flat(data.target[row], codes[row]),
+        }
+        if not np.isnan(boxes[row]).any():
+            sides = [plain_number(side) for side in boxes[row].tolist()]
+            annotation |= {"bbox": sides, "area": plain_number(float(boxes[row, 2] * boxes[row, 3]))}
+        annotations.append(annotation)
+    limbs = [[first + 1, second + 1] for first, second in data.schema.limbs]
+    category = {"id": 1, "name": "instance", "keypoints": list(data.schema.points), "skeleton": limbs}
+    return {"images": list(entries.values()), "annotations": annotations, "categories": [category]}
+
+
+def _flat(target: Floats, codes: npt.NDArray[np.int8]) -> list[int | float]:
+    """x, y, v of each point; 0, 0, 0 for one that is not labelled."""
+    found: list[int | float] = []
+    for (x, y), code in zip(target.tolist(), codes.tolist(), strict=True):
+        found += [plain_number(x), plain_number(y), code] if code else [0, 0, 0]
+    return found
+
+
+def _edited(data: Annotations) -> str:
+    """The original file with the key points of these rows."""
+    original, content = Path(data.path), json_at(Path(data.path))
+    by_place = {row.place: row for row in _read_all(original, content).rows}
+    codes, images = codes_of(data), images_of(data, ABOUT.title)
+    places = [] if data.at is None else [int(re.sub(r"\D", "", place)) for place in data.at.tolist()]
+    for number, place in enumerate(places):
+        if place not in by_place or images[number] != by_place[place].image.name.replace("\\", "/"):
+            raise DataError(
+                f"{original}, annotations[{place}]: expected the annotation that was read, got another one. The file "
+                "has changed: read it again."
+            )
+        _edit(content["annotations"][place], by_place[place], data, number, codes[number])
+    dropped = set(by_place) - set(places)
+    content["annotations"] = [entry for place, entry in enumerate(content["annotations"]) if place not in dropped]
+    return json_text(content, text_at(original))
+
+
+def _edit(entry: dict[str, Any], row: _Row, data: Annotations, number: int, codes: npt.NDArray[np.int8]) -> None:
+    """Write the points of one row into its annotation, where they differ."""
+    before = np.where(row.triples[:, 2:] > 0, row.triples[:, :2], np.nan)
+    changed = False
+    for k, name in enumerate(row.category.points):
+        if name not in data.schema.points:
+            continue
+        mine = data.schema.points.index(name)
+        target, code = data.target[number, mine], int(codes[mine])
+        if code == row.triples[k, 2] and np.array_equal(target, before[k], equal_nan=True):
+            continue
+        entry["keypoints"][3 * k : 3 * k + 3] = _flat(target[None], codes[mine : mine + 1])
+        changed = True
+    if changed and "num_keypoints" in entry:
+        entry["num_keypoints"] = sum(bool(code) for code in entry["keypoints"][2::3])
