@@ -14,15 +14,13 @@ from rich.progress import track
 
 from steadfit._files import shortened, write_csv
 from steadfit.audit import row_of
-from steadfit.data import read_image
+from steadfit.data import Annotations, is_source, read_image
 from steadfit.errors import ConfigError, DataError
 from steadfit.recipes.opening import image_paths, open_for_run, warn_whole
 from steadfit.recipes.panels import sticks
 from steadfit.reports.overlays import draw_points, write_image
 from steadfit.training import Prediction, Run
 from steadfit.training.opening import Predictor, load
-
-TABLES = {".csv", ".parquet", ".pq"}
 
 
 def predict_to(
@@ -34,6 +32,8 @@ def predict_to(
     views: Sequence[str] = (),
     coverage: float | None = None,
     skip_bad: bool = False,
+    format: str | None = None,
+    images: str | Path | None = None,
     console: Console | None = None,
 ) -> Path:
     """Write ``predictions.csv`` and, for points in images, overlay pictures.
@@ -43,12 +43,14 @@ def predict_to(
 
     Args:
         run_folder: the folder of a finished run.
-        inputs: an image, a folder of images, or a table (its ``image`` column, or its feature columns).
+        inputs: an image, a folder of images, or annotations in any format (their images, or feature columns).
         out: the folder for the predictions.
         overlays: the number of pictures in ``overlays/``, of the first images; -1: all.
         views: test-time augmentation, as in :meth:`steadfit.training.Run.predict`.
         coverage: the probability of the regions, as in :meth:`steadfit.training.Run.predict`; None: no regions.
         skip_bad: whether rows and images that cannot be read are left out, with a warning.
+        format: the name of the format of annotations; None: found by content.
+        images: the folder of the images of annotations; None: what the format specifies.
         console: where progress is shown; None: nowhere.
 
     Returns:
@@ -68,8 +70,10 @@ def predict_to(
         if views or coverage is not None:
             raise ConfigError("predict: expected no views or coverage with classes, got some. Leave them out.")
         return _predict_classes(run, inputs, out, skip_bad)
-    if is_table(inputs):
-        prediction, columns, paths = _predict_table(run, inputs, skip_bad, views, coverage)
+    if format is not None or is_source(inputs):
+        schema = dataclasses.replace(run.schema, normalizer=None)  # its column need not be there
+        opened = open_for_run(run, inputs, schema, skip_bad, format=format, images=images)
+        prediction, columns, paths = _predict_table(run, opened, views, coverage)
     else:
         prediction, columns, paths = _predict_images(run, inputs, skip_bad, views, coverage)
     frame = prediction.to_frame()
@@ -93,16 +97,9 @@ def _predict_classes(run: Run, inputs: Path, out: Path, skip_bad: bool) -> Path:
     return write_csv(pd.DataFrame(columns), out / "predictions.csv")
 
 
-def is_table(inputs: Path) -> bool:
-    """Whether a path is a table, rather than an image or a folder of images."""
-    return inputs.suffix.lower() in TABLES or any((inputs / f"annotations{suffix}").is_file() for suffix in TABLES)
-
-
 def _predict_table(
-    run: Predictor, table: Path, skip_bad: bool, views: Sequence[str], coverage: float | None
+    run: Predictor, annotations: Annotations, views: Sequence[str], coverage: float | None
 ) -> tuple[Prediction, dict[str, Sequence[Any]], list[Path]]:
-    schema = dataclasses.replace(run.schema, normalizer=None)  # its column need not be there
-    annotations = open_for_run(run, table, schema, skip_bad)
     prediction = run.predict_positions(annotations, views=views, coverage=coverage)
     if annotations.images is None:
         return prediction, {"row": row_of(annotations).tolist(), "line": annotations.line.tolist()}, []
