@@ -281,6 +281,10 @@ def predict(
     overlays: Overlays = 24,
     view: Views = None,
     coverage: Coverage = None,
+    to: Annotated[
+        str | None,
+        Option("--to", help="Also write the points as annotations of this format.", metavar="NAME", show_default=False),
+    ] = None,
     skip_bad: SkipBad = False,
 ) -> None:
     """Predict with a trained run: a CSV, and pictures with the points drawn in.
@@ -291,11 +295,11 @@ def predict(
     from steadfit import recipes
 
     if recipes.has_classes(run):
-        refuse(ctx, "view", "coverage", "overlays", where="with a classifier")
+        refuse(ctx, "view", "coverage", "overlays", "to", where="with a classifier")
     views = [one.value for one in view or []]
     written = recipes.predict_to(
-        run, inputs, out, overlays=overlays, views=views, coverage=coverage, skip_bad=skip_bad, console=console,
-        **source,
+        run, inputs, out, overlays=overlays, views=views, coverage=coverage, skip_bad=skip_bad, to=to,
+        console=console, **source,
     )  # fmt: skip
     say(console, f"Predictions: {written}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from steadfit.data.dataset import Batch, LabelledDataset, native_size
 from steadfit.data.exchange import WRITERS, read, write
 from steadfit.data.formats.finding import is_source, read_class_source, read_source, read_table
+from steadfit.data.formats.instances import pose_source
 from steadfit.data.images.augment import Warp
 from steadfit.data.images.cache import to_tensor
 from steadfit.data.images.crops import PadCrop, ScaleCrop, fitted
@@ -70,6 +71,7 @@ __all__ = [
     "parse_pairs",
     "permute_labels",
     "place_keys",
+    "pose_source",
     "read",
     "read_annotations",
     "read_class_source",
