@@ -17,7 +17,7 @@ from steadfit import _checks
 from steadfit.data.formats.finding import read_class_source, read_source
 from steadfit.data.grouping import drawn_split, groups_of
 from steadfit.data.images.files import Image, Progress, scan
-from steadfit.data.images.headers import image_size
+from steadfit.data.images.headers import image_size, is_there
 from steadfit.data.images.store import Framing, ImageStore
 from steadfit.data.keeping import Keeper
 from steadfit.data.tables import columns
@@ -312,21 +312,48 @@ def _read_images(
     problems = [
         raw.problem(row, column, reason) for row, place in enumerate(row_of.tolist()) if (reason := reasons[place])
     ]
+    _warn_resized(source, images, sizes[row_of])
     return images, sizes[row_of], [digests[place] for place in row_of.tolist()], problems
+
+
+def _warn_resized(source: Source, images: Sequence[str], size: Floats) -> None:
+    """Warn where the file of annotations gives other sizes than the images have: its labels belong to other images."""
+    if source.size is None:
+        return
+    known = ~(np.isnan(size) | np.isnan(source.size)).any(axis=1)
+    other = np.flatnonzero(known & (size != source.size).any(axis=1))
+    if not len(other):
+        return
+    first = int(other[0])
+    turned = bool((size[other] == source.size[other, ::-1]).all())
+    told, seen = (" x ".join(f"{side:g}" for side in pair) for pair in (source.size[first], size[first]))
+    remedy = "They are turned: see --exif." if turned else "Were they resized after they were labelled?"
+    warnings.warn(
+        f"{source.cells.path}: {len(set(np.array(images)[other].tolist()))} images have another size than the "
+        f"annotations say, such as {images[first]!r}: {seen} px, not {told}. {remedy}",
+        DataWarning,
+        stacklevel=6,
+    )
 
 
 def _sizes_of_headers(source: Source, images: Sequence[str]) -> Floats:
     """Width and height of the images (N, 2), by their headers or else by the file of annotations; NaN for unknown."""
-    found = {name: image_size(source.root, name) for name in dict.fromkeys(images)}
-    sizes = np.array([found[name] or (np.nan, np.nan) for name in images], dtype=np.float64).reshape(-1, 2)
-    if absent := [name for name, size in found.items() if size is None]:
+    names = list(dict.fromkeys(images))
+    if source.size is not None and not np.isnan(source.size).any():
+        sizes, absent = source.size, [name for name in names if not is_there(source.root, name)]
+    else:
+        found = {name: image_size(source.root, name) for name in names}
+        sizes = np.array([found[name] or (np.nan, np.nan) for name in images], dtype=np.float64).reshape(-1, 2)
+        absent = [name for name, size in found.items() if size is None]
+        sizes = sizes if source.size is None else np.where(np.isnan(sizes), source.size, sizes)
+    if absent:
         warnings.warn(
-            f"{source.cells.path}: {len(absent)} of {len(found)} images were not found in {source.root}, the first is "
+            f"{source.cells.path}: {len(absent)} of {len(names)} images were not found in {source.root}, the first is "
             f"{absent[0]!r}. Name the folder that contains them with --images (images=...).",
             DataWarning,
             stacklevel=6,
         )
-    return sizes if source.size is None else np.where(np.isnan(sizes), source.size, sizes)
+    return sizes
 
 
 def _digests(pixels: Tensor) -> list[str]:

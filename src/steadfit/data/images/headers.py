@@ -8,6 +8,16 @@ import warnings
 from PIL import Image, UnidentifiedImageError
 
 
+def is_there(root: str | os.PathLike[str], name: str) -> bool:
+    """Whether there is a file of that name inside the root.
+
+    Args:
+        root: the folder to which the path is relative.
+        name: the path.
+    """
+    return bool(name.strip()) and os.path.isfile(os.path.join(root, name))
+
+
 def image_size(root: str | os.PathLike[str], name: str) -> tuple[int, int] | None:
     """Width and height in px that the header of an image gives; None where there is no readable image inside the root.
 
