@@ -13,7 +13,9 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit.data.formats.finding import read_class_source, read_source
-from steadfit.data.images.files import Progress, scan
+from steadfit.data.images.paths import refuse_archive
+from steadfit.data.images.remarks import warn_orientation, warn_traits
+from steadfit.data.images.scanning import Progress, Scan, scan
 from steadfit.data.images.store import Framing, ImageStore
 from steadfit.data.keeping import Keeper
 from steadfit.data.tables import columns
@@ -82,6 +84,7 @@ def load_annotations(
     _checks.between("load_annotations", "test_share", test_share, 0, 1)
     for word in need_splits:
         _checks.one_of("load_annotations", "need_splits", word, SPLITS)
+    refuse_archive(path)
     return _check(
         read_source(path, schema),
         skip_bad=skip_bad,
@@ -99,6 +102,7 @@ def load_classes(
     path: str | Path,
     *,
     label: str | None = None,
+    exif: str | None = None,
     skip_bad: bool = False,
     seed: int = 0,
     val_share: float = 0.1,
@@ -116,6 +120,7 @@ def load_classes(
         path: the folder or table.
         label: a table's column of classes; for CIFAR-100 ``"fine"`` or ``"coarse"``. None: ``label`` or ``class``;
             ``"fine"``.
+        exif: how images with an EXIF orientation are read, ``"honour"`` or ``"ignore"``; None: as the format says.
         skip_bad: whether rows and files that cannot be used are left out; they are listed in ``skipped`` and in a
             warning.
         seed: the seed of the splits that are not given.
@@ -139,8 +144,9 @@ def load_classes(
     """
     _checks.between("load_classes", "val_share", val_share, 0, 0.9)
     _checks.between("load_classes", "test_share", test_share, 0, 0.9)
+    source = read_class_source(Path(path), label)
     return _check(
-        read_class_source(Path(path), label),
+        dataclasses.replace(source, schema=source.schema.with_options(exif=exif)),
         skip_bad=skip_bad,
         seed=seed,
         val_share=val_share,
@@ -217,7 +223,7 @@ def _read(
     length, found_length = columns.read_length(raw, schema, target)
     split, found_split = read_split(raw, schema.split) if schema.split in raw.cells else (_all_train(raw), [])
     keeper = Keeper(source, target, framing, store)
-    images, size, digests, found_images = _read_images(source, keeper, progress)
+    images, size, digests, found_images = _read_images(source, target, keeper, progress)
     box, found_box = read_box(raw, schema, target, size)
     problems += [*raw.problems, *found_visible, *found_features, *found_length, *found_split, *found_images, *found_box]
     annotations = Annotations(
@@ -252,7 +258,7 @@ def _all_train(raw: RawTable) -> npt.NDArray[np.str_]:
 
 
 def _read_images(
-    source: Source, keeper: Keeper, progress: Progress | None
+    source: Source, target: Floats, keeper: Keeper, progress: Progress | None
 ) -> tuple[tuple[str, ...] | None, Floats | None, Sequence[str], list[Problem]]:
     """Names, sizes and keys of the images, and what is wrong with them; no names for a table of features."""
     raw, column = source.cells, source.schema.image
@@ -262,9 +268,24 @@ def _read_images(
     if source.pixels is not None:
         size = np.array(source.pixels.shape[:1:-1], dtype=np.float64)  # width, height
         return images, np.tile(size, (len(images), 1)), _digests(source.pixels), []
-    sizes, digests, reasons = scan(source.root, images, progress, channels=keeper.channels, see=keeper.keep)
-    problems = [raw.problem(row, column, reason) for row, reason in enumerate(reasons) if reason]
-    return images, sizes, digests, problems + same_paths(raw, column, images)
+    found = scan(
+        source.root,
+        images,
+        progress,
+        channels=keeper.channels,
+        exif=source.schema.exif,
+        see=keeper.keep,
+        shrink=keeper.shrink,
+    )
+    _warn_of_images(source, found, target)
+    problems = [raw.problem(row, column, reason) for row, reason in enumerate(found.reasons) if reason]
+    images = tuple(found.names)
+    return images, found.sizes, found.digests, problems + same_paths(raw, column, images)
+
+
+def _warn_of_images(source: Source, found: Scan, target: Floats) -> None:
+    warn_traits(source.cells.path, found)
+    warn_orientation(source.cells.path, found, target if source.schema.has_points else None, source.schema.exif)
 
 
 def _digests(pixels: Tensor) -> list[str]:

@@ -238,6 +238,8 @@ def fingerprint(annotations: Annotations) -> str:
     meaning = annotations.schema.to_dict()
     if meaning["box_fit"] == "inside":
         del meaning["box_fit"]  # the default is left out, so that runs from before this option can be continued
+    if meaning["exif"] == "honour":
+        del meaning["exif"]
     digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode())
     digest.update(json.dumps([annotations.images, annotations.split.tolist()]).encode())
     for array in (annotations.target + 0.0, annotations.features, annotations.size):
