@@ -162,6 +162,21 @@ def _pixels(data: Data, channels: int, factor: int) -> npt.NDArray[Any] | None:
     if not len(data):
         return None
     mode = _MODES[channels] | cv2.IMREAD_ANYDEPTH if factor == 1 else _REDUCED[channels, factor]
+    found = _imdecode(data, mode)
+    return _in_their_own_channels(data, channels) if found is None else found
+
+
+def _in_their_own_channels(data: Data, channels: int) -> npt.NDArray[Any] | None:
+    """Floats, whose channels OpenCV changes only after it has decoded them."""
+    found = _imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    if found is None or found.dtype != np.float32:
+        return found
+    if channels == 1:
+        return np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2GRAY)) if found.ndim == 3 else found
+    return found if found.ndim == 3 else np.repeat(found[:, :, None], 3, axis=2)
+
+
+def _imdecode(data: Data, mode: int) -> npt.NDArray[Any] | None:
     try:
         found = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # such as a size beyond OpenCV's limit

@@ -45,10 +45,9 @@ def warn_traits(path: Path, found: Scan) -> None:
             _warn(f"{path}: {len(names)} of {total} images {text} ({_few(names)}).")
     if found.guessed:
         given, taken = next(iter(found.guessed.items()))
-        _warn(
-            f"{path}: {len(found.guessed)} absolute paths lead elsewhere and were found here by their ends (the first: "
-            f"{given!r} as {taken!r})."
-        )
+        one = "1 absolute path leads elsewhere and is read from here by its end"
+        many = f"{len(found.guessed)} absolute paths lead elsewhere and are read from here by their ends"
+        _warn(f"{path}: {one if len(found.guessed) == 1 else many} (the first: {given!r} as {taken!r}).")
 
 
 def warn_orientation(path: Path, found: Scan, points: Floats | None, exif: str) -> None:
