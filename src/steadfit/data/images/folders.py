@@ -36,22 +36,23 @@ def folder_images(folder: str | os.PathLike[str]) -> list[Path]:
     return [path for path in files if is_image(path)]
 
 
-def warn_passed_over(folder: str | os.PathLike[str], files: Iterable[Path]) -> None:
+def warn_passed_over(folder: str | os.PathLike[str], paths: Iterable[Path]) -> None:
     """Warn of files that seem to be images or videos, but are not read; notes and hidden files are no matter.
 
     Args:
         folder: where they are, for the message.
-        files: all files.
+        paths: all files.
 
     Warns:
         DataWarning: there are such files; with their number by suffix.
     """
-    counts = Counter(_suffix(path) for path in files if _is_passed_over(path))
+    counts = Counter(_suffix(path) for path in paths if _is_passed_over(path))
     if counts:
         kinds = ", ".join(f"{number} {suffix}" for suffix, number in counts.most_common())
+        files = "1 file" if counts.total() == 1 else f"{counts.total()} files"
         warnings.warn(
-            f"{folder}: passed over {counts.total()} files, which are not read as images: {kinds}. Convert them to "
-            "JPEG or PNG, with that suffix, if they belong to the data.",
+            f"{folder}: passed over {files} not read as images: {kinds}. Convert or rename them (.jpg, .png) if they "
+            "belong to the data.",
             DataWarning,
             stacklevel=4,
         )
