@@ -24,6 +24,7 @@ Split = StrEnum("Split", ["train", "val", "test", "all"])
 Sides = StrEnum("Sides", ["person", "observer"])
 Visibility = StrEnum("Visibility", ["occluded", "missing", "codes"])
 BoxFit = StrEnum("BoxFit", ["inside", "stretch"])
+Exif = StrEnum("Exif", ["honour", "ignore"])
 COMPARED_NOISES = ("l2", "huber", "tukey", "gum")
 COMPARED_LOSSES = ("ce", "bce", "ohem", "focal", "anchor")
 
@@ -213,11 +214,19 @@ def columns(
         BoxFit | None,
         Option(help="How the box fits into the frame: in its own aspect (inside) or filling it (stretch).", **MEANING),
     ] = None,
+    exif: Annotated[
+        Exif | None,
+        Option(
+            help="How images with an EXIF orientation are read: turned, as annotation tools show them (honour, the "
+            "default), or as they are stored (ignore).",
+            **MEANING,
+        ),
+    ] = None,
 ) -> dict[str, Any]:
     """The options that determine what the columns mean."""
     named = {"points": points, "targets": targets, "features": features, "pairs": pairs, "normalizer": normalizer}
     named |= {"box": box, "box_margin": box_margin, "units": units}
-    words = {"box_fit": box_fit, "visibility": visibility, "sides": sides}
+    words = {"box_fit": box_fit, "visibility": visibility, "sides": sides, "exif": exif}
     return named | {name: None if word is None else word.value for name, word in words.items()}
 
 

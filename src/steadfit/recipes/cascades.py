@@ -121,7 +121,7 @@ def _panels(cascade: CoarseToFine, annotations: Annotations, first: Judgement, j
     rows = rows[:SHOWN]
     some, estimate, final = annotations.take(rows), first.predicted[rows], judgement.predicted[rows]
     assert some.images is not None  # cascades are of images
-    pictures = [read_image(some.root / name, 3) for name in some.images]
+    pictures = [read_image(some.root / name, 3, some.schema.exif) for name in some.images]
     found = {region.name: final[:, list(region.points)] for region in cascade.regions}
     return [crop_figure(pictures, estimate, cascade.crops(estimate, some), found), *panels]
 

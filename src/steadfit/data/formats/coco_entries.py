@@ -184,7 +184,7 @@ def _all_triples(rows: Sequence[Row], problems: list[Problem], path: Path) -> li
     for number, row in enumerate(rows):
         by_length.setdefault(len(row.keypoints), []).append(number)
     for numbers in by_length.values():
-        values = _plain_triples([rows[number].keypoints for number in numbers])
+        values = _plaintriples_of([rows[number].keypoints for number in numbers])
         for place, number in enumerate(numbers):
             try:
                 whole = values is not None and values.good[place]

@@ -158,8 +158,9 @@ class Annotations:
         Args:
             channels: 3 for RGB, 1 for grey; an existing store with this number stays.
         """
-        kept = self.store is not None and self.store.channels == channels
-        return self if kept else dataclasses.replace(self, store=ImageStore(channels))
+        exif = self.schema.exif
+        kept = self.store is not None and (self.store.channels, self.store.exif) == (channels, exif)
+        return self if kept else dataclasses.replace(self, store=ImageStore(channels, exif=exif))
 
     def to_frame(self) -> pd.DataFrame:
         """A table that :func:`load_annotations` reads back with the same values.

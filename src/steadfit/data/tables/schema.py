@@ -54,6 +54,8 @@ class Schema:
             (horizontal, vertical) in px.
         box_fit: how the box comes into the frame: ``"inside"``, in its own aspect, with what lies around it;
             ``"stretch"``, width and height scaled apart so that it fills the frame (without a box: the image).
+        exif: how images that carry an EXIF orientation are read: ``"honour"``, as annotation tools show them;
+            ``"ignore"``, as they are stored. Sizes, points and boxes are those of the image as it is read.
 
     Raises:
         DataError: pairs or limbs out of range, a point in two pairs, a name twice, points together with targets,
@@ -80,6 +82,7 @@ class Schema:
     box: str | tuple[str, ...] | None = None
     box_margin: float | tuple[float, float] = 0.25
     box_fit: str = "inside"
+    exif: str = "honour"
 
     def __post_init__(self) -> None:
         if self.points and self.targets:
@@ -93,6 +96,8 @@ class Schema:
             raise wrong(f"visibility {', '.join(map(repr, VISIBILITIES))}, got {self.visibility!r}")
         if self.sides not in ("person", "observer"):
             raise wrong(f"sides 'person' or 'observer', got {self.sides!r}")
+        if self.exif not in ("honour", "ignore"):
+            raise wrong(f"exif 'honour' or 'ignore', got {self.exif!r}")
         for key in NAME_LISTS:
             _check_names(key, getattr(self, key))
         for key in PAIR_LISTS:
