@@ -4,8 +4,8 @@
     python benchmarks/mutations.py --count 500 --formats coco,cvat
 
 Copies of the small samples in tests/data/formats, each with one to three changes: cuts, deletions, other bytes,
-strange values, numbers and words exchanged. An error of the data names its place; anything else that is raised is a bug.
-Results go to benchmarks/results/mutations.md.
+strange values, numbers and words exchanged. An error of the data names its
+place; anything else that is raised is a bug. Results go to benchmarks/results/mutations.md.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def test_a_table_gives_the_names_that_were_found(root: Path) -> None:
 
 def test_one_image_under_two_ways_to_write_it_is_one_path(root: Path) -> None:
     (root / "annotations.csv").write_text("image,x0,y0\na/b/1.png,1,1\na\\b\\1.png,1,1\n")
-    with pytest.raises(DataError, match="expected an image once"):
+    with pytest.raises(DataError, match="expected rows of one image to differ"):
         load_annotations(root, need_splits=())
 
 
