@@ -23,6 +23,7 @@ from steadfit.data.tables.cells import RawTable
 from steadfit.data.tables.classes import unlabelled
 from steadfit.data.tables.duplicates import same_paths, warn_copies, warn_duplicates
 from steadfit.data.tables.identity import feature_keys, same_key
+from steadfit.data.tables.naming import with_points
 from steadfit.data.tables.problems import Problem, settle
 from steadfit.data.tables.schema import Schema
 from steadfit.data.tables.sides import observer_centric
@@ -165,6 +166,7 @@ def _check(
     progress: Progress | None,
 ) -> Annotations:
     """All good rows of a source, or one error for all bad ones; see :func:`load_annotations`."""
+    source = with_points(source)
     raw = source.cells
     schema = columns.resolve(raw, source.schema, labels=bool(need_splits))
     annotations, keys, problems = _read(dataclasses.replace(source, schema=schema), framing, store, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -87,7 +88,7 @@ def _check_names(path: Path, names: Sequence[str], line: int) -> None:
     remedy = " Put a line with names above the first row."
     if not all(name.isdecimal() for name in names):
         raise DataError(first + remedy)
-    steps = {int(after) - int(before) for before, after in zip(names, names[1:], strict=False)}
+    steps = {int(after) - int(before) for before, after in itertools.pairwise(names)}
     if steps - {1}:
         warnings.warn(f"{first} They are used as names.{remedy}", DataWarning, stacklevel=6)
 

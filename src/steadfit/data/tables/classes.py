@@ -27,7 +27,8 @@ def as_classes(source: Source) -> Source:
             their names from the column ``class`` where it has one name for each id.
 
     Returns:
-        The source with one target and its classes in the schema; an empty cell is NaN. ``NA``, ``nan`` and ``None`` are names like others.
+        The source with one target and its classes in the schema; an empty cell is NaN, and ``NA`` a
+        name like any other.
 
     Raises:
         DataError: a column that is absent, or fewer than two classes.

@@ -12,6 +12,7 @@ import torch
 
 from steadfit.data.standardize import Standardizer
 from steadfit.data.tables.cells import RawTable
+from steadfit.data.tables.naming import READS
 from steadfit.data.tables.options import did_you_mean
 from steadfit.data.tables.problems import Problem, report
 from steadfit.data.tables.schema import Schema
@@ -39,7 +40,8 @@ def resolve(raw: RawTable, schema: Schema, *, labels: bool = True) -> Schema:
     if not schema.n_targets:
         raise DataError(
             f"{raw.path}: expected columns x0, y0, x1, y1, ... or named targets, got columns {_listed(raw.cells)}. "
-            "Name the target columns with --targets, or in a dataset.yaml next to the table."
+            f"Points are read from columns {READS}; name any other targets with --targets, or in a dataset.yaml next "
+            "to the table."
         )
     _check_columns(raw, schema, labels)
     if schema.box is not None and schema.image not in raw.cells:
@@ -241,8 +243,8 @@ def _half_points(
     for row, k in np.argwhere(half).tolist():
         missing = np.isnan(target[row, k])
         empty, given = (f"{schema.axes[int(flags.argmax())]}{k}" for flags in (missing, ~missing))
-        if empty in raw.cells and (int(raw.line[row]), empty) not in wrong:
-            reason = f"expected a number because {given!r} is given, got an empty cell."
+        if empty in raw.cells and (int(raw.line[row]), raw.name(empty)) not in wrong:
+            reason = f"expected a number because {raw.name(given)!r} is given, got an empty cell."
             problems.append(raw.problem(row, empty, reason))
     return problems
 

@@ -21,10 +21,10 @@ NEARLY_ALL = 0.9
 """The share of a column's cells that must have the same unit."""
 
 _BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
-_GROUP = "['’ \u00a0\u202f]"
+_GROUP = "['\u2019 \u00a0\u202f]"
 _EXPONENT = r"(?:[eE][+-]?\d+)?"
 _SPELLED = re.compile(
-    r"(?P<sign>[+-]?)\s*(?P<before>[$€£¥₹]?)\s*(?P<body>[+-]?(?:\d(?:[\d.,'’ \u00a0\u202f]*\d)?[.,]?|[.,]\d+)"
+    r"(?P<sign>[+-]?)\s*(?P<before>[$€£¥₹]?)\s*(?P<body>[+-]?(?:\d(?:[\d.,'\u2019 \u00a0\u202f]*\d)?[.,]?|[.,]\d+)"
     + _EXPONENT
     + r")\s*(?P<after>[%‰$€£¥₹]|°?[^\W\d_]{0,8}[²³]?(?:/[^\W\d_]{1,8}[²³]?)?)"
 )
