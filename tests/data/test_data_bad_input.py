@@ -206,7 +206,8 @@ def test_no_points_and_no_targets(write: Write) -> None:
     path = write(["1,2", "2,3"], header="a,b")
     assert message(path) == (
         f"{path}: expected columns x0, y0, x1, y1, ... or named targets, got columns 'a', 'b'. "
-        "Name the target columns with --targets, or in a dataset.yaml next to the table."
+        "Points are read from columns x0, y0, x1, y1, … or nose_x, nose_y or x_nose, y_nose (both axes of every point; "
+        "visibility in v0 or nose_v); name any other targets with --targets, or in a dataset.yaml next to the table."
     )
 
 
