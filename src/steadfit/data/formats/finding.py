@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from steadfit.data.formats import cifar, class_folders, csv, parquet
+from steadfit.data.formats import cifar, class_folders, csv, excel, parquet
 from steadfit.data.tables.cells import RawTable
 from steadfit.data.tables.classes import as_classes
 from steadfit.data.tables.schema import Schema
@@ -24,7 +24,7 @@ class Format(Protocol):
         """The labels there; the schema is what the user specifies about them, None for nothing."""
 
 
-TABLES: Mapping[str, Format] = {"csv": csv, "parquet": parquet}
+TABLES: Mapping[str, Format] = {"csv": csv, "parquet": parquet, "excel": excel}
 FORMATS: Mapping[str, Format] = {"cifar": cifar, **TABLES, "class-folders": class_folders}
 """The formats by name; the first one that fits is taken."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy.typing as npt
 
 from steadfit.data.tables.numbers import MISSING, Reading, is_ambiguous, is_date, number, read_column, with_point
 from steadfit.data.tables.problems import Problem
-from steadfit.data.tables.text import TextColumn
+from steadfit.data.tables.text import ObjectColumn, TextColumn
+from steadfit.errors import DataWarning
 
 Cells = Sequence[str] | npt.NDArray[np.float64]
 """A column: the text of N cells, or N numbers where the source stores numbers."""
@@ -80,8 +82,17 @@ class RawTable:
         if plain is not None:
             return plain
         if column not in self._spelled:
+            self._warn_wide(column, cells)
             self._spelled[column] = read_column(cells, self.decimal_comma)
         return self._spelled[column].value.copy()
+
+    def _warn_wide(self, column: str, cells: Cells) -> None:
+        if isinstance(cells, ObjectColumn) and cells.is_wide:
+            warnings.warn(
+                f"{self.path}, column {self.name(column)!r}: whole numbers beyond 2^53 are rounded to 53 bits.",
+                DataWarning,
+                stacklevel=6,
+            )
 
     def _reason(self, cell: str | float, units: Mapping[str, int]) -> str:
         """What is wrong with a number."""

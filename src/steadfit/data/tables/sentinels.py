@@ -48,10 +48,10 @@ def spikes(values: Floats) -> list[Spike]:
     """Columns whose smallest or largest number is a spike that stands apart.
 
     A spike has at least 5 cells and a hundredth of the column's numbers. It stands apart if the gap to the others is
-    more than twice their spread; usual words for "missing" need a smaller gap: -1, -200, -999 and the like a twentieth
-    of the spread in a column that has no other negative number, 99, 999, 9999 and the like half of it. Gap and spread
-    are taken from the 1st and 99th percentile of the other numbers, so that a few wrong ones do not hide a spike.
-    Columns of few different numbers, such as flags and classes, have none.
+    more than five times their spread; usual numbers for "missing" need a smaller gap: -1, -200, -999 and the like a
+    twentieth of the spread in a column that has no other negative number, 99, 999, 9999 and the like half of it. Gap
+    and spread are taken from the 1st and 99th percentile of the other numbers, so that a few wrong ones do not hide a
+    spike. Columns of few different numbers, such as flags and classes, have none.
 
     Args:
         values: (N, C), NaN = missing.
@@ -105,7 +105,7 @@ def _of_smallest(
     if different < _FEW or far <= near:
         return []
     usual = value in words and different >= _MANY and (near >= 0 or not nonnegative)
-    return [(value, count)] if near - value > (share if usual else 2.0) * (far - near) else []
+    return [(value, count)] if near - value > (share if usual else 5.0) * (far - near) else []
 
 
 def warn_spikes(annotations: Annotations) -> None:

@@ -71,3 +71,41 @@ class TextColumn(Sequence[str]):
     def at(self, rows: npt.NDArray[np.bool_]) -> TextColumn:
         """The cells of some rows, by N flags."""
         return TextColumn(self.cells.filter(pa.array(rows)))
+
+
+class ObjectColumn(Sequence[str]):
+    """N cells that are neither text nor numbers, spelled only where they are asked for.
+
+    Args:
+        cells: an Arrow array of whole numbers, decimals, dates or times; of nested values and bytes only the type is
+            spelled.
+    """
+
+    def __init__(self, cells: Any) -> None:
+        self.cells = cells
+        self._plain = not (pa.types.is_nested(cells.type) or pa.types.is_binary(cells.type))
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @overload
+    def __getitem__(self, place: int, /) -> str: ...
+    @overload
+    def __getitem__(self, place: slice, /) -> list[str]: ...
+    def __getitem__(self, place: int | slice, /) -> str | list[str]:
+        if isinstance(place, slice):
+            return [self[k] for k in range(*place.indices(len(self)))]
+        return self._spell(self.cells[place])
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._spell(cell) for cell in self.cells)
+
+    def _spell(self, cell: Any) -> str:
+        if not cell.is_valid:
+            return ""
+        return str(cell.as_py()) if self._plain else str(self.cells.type)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether these are whole numbers."""
+        return bool(pa.types.is_integer(self.cells.type))
