@@ -53,7 +53,7 @@ def test_without_yaml_nothing_is_discovered(tmp_path: Path) -> None:
 def test_to_dict_and_back(schema: Schema) -> None:
     plain = schema.to_dict()
     assert Schema.from_dict(plain) == schema
-    assert all(isinstance(value, str | list | float | None) for value in plain.values())
+    assert all(isinstance(value, str | list | float | bool | None) for value in plain.values())
 
 
 def test_options_override_what_is_not_none() -> None:

@@ -177,6 +177,15 @@ def columns(
     points: Annotated[str | None, Option(help="Names of the points: left_eye,right_eye,…", **MEANING)] = None,
     targets: Annotated[str | None, Option(help="Scalar target columns instead of points: age,yaw", **MEANING)] = None,
     features: Annotated[str | None, Option(help="Feature columns of a table without images.", **MEANING)] = None,
+    categories: Annotated[
+        str | None, Option(help="Feature columns of words, whose values become features: colour,make", **MEANING)
+    ] = None,
+    impute: Annotated[
+        bool, Option("--impute", help="Fill missing features with the column's median, and flag them.", **MEANING)
+    ] = False,
+    missing: Annotated[
+        str | None, Option(help="Numbers that mean 'missing' in targets and features: -200,9999", **MEANING)
+    ] = None,
     pairs: Annotated[
         str | None, Option(help="Left and right points that mirroring exchanges: 0-1,3-4 or names.", **MEANING)
     ] = None,
@@ -224,7 +233,14 @@ def columns(
     ] = None,
 ) -> dict[str, Any]:
     """The options that determine what the columns mean."""
-    named = {"points": points, "targets": targets, "features": features, "pairs": pairs, "normalizer": normalizer}
+    named: Columns = {
+        "points": points,
+        "targets": targets,
+        "features": features,
+        "pairs": pairs,
+        "normalizer": normalizer,
+    }
+    named |= {"categories": categories, "impute": impute or None, "missing": missing}
     named |= {"box": box, "box_margin": box_margin, "units": units}
     words = {"box_fit": box_fit, "visibility": visibility, "sides": sides, "exif": exif}
     return named | {name: None if word is None else word.value for name, word in words.items()}

@@ -25,9 +25,12 @@ from steadfit.data.tables.boxes import read_box
 from steadfit.data.tables.cells import RawTable
 from steadfit.data.tables.classes import unlabelled
 from steadfit.data.tables.duplicates import same_paths, warn_copies, warn_duplicates, warn_several
+from steadfit.data.tables.features import impute, read_features
 from steadfit.data.tables.identity import feature_keys, same_key
+from steadfit.data.tables.naming import with_points
 from steadfit.data.tables.problems import Problem, settle
 from steadfit.data.tables.schema import Schema
+from steadfit.data.tables.sentinels import warn_spikes
 from steadfit.data.tables.sides import observer_centric
 from steadfit.data.tables.source import Source
 from steadfit.data.tables.splits import SPLITS, drawn_rows, empty_splits, read_split
@@ -213,6 +216,7 @@ def _check(
     decode: bool = True,
 ) -> Annotations:
     """All good rows of a source, or one error for all bad ones; see :func:`load_annotations`."""
+    source = with_points(source)
     raw = source.cells
     schema = columns.resolve(raw, source.schema, labels=bool(need_splits))
     annotations, keys, problems = _read(dataclasses.replace(source, schema=schema), framing, store, progress, decode)
@@ -232,6 +236,8 @@ def _check(
     skipped = settle(problems, raw.path, skip_bad=skip_bad)
     if "train" in need_splits:
         _check_classes(annotations)
+        warn_spikes(annotations)
+    annotations = impute(annotations)
     if annotations.images is None:
         warn_copies(annotations.path, annotations.line, annotations.split, group[kept])
     else:
@@ -250,7 +256,8 @@ def _read(
     visible, found_visible = columns.read_visible(raw, schema, target)
     if schema.sides == "observer":
         target, visible, _ = observer_centric(target, schema.pairs, visible)
-    features, found_features = columns.read_features(raw, schema)
+    features, found_features = read_features(raw, schema)
+    columns.warn_units(raw, schema)
     length, found_length = columns.read_length(raw, schema, target)
     split, found_split = read_split(raw, schema.split) if schema.split in raw.cells else (_all_train(raw), [])
     keeper = Keeper(source, target, framing, store)
@@ -281,8 +288,11 @@ def _read(
         pixels=source.pixels,
         frames=keeper.frames,
         store=store,
+        names=raw.names,
     )
-    return annotations, digests if features is None else feature_keys(features), problems
+    if features is None:
+        return annotations, digests, problems
+    return annotations, feature_keys(np.nan_to_num(features) if schema.impute else features), problems
 
 
 def _all_train(raw: RawTable) -> npt.NDArray[np.str_]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from steadfit.data.formats import cifar, class_folders, coco, csv, parquet
+from steadfit.data.formats import cifar, class_folders, coco, csv, excel, parquet
 from steadfit.data.formats.about import About
 from steadfit.data.formats.documents import is_json, is_xml, json_at, parsed_once, xml_at
 from steadfit.data.formats.roots import checked_folder
@@ -42,7 +42,7 @@ class Format(Protocol):
         """The labels there; ``images`` is the folder of the images, None where it is to be looked for."""
 
 
-TABLES: Mapping[str, Table] = {"csv": csv, "parquet": parquet}
+TABLES: Mapping[str, Table] = {"csv": csv, "parquet": parquet, "excel": excel}
 """Tables by name."""
 CLASSES: Mapping[str, Table] = {"cifar": cifar, **TABLES, "class-folders": class_folders}
 """Formats in which labels may be classes, by name; the first one that fits is taken."""

@@ -34,6 +34,11 @@ class Schema:
         targets: scalar target columns.
         classes: names of the classes where the one target is a class, in the order of their numbers; empty for numbers.
         features: feature columns of a table without images; empty for every other numeric column.
+        categories: those features that are words; each of their values becomes a feature, ``colour=red``.
+        impute: whether missing features are filled with the column's median, which a feature ``height (missing)``
+            flags; else they are errors.
+        medians: the medians with the names of the columns, filled in when training data are read.
+        missing: numbers that mean "missing" in targets and features, such as -200; for a point, in both coordinates.
         pairs: left and right points that mirroring swaps, as indices; without pairs nothing is mirrored.
         limbs: points to join by a line in pictures, as indices.
         normalizer: the normalising length: a number in the units, a column, or the two points whose distance it is.
@@ -70,6 +75,10 @@ class Schema:
     targets: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    impute: bool = False
+    medians: tuple[tuple[str, float], ...] = ()
+    missing: tuple[float, ...] = ()
     pairs: tuple[tuple[int, int], ...] = ()
     limbs: tuple[tuple[int, int], ...] = ()
     normalizer: float | str | tuple[int, int] | None = None
