@@ -20,6 +20,7 @@ from steadfit.data.images.files import Image, Progress, scan
 from steadfit.data.images.headers import image_size
 from steadfit.data.images.store import Framing, ImageStore
 from steadfit.data.keeping import Keeper
+from steadfit.data.plausible import warn_implausible
 from steadfit.data.tables import columns
 from steadfit.data.tables.annotations import Annotations, Floats
 from steadfit.data.tables.boxes import read_box
@@ -223,6 +224,7 @@ def _check(
     if skip_bad or kept.any():  # if no row is left, only the rows' own problems give the reason
         problems += _file_problems(raw, annotations, before is not None, need_splits)
     skipped = settle(problems, raw.path, skip_bad=skip_bad)
+    warn_implausible(annotations)
     if "train" in need_splits:
         _check_classes(annotations)
     if annotations.images is None:
@@ -241,6 +243,7 @@ def _read(
     raw, schema = source.cells, source.schema
     target, problems = columns.read_target(raw, schema)
     visible, found_visible = columns.read_visible(raw, schema, target)
+    problems += _in_pixels(source, target)
     if schema.sides == "observer":
         target, visible, _ = observer_centric(target, schema.pairs, visible)
     features, found_features = columns.read_features(raw, schema)
@@ -276,6 +279,31 @@ def _read(
         store=store,
     )
     return annotations, digests if features is None else feature_keys(features), problems
+
+
+def _in_pixels(source: Source, target: Floats) -> list[Problem]:
+    """Bring points (N, K, 2) to px in place, the centre of the first pixel at (0, 0); a row without a size is wrong."""
+    raw, schema = source.cells, source.schema
+    if schema.origin:
+        target -= schema.origin
+    if schema.coordinates == "pixels":
+        return []
+    if schema.image not in raw.cells:
+        raise DataError(f"{raw.path}: expected images for coordinates {schema.coordinates!r}, got no column of images.")
+    size = _known_sizes(source)
+    target *= (size / (100 if schema.coordinates == "percent" else 1))[:, None, :]
+    reason = f"expected an image with a size for coordinates {schema.coordinates!r}, got none in {source.root}."
+    return [raw.problem(row, schema.image, reason) for row in np.flatnonzero(np.isnan(size).any(axis=1)).tolist()]
+
+
+def _known_sizes(source: Source) -> Floats:
+    """Width and height (N, 2), by the headers of the files or else by the annotations; NaN for unknown."""
+    images = source.cells.text(source.schema.image)
+    if source.pixels is not None:
+        return np.tile(np.array(source.pixels.shape[:1:-1], dtype=np.float64), (len(images), 1))
+    found = {name: image_size(source.root, name) or (np.nan, np.nan) for name in dict.fromkeys(images)}
+    sizes = np.array([found[name] for name in images], dtype=np.float64).reshape(-1, 2)
+    return sizes if source.size is None else np.where(np.isnan(sizes), source.size, sizes)
 
 
 def _all_train(raw: RawTable) -> npt.NDArray[np.str_]:

@@ -78,6 +78,8 @@ def coerce(key: str, value: Any, points: Sequence[str]) -> Any:
         return _box(value)
     if key == "box_margin":
         return _margin(key, value)
+    if key == "origin":
+        return _whole(key, value)
     if not isinstance(value, str):
         raise wrong(f"{key} to be a word, got {value!r}")
     return value
@@ -145,6 +147,13 @@ def _number(key: str, value: Any) -> float:
     except (TypeError, ValueError):
         pass
     raise wrong(f"{key} to be a number, got {value!r}")
+
+
+def _whole(key: str, value: Any) -> int:
+    number = _number(key, value)
+    if not number.is_integer():
+        raise wrong(f"{key} to be a whole number, got {value!r}")
+    return int(number)
 
 
 def wrong(fact: str, remedy: str = "") -> SchemaError:
