@@ -67,7 +67,9 @@ def test_exit_codes_through_a_shell(tmp_path: Path) -> None:
     done = python("-m", "steadfit", "fit", str(tmp_path / "no.csv"))
     assert done.returncode == 3
     assert done.stdout == ""
-    assert done.stderr == f"error: {tmp_path / 'no.csv'}: expected a CSV or Parquet table, got no such file.\n"
+    assert done.stderr == (
+        f"error: {tmp_path / 'no.csv'}: expected a file or folder of annotations, got nothing of that name.\n"
+    )
     done = python("-m", "steadfit", "fit")
     assert done.returncode == 2
     assert "steadfit fit --help" in done.stderr

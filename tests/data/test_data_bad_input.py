@@ -32,7 +32,6 @@ CASES = {
     "too large": ("a1.png,train,1,2,4,1e999", "y1", "expected a finite number, got '1e999'."),
     "half point": ("a1.png,train,1,2,,1.25", "x1", "expected a number because 'y1' is given, got an empty cell."),
     "other half": ("a1.png,train,1,2,4,NaN", "y1", "expected a number because 'x1' is given, got an empty cell."),
-    "no label": ("a1.png,train,,,,", None, "expected at least one label in a training row, got none."),
     "split": ("a1.png,training,1,2,4,1.25", "split", "expected train, val or test, got 'training'."),
     "no split": ("a1.png,,1,2,4,1.25", "split", "expected train, val or test, got ''."),
     "no path": (",train,1,2,4,1.25", "image", "expected the path of an image, got ''."),
@@ -135,6 +134,13 @@ def test_the_same_labels_for_one_image_name_the_first_of_them(write: Write, rows
     rule = "expected rows of one image to differ in their labels, got 'a0.png' here and in line 2."
     assert f"line 4, column 'image': {rule}" in text
     assert f"line 5, column 'image': {rule}" in text
+
+
+def test_training_rows_without_labels_are_left_out_with_a_warning(write: Write, rows: list[str]) -> None:
+    rows[1], rows[9] = "a1.png,train,,,,", "a9.png,test,,,,"
+    with pytest.warns(DataWarning, match="1 of 10 rows have no label and are not trained on, the first in line 3"):
+        table = load_annotations(write(rows))
+    assert table.line.tolist() == [2, *range(4, 12)]
 
 
 FILES = {

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from typer import Context, Option
+from typer import Argument, Context, Option
 
 import steadfit
 from steadfit._console import say
@@ -39,6 +39,7 @@ from steadfit.cli.options import (
     Pck,
     Pcp,
     PerPoint,
+    Reading,
     RunFolder,
     Runs,
     Seed,
@@ -55,6 +56,7 @@ from steadfit.cli.options import (
     Within,
     columns,
     options_of,
+    reading,
 )
 from steadfit.cli.settings import (
     CASCADES_ONLY,
@@ -108,11 +110,12 @@ def demo(
 
 
 @app.command()
-@options_of(schema=columns, settings=training, stages=staging)
+@options_of(schema=columns, source=reading, settings=training, stages=staging)
 def fit(
     ctx: Context,
     table: Data,
     schema: Columns,
+    source: Reading,
     settings: Training,
     stages: Staging,
     task: TaskOf = Task.regression,
@@ -141,7 +144,13 @@ def fit(
         given = class_settings(ctx, settings, seed=seed)
         recipes.check_start([out], resume=resume, device=device.value)
         classes = recipes.open_classes(
-            table, label=label, console=console, skip_bad=skip_bad, seed=seed, framing=given.framing
+            table,
+            label=label,
+            format=source["format"],
+            console=console,
+            skip_bad=skip_bad,
+            seed=seed,
+            framing=given.framing,
         )
         recipes.fit_run(classes, given, out, resume=resume, device=device.value, console=console)
         return
@@ -149,7 +158,7 @@ def fit(
     fine = fine_settings(chosen, stages["fine"])
     recipes.check_start([out], resume=resume, device=device.value)
     annotations = recipes.open_table(
-        table, schema, console=console, skip_bad=skip_bad, seed=seed, framing=chosen.framing
+        table, schema, **source, console=console, skip_bad=skip_bad, seed=seed, framing=chosen.framing
     )
     wrong = None if truth is None else recipes.read_truth(truth, annotations)
     if stages["cascade"]:
@@ -162,11 +171,12 @@ def fit(
 
 
 @app.command()
-@options_of(schema=columns, settings=training)
+@options_of(schema=columns, source=reading, settings=training)
 def compare(
     ctx: Context,
     table: Data,
     schema: Columns,
+    source: Reading,
     settings: Training,
     task: TaskOf = Task.regression,
     methods: Methods = None,
@@ -196,7 +206,13 @@ def compare(
         recipes.check_losses(names, seeds)
         given = class_settings(ctx, settings, seed=seed, losses=names)
         classes = recipes.open_classes(
-            table, label=label, console=console, skip_bad=skip_bad, seed=seed, framing=given.framing
+            table,
+            label=label,
+            format=source["format"],
+            console=console,
+            skip_bad=skip_bad,
+            seed=seed,
+            framing=given.framing,
         )
         recipes.compare_losses(
             classes, names, given, out, seeds=seeds, resume=resume, device=device.value, console=console
@@ -207,7 +223,7 @@ def compare(
     runs = recipes.variants(noises, names, chosen)
     recipes.check_start([out / "runs" / name for name in runs], resume=resume, device=device.value)
     annotations = recipes.open_table(
-        table, schema, console=console, skip_bad=skip_bad, seed=seed, need_splits=("train", "val", "test"),
+        table, schema, **source, console=console, skip_bad=skip_bad, seed=seed, need_splits=("train", "val", "test"),
         framing=chosen.framing,
     )  # fmt: skip
     wrong = None if truth is None else recipes.read_truth(truth, annotations)
@@ -217,11 +233,12 @@ def compare(
 
 
 @app.command()
-@options_of(schema=columns, settings=training)
+@options_of(schema=columns, source=reading, settings=training)
 def convergence(
     ctx: Context,
     table: Table,
     schema: Columns,
+    source: Reading,
     settings: Training,
     methods: TwoMethods = "l2,tukey",
     runs: Runs = 3,
@@ -245,7 +262,7 @@ def convergence(
     folders = [out / "runs" / f"{name}-{seed + k}" for k in range(runs) for name in names]
     recipes.check_start(folders, resume=resume, device=device.value)
     annotations = recipes.open_table(
-        table, schema, console=console, skip_bad=skip_bad, seed=seed, framing=chosen.framing
+        table, schema, **source, console=console, skip_bad=skip_bad, seed=seed, framing=chosen.framing
     )
     recipes.convergence(
         annotations, names, chosen, out, seeds=runs, measure=measure.value, within=within, resume=resume,
@@ -254,14 +271,20 @@ def convergence(
 
 
 @app.command()
+@options_of(source=reading)
 def predict(
     ctx: Context,
     run: RunFolder,
     inputs: Inputs,
+    source: Reading,
     out: Out = Path("predictions"),
     overlays: Overlays = 24,
     view: Views = None,
     coverage: Coverage = None,
+    to: Annotated[
+        str | None,
+        Option("--to", help="Also write the points as annotations of this format.", metavar="NAME", show_default=False),
+    ] = None,
     skip_bad: SkipBad = False,
 ) -> None:
     """Predict with a trained run: a CSV, and pictures with the points drawn in.
@@ -272,19 +295,22 @@ def predict(
     from steadfit import recipes
 
     if recipes.has_classes(run):
-        refuse(ctx, "view", "coverage", "overlays", where="with a classifier")
+        refuse(ctx, "view", "coverage", "overlays", "to", where="with a classifier")
     views = [one.value for one in view or []]
     written = recipes.predict_to(
-        run, inputs, out, overlays=overlays, views=views, coverage=coverage, skip_bad=skip_bad, console=console
-    )
+        run, inputs, out, overlays=overlays, views=views, coverage=coverage, skip_bad=skip_bad, to=to,
+        console=console, **source,
+    )  # fmt: skip
     say(console, f"Predictions: {written}")
 
 
 @app.command()
+@options_of(source=reading)
 def evaluate(
     ctx: Context,
     run: RunFolder,
     table: Data,
+    source: Reading,
     split: Annotated[Split, Option(help="Rows to measure on.")] = Split.test,
     threshold: Failure = 0.05,
     pck: Pck = 0.2,
@@ -310,13 +336,15 @@ def evaluate(
     recipes.evaluate_run(
         run, table, split=split.value, threshold=threshold, alpha=pck, pcp=pcp,
         views=[one.value for one in view or []], normalizer=normalizer, label=label, skip_bad=skip_bad, out=out,
-        console=console,
+        console=console, **source,
     )  # fmt: skip
 
 
 @app.command()
+@options_of(source=reading)
 def calibrate(
     run: RunFolder,
+    source: Reading,
     table: HeldOut = None,
     split: Annotated[Split, Option(help="Rows to calibrate on.")] = Split.val,
     view: CalibratedViews = None,
@@ -332,15 +360,16 @@ def calibrate(
 
     recipes.calibrate_run(
         run, table, split=split.value, views=[one.value for one in view or []], per_point=per_point,
-        weigh=weigh.value, console=console,
+        weigh=weigh.value, console=console, **source,
     )  # fmt: skip
 
 
 @app.command()
-@options_of(schema=columns)
+@options_of(schema=columns, source=reading)
 def corrupt(
     table: Table,
     schema: Columns,
+    source: Reading,
     kind: Annotated[Kind, Option(help="How labels are made wrong.", show_default=False)],
     share: Annotated[float, Option(help="Share of wrong labels, 0 to 1.", min=0, max=1, show_default=False)],
     out: Out = Path("corrupted"),
@@ -354,13 +383,37 @@ def corrupt(
     from steadfit import recipes
 
     annotations = recipes.open_table(
-        table, schema, console=console, seed=seed, skip_bad=skip_bad, need_splits=("train",)
+        table, schema, **source, console=console, seed=seed, skip_bad=skip_bad, need_splits=("train",)
     )
     parts = words(splits)
     written, wrong = recipes.corrupt_dataset(
         annotations, out, kind=kind.value, share=share, seed=seed, splits=parts, width=width, std=std
     )
     say(console, f"{written}: {wrong:.1%} of the labels in {' and '.join(parts)} are wrong.")
+
+
+@app.command()
+@options_of(schema=columns, source=reading)
+def convert(
+    table: Table,
+    out: Annotated[Path, Argument(help="File or folder to write, as the format has it.", show_default=False)],
+    schema: Columns,
+    source: Reading,
+    to: Annotated[str, Option("--to", help="Format to write.", metavar="NAME", show_default=False)],
+    copy_images: Annotated[bool, Option("--copy-images", help="Copy the images along.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace what is there.")] = False,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Write annotations in another format, and say what it cannot carry.
+
+    Images need not be there, except for formats that divide by their sizes.
+    """
+    from steadfit import recipes
+
+    recipes.convert(
+        table, out, to=to, options=schema, copy_images=copy_images, overwrite=overwrite, skip_bad=skip_bad,
+        console=console, **source,
+    )  # fmt: skip
 
 
 def main() -> None:

@@ -28,16 +28,23 @@ BoxFit = StrEnum("BoxFit", ["inside", "stretch"])
 COMPARED_NOISES = ("l2", "huber", "tukey", "gum")
 COMPARED_LOSSES = ("ce", "bce", "ohem", "focal", "anchor")
 
+READING: dict[str, Any] = {"rich_help_panel": "How annotations are read", "show_default": False}
 MEANING: dict[str, Any] = {
     "rich_help_panel": "What the columns mean (overrides dataset.yaml)",
     "show_default": False,
 }
 
-Table = Annotated[Path, Argument(help="CSV or Parquet table, or a folder with annotations.csv.", show_default=False)]
+Table = Annotated[
+    Path,
+    Argument(
+        help="File or folder of annotations in any format, such as a CSV or Parquet table, COCO, CVAT, DeepLabCut.",
+        show_default=False,
+    ),
+]
 Data = Annotated[
     Path,
     Argument(
-        help="CSV or Parquet table, or a folder with annotations.csv. "
+        help="File or folder of annotations in any format, such as a CSV or Parquet table, COCO, CVAT, DeepLabCut. "
         "For classification also CIFAR's binary files, or folders of images named after their classes.",
         show_default=False,
     ),
@@ -152,6 +159,20 @@ Weighing = Annotated[
 ]
 
 
+def reading(
+    format: Annotated[
+        str | None,
+        Option("--format", help="Format of the annotations; default: found by content.", metavar="NAME", **READING),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        Option("--images", help="Folder that the paths of images are relative to; default: near the file.", **READING),
+    ] = None,
+) -> dict[str, Any]:
+    """The options that determine how annotations are found and read."""
+    return {"format": format, "images": images}
+
+
 def columns(
     points: Annotated[str | None, Option(help="Names of the points: left_eye,right_eye,…", **MEANING)] = None,
     targets: Annotated[str | None, Option(help="Scalar target columns instead of points: age,yaw", **MEANING)] = None,
@@ -186,7 +207,11 @@ def columns(
     ] = None,
     box: Annotated[
         str | None,
-        Option(help="What the network sees: columns left,top,width,height, or 'points': a box around them.", **MEANING),
+        Option(
+            help="What the network sees: columns left,top,width,height; 'points': a box around them; 'image': all of "
+            "the image, whatever boxes there are.",
+            **MEANING,
+        ),
     ] = None,
     box_margin: Annotated[
         str | None,
@@ -235,3 +260,4 @@ def options_of(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], 
 
 
 Columns: TypeAlias = dict[str, Any]
+Reading: TypeAlias = dict[str, Any]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from steadfit.data.dataset import Batch, LabelledDataset, native_size
-from steadfit.data.formats.finding import read_class_source, read_source, read_table
+from steadfit.data.exchange import WRITERS, read, write
+from steadfit.data.formats.finding import is_source, read_class_source, read_source, read_table
+from steadfit.data.formats.instances import pose_source
 from steadfit.data.images.augment import Warp
 from steadfit.data.images.cache import to_tensor
 from steadfit.data.images.crops import PadCrop, ScaleCrop, fitted
@@ -14,7 +16,7 @@ from steadfit.data.images.mirror import mirror, permute_labels
 from steadfit.data.images.misplacing import Augmentation, Misplacing, crop_errors
 from steadfit.data.images.sampling import sample, warp_frames
 from steadfit.data.images.store import Framing, ImageStore
-from steadfit.data.loading import load_annotations, load_classes
+from steadfit.data.loading import load_annotations, load_classes, read_annotations
 from steadfit.data.regions import Region, read_regions, regions_of
 from steadfit.data.standardize import Standardizer, destandardize, standardize
 from steadfit.data.tables.annotations import Annotations
@@ -30,6 +32,7 @@ from steadfit.data.tables.splits import SPLITS
 __all__ = [
     "IMAGE_SUFFIXES",
     "SPLITS",
+    "WRITERS",
     "Annotations",
     "Augmentation",
     "Batch",
@@ -54,6 +57,7 @@ __all__ = [
     "frame_size",
     "inverse",
     "is_image",
+    "is_source",
     "jacobian",
     "letterbox",
     "load_annotations",
@@ -67,6 +71,9 @@ __all__ = [
     "parse_pairs",
     "permute_labels",
     "place_keys",
+    "pose_source",
+    "read",
+    "read_annotations",
     "read_class_source",
     "read_image",
     "read_regions",
@@ -80,4 +87,5 @@ __all__ = [
     "warn_gross",
     "warp_frames",
     "whole_image",
+    "write",
 ]

@@ -103,6 +103,7 @@ def load_classes(
     path: str | Path,
     *,
     label: str | None = None,
+    format: str | None = None,
     skip_bad: bool = False,
     seed: int = 0,
     val_share: float = 0.1,
@@ -120,6 +121,7 @@ def load_classes(
         path: the folder or table.
         label: a table's column of classes; for CIFAR-100 ``"fine"`` or ``"coarse"``. None: ``label`` or ``class``;
             ``"fine"``.
+        format: the name of the format; None: found by content.
         skip_bad: whether rows and files that cannot be used are left out; they are listed in ``skipped`` and in a
             warning.
         seed: the seed of the splits that are not given.
@@ -144,7 +146,7 @@ def load_classes(
     _checks.between("load_classes", "val_share", val_share, 0, 0.9)
     _checks.between("load_classes", "test_share", test_share, 0, 0.9)
     return _check(
-        read_class_source(Path(path), label),
+        read_class_source(Path(path), label, format=format),
         skip_bad=skip_bad,
         seed=seed,
         val_share=val_share,
@@ -220,6 +222,8 @@ def _check(
     problems += _of_labels(raw, annotations, problems, need_splits)
     bad = {(problem.path, problem.line) for problem in problems}
     kept = np.array([raw.place(row) not in bad for row in range(len(raw.line))], dtype=bool)
+    if "train" in need_splits and not schema.classes:
+        kept &= ~_bare(annotations, kept)
     annotations = annotations.take(kept)
     if skip_bad or kept.any():  # if no row is left, only the rows' own problems give the reason
         problems += _file_problems(raw, annotations, before is not None, need_splits)
@@ -365,15 +369,24 @@ def _of_labels(
         return []
     if annotations.schema.classes:
         return unlabelled(raw, annotations.schema, annotations.target, known)
-    return _unlabelled(raw, annotations, known) + _unheld(raw, annotations)
+    return _unheld(raw, annotations)
 
 
-def _unlabelled(raw: RawTable, annotations: Annotations, known: Sequence[Problem]) -> list[Problem]:
-    """Training rows without any label, unless a wrong cell is the cause."""
-    bad = {(problem.path, problem.line) for problem in known}
-    empty = np.isnan(annotations.target).all(axis=(1, 2)) & (annotations.split == "train")
-    reason = "expected at least one label in a training row, got none."
-    return [raw.problem(row, None, reason) for row in empty.nonzero()[0].tolist() if raw.place(row) not in bad]
+def _bare(annotations: Annotations, good: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The good training rows (N,) without any label, which are left out with a warning; none where all are."""
+    train = good & (annotations.split == "train")
+    empty: npt.NDArray[np.bool_] = np.isnan(annotations.target).all(axis=(1, 2)) & train
+    if not empty.any() or empty.sum() == train.sum():
+        return np.zeros_like(empty)
+    first = annotations.line[empty][0] if annotations.at is None else annotations.at[empty][0]
+    place = f"line {first}" if annotations.at is None else first
+    warnings.warn(
+        f"{annotations.path}: {int(empty.sum())} of {len(empty)} rows have no label and are not trained on, the first "
+        f"in {place}.",
+        DataWarning,
+        stacklevel=5,
+    )
+    return empty
 
 
 def _unheld(raw: RawTable, annotations: Annotations) -> list[Problem]:

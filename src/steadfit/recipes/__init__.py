@@ -5,6 +5,7 @@ from steadfit.recipes.cascades import fit_cascade_run, open_regions
 from steadfit.recipes.compare import compare, variants
 from steadfit.recipes.compare_classes import check_losses, compare_losses
 from steadfit.recipes.convergence import check_study, convergence
+from steadfit.recipes.convert import convert
 from steadfit.recipes.corrupt import KINDS, corrupt_dataset
 from steadfit.recipes.demo import demo
 from steadfit.recipes.evaluate import evaluate_run
@@ -21,6 +22,7 @@ __all__ = [
     "compare",
     "compare_losses",
     "convergence",
+    "convert",
     "corrupt_dataset",
     "demo",
     "evaluate_run",

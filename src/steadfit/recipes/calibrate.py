@@ -40,6 +40,8 @@ def calibrate_run(
     views: Sequence[str] = (),
     per_point: bool = False,
     weigh: str = "auto",
+    format: str | None = None,
+    images: str | Path | None = None,
     console: Console | None = None,
 ) -> pd.DataFrame:
     """Fit a temperature and conformal radii on labels that were not trained on, and measure them on test labels.
@@ -58,6 +60,8 @@ def calibrate_run(
         weigh: the weight of a label, so that wrong ones don't widen the regions. ``"auto"``: the mixture's
             responsibility where the run has a mixture, else 1. ``"estimate"``: a probability of being right that is
             estimated from these labels (:func:`steadfit.metrics.right_labels`). ``"none"``: 1.
+        format: the name of the table's format; None: found by content.
+        images: the folder of the table's images; None: what the format specifies.
         console: where the result is shown; None: nowhere.
 
     Returns:
@@ -79,7 +83,7 @@ def calibrate_run(
             f"{run.folder}: expected a run that predicts distributions, got one with --noise {run.settings.noise}. "
             "Train with --noise predicted-huber or predicted-mixture."
         )
-    annotations = _open(run, table)
+    annotations = _open(run, table, format, images)
     annotations, before = as_in_run(annotations, run.folder)
     fitted_on = _rows(annotations, split, own=table is None)
     if split != "train":
@@ -112,12 +116,14 @@ def _weight(
     return None
 
 
-def _open(run: Run, table: str | Path | None) -> Annotations:
+def _open(run: Run, table: str | Path | None, format: str | None, images: str | Path | None) -> Annotations:
     _, config = read_config(run.folder)
+    if table is None:
+        format, images = format or config.get("format"), images or config.get("root")
     path = Path(config["data"]) if table is None else Path(table)
     if not path.exists():
         raise DataError(f"{path}: the run's table is no longer there. Name a table with rows that were not trained on.")
-    annotations = load_by_name(path, run.schema, seed=run.settings.seed)
+    annotations = load_by_name(path, run.schema, seed=run.settings.seed, format=format, images=images)
     if table is None and fingerprint(annotations) != config["fingerprint"]:
         raise DataError(
             f"{path}: the table has changed since the run was trained, so that its splits may be others. Name a table "

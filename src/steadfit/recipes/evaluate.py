@@ -37,6 +37,8 @@ def evaluate_run(
     normalizer: str | None = None,
     label: str | None = None,
     skip_bad: bool = False,
+    format: str | None = None,
+    images: str | Path | None = None,
     out: str | Path | None = None,
     console: Console | None = None,
 ) -> dict[str, Any]:
@@ -59,6 +61,8 @@ def evaluate_run(
         normalizer: the normalising length; None: see above.
         label: the column of the classes; None: ``label`` or ``class``.
         skip_bad: whether bad rows are left out, with a warning.
+        format: the name of the format; None: found by content.
+        images: the folder of the images; None: what the format specifies.
         out: the JSON file for the numbers; None: none is written.
         console: where the numbers are shown; None: nowhere.
 
@@ -72,7 +76,8 @@ def evaluate_run(
     run = load(run_folder)
     if isinstance(run, Run) and run.schema.classes:
         return _evaluate_classes(run, table, split=split, label=label, skip_bad=skip_bad, out=out, console=console)
-    opened = open_for_run(run, Path(table), _with_length(run.schema, Path(table), normalizer), skip_bad)
+    schema = _with_length(run.schema, Path(table), normalizer)
+    opened = open_for_run(run, Path(table), schema, skip_bad, format=format, images=images)
     part = _part(opened, run, table, split, what="rows")
     if np.isnan(part.target).all():
         raise DataError(f"{table}: expected labels in columns {', '.join(part.schema.columns)}, got none.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,19 +30,23 @@ def open_table(
     path: str | Path,
     options: dict[str, Any] | None = None,
     *,
+    format: str | None = None,
+    images: str | Path | None = None,
     console: Console | None = None,
     skip_bad: bool = False,
     seed: int = 0,
     need_splits: Collection[str] = ("train", "val"),
     framing: Framing | None = None,
 ) -> Annotations:
-    """Read and check a table, its ``dataset.yaml`` overridden by options, with a bar while images are checked.
+    """Read and check annotations, their meaning overridden by options, with a bar while images are checked.
 
-    A table without test rows is accepted unless ``need_splits`` requires them.
+    Annotations without test rows are accepted unless ``need_splits`` requires them.
 
     Args:
-        path: the table, or a folder with ``annotations.csv``.
-        options: what the columns mean, by the names of the options; None values are ignored.
+        path: a file or folder of annotations in any format.
+        options: what they mean, by the names of the options; None values are ignored.
+        format: the name of the format; None: found by content.
+        images: the folder of the images; None: what the format specifies.
         console: where the bar is shown; None: nowhere.
         skip_bad: whether bad rows are left out, with a warning.
         seed: the seed of splits that are drawn.
@@ -53,29 +58,12 @@ def open_table(
         DataError: the table, its images or its ``dataset.yaml`` cannot be used.
         ConfigError: options that have no meaning.
     """
-    given = {name: value for name, value in (options or {}).items() if value is not None}
-    schema = Schema.discover(path)
-    try:
-        return _load(path, schema.with_options(**given), console, skip_bad, seed, need_splits, framing)
-    except SchemaError as error:
-        if given:
-            raise ConfigError(f"{', '.join('--' + name.replace('_', '-') for name in given)}: {error.rule}") from None
-        raise DataError(f"{path}: {error.rule}") from None
-
-
-def _load(
-    path: str | Path,
-    schema: Schema,
-    console: Console | None,
-    skip_bad: bool,
-    seed: int,
-    need_splits: Collection[str],
-    framing: Framing | None,
-) -> Annotations:
-    with checking(console) as progress:
+    with as_options(path, options), checking(console) as progress:
         return load_annotations(
             path,
-            schema,
+            options=options,
+            format=format,
+            images=images,
             skip_bad=skip_bad,
             seed=seed,
             need_splits=need_splits,
@@ -84,10 +72,32 @@ def _load(
         )
 
 
+@contextmanager
+def as_options(path: str | Path, options: Mapping[str, Any] | None) -> Iterator[None]:
+    """Errors about the meaning of columns name the options that gave it, or the file.
+
+    Args:
+        path: the file or folder of annotations.
+        options: the meaning, by the names of the options.
+
+    Raises:
+        ConfigError: options that have no meaning.
+        DataError: a file that has none.
+    """
+    given = [name for name, value in (options or {}).items() if value is not None]
+    try:
+        yield
+    except SchemaError as error:
+        if given:
+            raise ConfigError(f"{', '.join('--' + name.replace('_', '-') for name in given)}: {error.rule}") from None
+        raise DataError(f"{path}: {error.rule}") from None
+
+
 def open_classes(
     path: str | Path,
     *,
     label: str | None = None,
+    format: str | None = None,
     seed: int = 0,
     skip_bad: bool = False,
     framing: Framing | None = None,
@@ -98,6 +108,7 @@ def open_classes(
     Args:
         path: a table, CIFAR's binary files, or folders of images named after their classes.
         label: the column of the classes; None: ``label`` or ``class``.
+        format: the name of the format; None: found by content.
         seed: the seed of splits that are drawn.
         skip_bad: whether bad rows are left out, with a warning.
         framing: how the network sees the images; then their frames are made while they are checked. None: no frames.
@@ -109,8 +120,10 @@ def open_classes(
     """
     with checking(console) as progress:
         try:
-            return load_classes(path, label=label, seed=seed, skip_bad=skip_bad, framing=framing, progress=progress)
-        except DataError:
+            return load_classes(
+                path, label=label, format=format, seed=seed, skip_bad=skip_bad, framing=framing, progress=progress
+            )
+        except (ConfigError, DataError):
             raise
         except ValueError as error:
             raise ConfigError(f"--label: {error}") from None
@@ -221,19 +234,30 @@ def _readable(paths: list[Path]) -> list[Path]:
     return [path for path, reason in zip(paths, reasons, strict=True) if not reason]
 
 
-def open_for_run(run: Predictor, table: Path, schema: Schema, skip_bad: bool) -> Annotations:
-    """A table for a trained run, split with the run's seed; only what a prediction needs has to be there.
+def open_for_run(
+    run: Predictor,
+    table: Path,
+    schema: Schema,
+    skip_bad: bool,
+    *,
+    format: str | None = None,
+    images: str | Path | None = None,
+) -> Annotations:
+    """Annotations for a trained run, split with the run's seed; only what a prediction needs has to be there.
 
     Args:
         run: the run.
-        table: the table.
-        schema: what the columns mean, usually the run's schema.
+        table: the file or folder of annotations.
+        schema: what they mean, usually the run's schema.
         skip_bad: whether bad rows are left out, with a warning.
+        format: the name of the format; None: found by content.
+        images: the folder of the images; None: what the format specifies.
 
     Raises:
         DataError: the table cannot be used, or is not of the kind on which the run was trained.
     """
-    annotations = load_by_name(table, schema, skip_bad=skip_bad, seed=run.settings.seed)
+    seed = run.settings.seed
+    annotations = load_by_name(table, schema, skip_bad=skip_bad, seed=seed, format=format, images=images)
     if schema.box == "points" and (bare := int(np.isnan(annotations.target).all(axis=(1, 2)).sum())):
         warn_whole(table, bare, "rows have no points and so")
     if (annotations.images is not None) != run.takes_images:
@@ -242,38 +266,49 @@ def open_for_run(run: Predictor, table: Path, schema: Schema, skip_bad: bool) ->
     return annotations
 
 
-def load_by_name(table: Path, schema: Schema, *, seed: int, skip_bad: bool = False) -> Annotations:
-    """A table with the points of a run's schema in their order, which are found by name.
+def load_by_name(
+    table: Path,
+    schema: Schema,
+    *,
+    seed: int,
+    skip_bad: bool = False,
+    format: str | None = None,
+    images: str | Path | None = None,
+) -> Annotations:
+    """Annotations with the points of a run's schema in their order, which are found by name.
 
-    The names are those of the ``dataset.yaml`` next to the table; where it, or the run, has none, number k is point k.
-    Without labels names don't matter.
+    For a table the names are those of the ``dataset.yaml`` next to it; where it, or the run, has none, number k is
+    point k. Without labels names don't matter.
 
     Args:
         table: the table.
         schema: what the columns mean.
         seed: the seed of splits that are drawn.
         skip_bad: whether bad rows are left out, with a warning.
+        format: the name of the format; None: found by content.
+        images: the folder of the images; None: what the format specifies.
 
     Raises:
         DataError: the table has points of other names, or labels and a ``dataset.yaml`` that is not one.
     """
+    load = functools.partial(
+        load_annotations, table, need_splits=(), skip_bad=skip_bad, seed=seed, format=format, images=images
+    )
     try:
         names = Schema.discover(table).points
     except DataError:
-        bare = load_annotations(table, schema, need_splits=(), skip_bad=skip_bad, seed=seed)
+        bare = load(schema)
         if not np.isnan(bare.target).all():
             raise
         return bare
     if not (schema.has_names and names):
-        return load_annotations(table, schema, need_splits=(), skip_bad=skip_bad, seed=seed)
+        return load(schema)
     if odd := sorted(set(names) ^ set(schema.points)):
         raise DataError(
             f"{table}: expected the points of the run, {', '.join(schema.points)}, got {', '.join(names)} in its "
             f"dataset.yaml; {odd[0]!r} differs."
         )
-    here = schema.renumbered(names)
-    found = load_annotations(table, here, need_splits=(), skip_bad=skip_bad, seed=seed)
-    return found.renumbered(schema.points)
+    return load(schema.renumbered(names)).renumbered(schema.points)
 
 
 def has_classes(run_folder: str | Path) -> bool:

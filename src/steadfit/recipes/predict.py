@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,13 @@ from rich.progress import track
 
 from steadfit._files import shortened, write_csv
 from steadfit.audit import row_of
-from steadfit.data import read_image
+from steadfit.data import WRITERS, Annotations, Schema, is_source, pose_source, read_annotations, read_image, write
 from steadfit.errors import ConfigError, DataError
 from steadfit.recipes.opening import image_paths, open_for_run, warn_whole
 from steadfit.recipes.panels import sticks
 from steadfit.reports.overlays import draw_points, write_image
 from steadfit.training import Prediction, Run
 from steadfit.training.opening import Predictor, load
-
-TABLES = {".csv", ".parquet", ".pq"}
 
 
 def predict_to(
@@ -34,6 +33,9 @@ def predict_to(
     views: Sequence[str] = (),
     coverage: float | None = None,
     skip_bad: bool = False,
+    format: str | None = None,
+    images: str | Path | None = None,
+    to: str | None = None,
     console: Console | None = None,
 ) -> Path:
     """Write ``predictions.csv`` and, for points in images, overlay pictures.
@@ -43,12 +45,15 @@ def predict_to(
 
     Args:
         run_folder: the folder of a finished run.
-        inputs: an image, a folder of images, or a table (its ``image`` column, or its feature columns).
+        inputs: an image, a folder of images, or annotations in any format (their images, or feature columns).
         out: the folder for the predictions.
         overlays: the number of pictures in ``overlays/``, of the first images; -1: all.
         views: test-time augmentation, as in :meth:`steadfit.training.Run.predict`.
         coverage: the probability of the regions, as in :meth:`steadfit.training.Run.predict`; None: no regions.
         skip_bad: whether rows and images that cannot be read are left out, with a warning.
+        format: the name of the format of annotations; None: found by content.
+        images: the folder of the images of annotations; None: what the format specifies.
+        to: the format in which the predictions are written as annotations, too, into a folder of its name; None: not.
         console: where progress is shown; None: nowhere.
 
     Returns:
@@ -68,8 +73,12 @@ def predict_to(
         if views or coverage is not None:
             raise ConfigError("predict: expected no views or coverage with classes, got some. Leave them out.")
         return _predict_classes(run, inputs, out, skip_bad)
-    if is_table(inputs):
-        prediction, columns, paths = _predict_table(run, inputs, skip_bad, views, coverage)
+    check_format(run, to)
+    opened = None
+    if format is not None or is_source(inputs):
+        schema = dataclasses.replace(run.schema, normalizer=None)  # its column need not be there
+        opened = open_for_run(run, inputs, schema, skip_bad, format=format, images=images)
+        prediction, columns, paths = _predict_table(run, opened, views, coverage)
     else:
         prediction, columns, paths = _predict_images(run, inputs, skip_bad, views, coverage)
     frame = prediction.to_frame()
@@ -78,7 +87,67 @@ def predict_to(
     write_csv(frame, out / "predictions.csv")
     if paths and run.schema.has_points:
         _draw(run, paths if overlays < 0 else paths[:overlays], prediction, out / "overlays", console)
+    if to is not None:
+        data = annotations_of(paths, run.schema) if opened is None else opened
+        write(predicted(data, prediction), out / to, format=to)
     return out / "predictions.csv"
+
+
+def check_format(run: Predictor, to: str | None) -> None:
+    """Check that predictions of a run can be written in a format.
+
+    Args:
+        run: the run.
+        to: the name of the format; None for none.
+
+    Raises:
+        ConfigError: an unknown format, or a run whose targets are not points.
+    """
+    if to is not None and to not in WRITERS:
+        raise ConfigError(f"--to: expected one of {', '.join(WRITERS)}, got {to!r}.")
+    if to is not None and not run.schema.points:
+        raise ConfigError("--to: expected a run on points, got one on numbers. Leave it out.")
+
+
+def annotations_of(paths: Sequence[Path], schema: Schema) -> Annotations:
+    """Images without labels as annotations, relative to the folder that contains all of them.
+
+    Args:
+        paths: the images.
+        schema: of the points.
+    """
+    root = Path(os.path.commonpath([os.path.abspath(path.parent) for path in paths]))
+    names = [Path(os.path.abspath(path)).relative_to(root).as_posix() for path in paths]
+    shape = (len(paths), len(schema.points))
+    return read_annotations(
+        pose_source(
+            path=root,
+            root=root,
+            format="",
+            points=schema.points,
+            images=names,
+            xy=np.full((*shape, 2), np.nan),
+            visible=np.zeros(shape, dtype=np.int8),
+            box=np.full((len(paths), 4), np.nan),
+            size=np.full((len(paths), 2), np.nan),
+            split=[""] * len(paths),
+            group=[""] * len(paths),
+            at=None,
+            pairs=schema.pairs,
+            limbs=schema.limbs,
+        )
+    )
+
+
+def predicted(data: Annotations, prediction: Prediction) -> Annotations:
+    """Annotations whose labels are predictions.
+
+    Args:
+        data: N rows.
+        prediction: of these rows.
+    """
+    visible = np.full(data.target.shape[:2], 2, dtype=np.int8)
+    return dataclasses.replace(data.with_target(prediction.mean), visible=visible)
 
 
 def _predict_classes(run: Run, inputs: Path, out: Path, skip_bad: bool) -> Path:
@@ -93,20 +162,16 @@ def _predict_classes(run: Run, inputs: Path, out: Path, skip_bad: bool) -> Path:
     return write_csv(pd.DataFrame(columns), out / "predictions.csv")
 
 
-def is_table(inputs: Path) -> bool:
-    """Whether a path is a table, rather than an image or a folder of images."""
-    return inputs.suffix.lower() in TABLES or any((inputs / f"annotations{suffix}").is_file() for suffix in TABLES)
-
-
 def _predict_table(
-    run: Predictor, table: Path, skip_bad: bool, views: Sequence[str], coverage: float | None
+    run: Predictor, annotations: Annotations, views: Sequence[str], coverage: float | None
 ) -> tuple[Prediction, dict[str, Sequence[Any]], list[Path]]:
-    schema = dataclasses.replace(run.schema, normalizer=None)  # its column need not be there
-    annotations = open_for_run(run, table, schema, skip_bad)
     prediction = run.predict_positions(annotations, views=views, coverage=coverage)
     if annotations.images is None:
         return prediction, {"row": row_of(annotations).tolist(), "line": annotations.line.tolist()}, []
-    return prediction, {"image": annotations.images}, [annotations.root / name for name in annotations.images]
+    columns: dict[str, Sequence[Any]] = {"image": annotations.images}
+    if len(set(annotations.images)) < len(annotations):  # several persons in an image
+        columns["line"] = annotations.line.tolist()
+    return prediction, columns, [annotations.root / name for name in annotations.images]
 
 
 def _predict_images(

@@ -206,6 +206,8 @@ def describe(annotations: Annotations, settings: Settings, noise: NoiseModel | N
         "steadfit": steadfit.__version__,
         "torch": str(torch.__version__),
         "data": os.path.abspath(annotations.path),
+        **({"format": annotations.format} if annotations.format else {}),
+        **({"root": os.path.abspath(annotations.root)} if annotations.at is not None else {}),
         "images": annotations.images is not None,
         "size": list(frame_of(annotations, settings)),
         "settings": settings.to_dict(),
@@ -238,6 +240,8 @@ def fingerprint(annotations: Annotations) -> str:
     meaning = annotations.schema.to_dict()
     if meaning["box_fit"] == "inside":
         del meaning["box_fit"]  # the default is left out, so that runs from before this option can be continued
+    if meaning["group"] is None:
+        del meaning["group"]
     digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode())
     digest.update(json.dumps([annotations.images, annotations.split.tolist()]).encode())
     for array in (annotations.target + 0.0, annotations.features, annotations.size):

@@ -260,6 +260,7 @@ def pose_source(
         problems=tuple(problems),
         files=files,
         at=at,
+        instances=True,
     )
     schema = Schema(
         points=tuple(points),

@@ -29,6 +29,8 @@ def read_box(raw: RawTable, schema: Schema, target: Floats, size: Floats | None)
         lost = [] if len(target) and not np.isnan(target).all() else [raw.file_problem(None, reason)]
         return box_of_points(target, size, margin=schema.box_margin), lost
     columns = schema.box_columns
+    if raw.instances:
+        return _of_instances(raw, columns, size)
     box, problems = _numbers(raw, columns)
     wrong = {problem.line for problem in problems}
     for place, name in ((2, "width"), (3, "height")):
@@ -42,6 +44,13 @@ def read_box(raw: RawTable, schema: Schema, target: Floats, size: Floats | None)
         if int(raw.line[row]) not in wrong
     ]
     return box, problems
+
+
+def _of_instances(raw: RawTable, columns: tuple[str, ...], size: Floats) -> tuple[Floats, list[Problem]]:
+    """Boxes that a format has checked; an instance without box and points is in its whole image."""
+    box = np.stack([raw.numbers(column)[0] for column in columns], axis=1)
+    missed = [raw.problem(row, None, _outside(box[row], size[row])) for row in _misses(box, size).nonzero()[0].tolist()]
+    return np.where(np.isnan(box).any(axis=1, keepdims=True), whole_image(size), box), missed
 
 
 def columns_of_box(raw: RawTable, schema: Schema) -> Floats | None:

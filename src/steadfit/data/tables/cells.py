@@ -34,6 +34,8 @@ class RawTable:
         files: N paths where each row is a file: problems name it, instead of a line and a column. None otherwise.
         at: N places in a file that is not a table, such as ``annotations[3]``, which problems name instead of a line.
             Then ``line`` only numbers the rows. None for tables.
+        instances: whether the rows are instances (persons, animals) that a format's reader has checked, of which some
+            may have no label and no box.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class RawTable:
     decimal_comma: bool | None = False
     files: Sequence[str] | None = None
     at: Sequence[str] | None = None
+    instances: bool = False
 
     def place(self, row: int) -> tuple[str, int | None]:
         """The file and the line by which the problems of a row name it."""

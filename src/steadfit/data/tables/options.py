@@ -125,9 +125,10 @@ def _normalizer(value: Any, points: Sequence[str]) -> float | str | tuple[int, i
         return value
 
 
-def _box(value: Any) -> str | tuple[str, ...]:
+def _box(value: Any) -> str | tuple[str, ...] | None:
+    """Four columns, ``"points"``, or None for ``"image"``."""
     names = names_of("box", value)
-    return names[0] if names == ("points",) else names
+    return None if names == ("image",) else names[0] if names == ("points",) else names
 
 
 def _margin(key: str, value: Any) -> float | tuple[float, float]:
