@@ -53,7 +53,7 @@ def test_without_yaml_nothing_is_discovered(tmp_path: Path) -> None:
 def test_to_dict_and_back(schema: Schema) -> None:
     plain = schema.to_dict()
     assert Schema.from_dict(plain) == schema
-    assert all(isinstance(value, str | list | float | bool | None) for value in plain.values())
+    assert all(isinstance(value, str | list | float | int | bool | None) for value in plain.values())
 
 
 def test_options_override_what_is_not_none() -> None:
@@ -93,7 +93,7 @@ def test_points_are_discovered_only_where_nothing_is_named() -> None:
         ({"points": "a,a"}, "points of different names, got 'a' 2 times"),
         ({"points": "a", "targets": "b"}, "points or targets, got 1 points and 1 targets"),
         ({"points": {"a": 1}}, "points to be a list of names, got {'a': 1}"),
-        ({"visibility": "hidden"}, "visibility 'occluded', 'missing', 'codes', got 'hidden'"),
+        ({"visibility": "hidden"}, "visibility 'auto', 'occluded', 'missing', 'codes', got 'hidden'"),
         ({"normalizer": -2}, "normalizer > 0 and finite, got -2.0"),
         ({"points": "a,b", "normalizer": [0, 2]}, r"normalizer of points 0 to 1, got \(0, 2\)"),
         ({"units": 3}, "units to be a word, got 3"),

@@ -22,7 +22,8 @@ Weigh = StrEnum("Weigh", ["auto", "estimate", "none"])
 Kind = StrEnum("Kind", ["ngo", "l_ugo", "g_ugo", "swap", "gaussian", "symmetric"])
 Split = StrEnum("Split", ["train", "val", "test", "all"])
 Sides = StrEnum("Sides", ["person", "observer"])
-Visibility = StrEnum("Visibility", ["occluded", "missing", "codes"])
+Visibility = StrEnum("Visibility", ["auto", "occluded", "missing", "codes"])
+Coordinates = StrEnum("Coordinates", ["pixels", "shares", "percent"])
 BoxFit = StrEnum("BoxFit", ["inside", "stretch"])
 Exif = StrEnum("Exif", ["honour", "ignore"])
 COMPARED_NOISES = ("l2", "huber", "tukey", "gum")
@@ -194,10 +195,17 @@ def columns(
     visibility: Annotated[
         Visibility | None,
         Option(
-            help="What v = 0 with coordinates means: annotated though occluded, or missing. codes: exactly 0 missing, "
-            "1 occluded, 2 visible.",
+            help="What v = 0 with coordinates means: annotated though occluded, or missing; auto: missing at (0, 0), "
+            "else occluded. codes: exactly 0 missing, 1 occluded, 2 visible.",
             **MEANING,
         ),
+    ] = None,
+    coordinates: Annotated[
+        Coordinates | None,
+        Option(help="What points count: pixels, shares of width and height (0 to 1), or percent of them.", **MEANING),
+    ] = None,
+    origin: Annotated[
+        int | None, Option(help="1: pixels are counted from 1 instead of 0.", min=0, max=1, metavar="N", **MEANING)
     ] = None,
     sides: Annotated[
         Sides | None,
@@ -233,16 +241,16 @@ def columns(
     ] = None,
 ) -> dict[str, Any]:
     """The options that determine what the columns mean."""
-    named: Columns = {
+    named: dict[str, Any] = {
         "points": points,
         "targets": targets,
         "features": features,
         "pairs": pairs,
         "normalizer": normalizer,
     }
-    named |= {"categories": categories, "impute": impute or None, "missing": missing}
+    named |= {"categories": categories, "impute": impute or None, "missing": missing, "origin": origin}
     named |= {"box": box, "box_margin": box_margin, "units": units}
-    words = {"box_fit": box_fit, "visibility": visibility, "sides": sides, "exif": exif}
+    words = {"box_fit": box_fit, "visibility": visibility, "coordinates": coordinates, "sides": sides, "exif": exif}
     return named | {name: None if word is None else word.value for name, word in words.items()}
 
 

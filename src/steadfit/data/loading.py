@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,23 +17,24 @@ from steadfit.data.images.paths import refuse_archive
 from steadfit.data.images.scanning import Progress
 from steadfit.data.images.store import Framing, ImageStore
 from steadfit.data.keeping import Keeper
+from steadfit.data.learnable import bare, check_classes, file_problems, of_labels
+from steadfit.data.plausible import warn_implausible
 from steadfit.data.source_images import read_images
 from steadfit.data.tables import columns
 from steadfit.data.tables.annotations import Annotations
 from steadfit.data.tables.boxes import read_box
 from steadfit.data.tables.cells import RawTable
-from steadfit.data.tables.classes import unlabelled
 from steadfit.data.tables.duplicates import same_paths, warn_copies, warn_duplicates, warn_several
 from steadfit.data.tables.features import impute, read_features
 from steadfit.data.tables.identity import feature_keys, same_key
 from steadfit.data.tables.naming import with_points
+from steadfit.data.tables.pixels import in_pixels
 from steadfit.data.tables.problems import Problem, settle
 from steadfit.data.tables.schema import Schema
 from steadfit.data.tables.sentinels import warn_spikes
 from steadfit.data.tables.sides import observer_centric
 from steadfit.data.tables.source import Source
-from steadfit.data.tables.splits import SPLITS, drawn_rows, empty_splits, read_split
-from steadfit.errors import DataError, DataWarning
+from steadfit.data.tables.splits import SPLITS, drawn_rows, read_split
 
 
 def load_annotations(
@@ -225,17 +225,18 @@ def _check(
     split = drawn_split(annotations, before, keys, seed=seed, val_share=val_share, test_share=test_share)
     drawn, key = drawn_rows(before, len(split)), np.array(keys, dtype=np.str_)
     annotations = dataclasses.replace(annotations, split=split, drawn=drawn, key=key)
-    problems += _of_labels(raw, annotations, problems, need_splits)
+    problems += of_labels(raw, annotations, problems, need_splits)
     bad = {(problem.path, problem.line) for problem in problems}
     kept = np.array([raw.place(row) not in bad for row in range(len(raw.line))], dtype=bool)
     if "train" in need_splits and not schema.classes:
-        kept &= ~_bare(annotations, kept)
+        kept &= ~bare(annotations, kept)
     annotations = annotations.take(kept)
     if skip_bad or kept.any():  # if no row is left, only the rows' own problems give the reason
-        problems += _file_problems(raw, annotations, before is not None, need_splits)
+        problems += file_problems(raw, annotations, before is not None, need_splits)
     skipped = settle(problems, raw.path, skip_bad=skip_bad)
+    warn_implausible(annotations)
     if "train" in need_splits:
-        _check_classes(annotations)
+        check_classes(annotations)
         warn_spikes(annotations)
     annotations = impute(annotations)
     if annotations.images is None:
@@ -254,6 +255,7 @@ def _read(
     raw, schema = source.cells, source.schema
     target, problems = columns.read_target(raw, schema)
     visible, found_visible = columns.read_visible(raw, schema, target)
+    problems += in_pixels(source, target)
     if schema.sides == "observer":
         target, visible, _ = observer_centric(target, schema.pairs, visible)
     features, found_features = read_features(raw, schema)
@@ -297,58 +299,3 @@ def _read(
 
 def _all_train(raw: RawTable) -> npt.NDArray[np.str_]:
     return np.full(len(raw.line), "train", dtype="<U5")
-
-
-def _of_labels(
-    raw: RawTable, annotations: Annotations, known: Sequence[Problem], need_splits: Collection[str]
-) -> list[Problem]:
-    """Problems of rows whose labels cannot be learned."""
-    if "train" not in need_splits:
-        return []
-    if annotations.schema.classes:
-        return unlabelled(raw, annotations.schema, annotations.target, known)
-    return _unheld(raw, annotations)
-
-
-def _bare(annotations: Annotations, good: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The good training rows (N,) without any label, which are left out with a warning; none where all are."""
-    train = good & (annotations.split == "train")
-    empty: npt.NDArray[np.bool_] = np.isnan(annotations.target).all(axis=(1, 2)) & train
-    if not empty.any() or empty.sum() == train.sum():
-        return np.zeros_like(empty)
-    first = annotations.line[empty][0] if annotations.at is None else annotations.at[empty][0]
-    place = f"line {first}" if annotations.at is None else first
-    warnings.warn(
-        f"{annotations.path}: {int(empty.sum())} of {len(empty)} rows have no label and are not trained on, the first "
-        f"in {place}.",
-        DataWarning,
-        stacklevel=5,
-    )
-    return empty
-
-
-def _unheld(raw: RawTable, annotations: Annotations) -> list[Problem]:
-    """Labels and features that are beyond float32 in units of the training rows' spread."""
-    schema, features, train = annotations.schema, annotations.features, annotations.split == "train"
-    problems = columns.check_held(raw, schema.columns, annotations.target, train)
-    if features is not None:
-        problems += columns.check_held(raw, schema.features, features[:, :, None], train)
-    return problems
-
-
-def _file_problems(raw: RawTable, annotations: Annotations, given: bool, need_splits: Collection[str]) -> list[Problem]:
-    column = annotations.schema.split if given else None
-    problems = empty_splits(raw, annotations.split, column, need_splits)
-    train = annotations.target[annotations.split == "train"]
-    if "train" in need_splits and len(train) and not annotations.schema.classes:
-        problems += columns.check_training(raw, annotations.schema, train)
-    return problems
-
-
-def _check_classes(annotations: Annotations) -> None:
-    """Refuse a class without training images, which cannot be learned."""
-    names = annotations.schema.classes
-    if names and (empty := np.flatnonzero(annotations.counts("train") == 0)).size:
-        raise DataError(
-            f"{annotations.path}: expected training images of every class, got none of {names[empty[0]]!r}."
-        )

@@ -73,7 +73,7 @@ def corrupt_dataset(
     target[rows], wrong[rows] = moved, mask
     if annotations.images is not None:
         _bring_images(annotations, out)
-    write_text(_description(dataclasses.replace(annotations.schema, sides="person")), out / "dataset.yaml")
+    write_text(_description(dataclasses.replace(annotations.table_schema, sides="person")), out / "dataset.yaml")
     table, truth = annotations.with_target(target).to_frame(), _truth_frame(annotations, wrong)
     for frame, name in ((truth, "truth.csv"), (table, "annotations.csv")):
         with atomic_path(out / name) as path:

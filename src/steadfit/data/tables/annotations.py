@@ -194,7 +194,8 @@ class Annotations:
         """What the columns of :meth:`to_frame` mean."""
         group = (self.schema.group or "group") if self.group is not None else None
         visibility = "codes" if self.has_occluded else self.schema.visibility
-        return dataclasses.replace(self.schema, group=group, visibility=visibility)
+        pixels: dict[str, Any] = {"coordinates": "pixels", "origin": 0}
+        return dataclasses.replace(self.schema, group=group, visibility=visibility, **pixels)
 
     def _cells(self) -> Sequence[Any]:
         """The target columns as they are written: numbers, or names of classes."""

@@ -84,16 +84,36 @@ def read_visible(raw: RawTable, schema: Schema, target: Floats) -> tuple[Codes |
         raw: the table.
         schema: what its columns mean.
         target: (N, K, D); where v = 0 means missing, these targets are set to NaN in place.
+
+    Warns:
+        DataWarning: points with v = 0 at (0, 0) are taken as missing.
     """
     if not schema.has_points:
         return None, []
     value, problems = _visibility(raw, schema)
-    if schema.visibility != "occluded":
+    if schema.visibility in ("missing", "codes"):
         target[value == 0] = np.nan
+    elif schema.visibility == "auto":
+        _take_away(raw, target, (value == 0) & (target == 0).all(axis=2))
     coarse = schema.visibility != "codes" and not (value == VISIBLE).any()  # 1 is the largest, so it means visible
     seen = (value == VISIBLE) | np.isnan(value) | ((value == OCCLUDED) & coarse)
     codes = np.where(seen, VISIBLE, OCCLUDED)
     return np.where(np.isnan(target).any(axis=2), ABSENT, codes).astype(np.int8), problems
+
+
+def _take_away(raw: RawTable, target: Floats, unlabelled: Flags) -> None:
+    """Set the points (N, K) with v = 0 at (0, 0) to NaN, in place, and say so."""
+    if not unlabelled.any():
+        return
+    target[unlabelled] = np.nan
+    columns = [f"v{k}" for k in np.flatnonzero(unlabelled.any(axis=0))]
+    warnings.warn(
+        f"{raw.path}: {int(unlabelled.sum()):,} points with v = 0 at (0, 0) are taken as missing, in "
+        f"column{_s(columns)} {listed(columns)}. Other points with v = 0 are taken as annotated though occluded. Say "
+        "what v = 0 means with --visibility (visibility: occluded, missing or codes).",
+        DataWarning,
+        stacklevel=5,
+    )
 
 
 def _visibility(raw: RawTable, schema: Schema) -> tuple[Floats, list[Problem]]:
@@ -245,6 +265,10 @@ def _half_points(
 
 def _where(flags: Flags) -> list[int]:
     return [int(row) for row in flags.nonzero()[0]]
+
+
+def _s(names: Sequence[str]) -> str:
+    return "" if len(names) == 1 else "s"
 
 
 def _fact(value: float) -> str:

@@ -173,7 +173,19 @@ def _by_name(key: str, value: Any) -> tuple[tuple[str, float], ...]:
     return tuple((str(name), _number(key, number)) for name, number in value)
 
 
-_OTHERS: Mapping[str, Callable[[str, Any], Any]] = {"missing": _numbers, "impute": _flag, "medians": _by_name}
+def _whole(key: str, value: Any) -> int:
+    number = _number(key, value)
+    if not number.is_integer():
+        raise wrong(f"{key} to be a whole number, got {value!r}")
+    return int(number)
+
+
+_OTHERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "missing": _numbers,
+    "impute": _flag,
+    "medians": _by_name,
+    "origin": _whole,
+}
 
 
 def wrong(fact: str, remedy: str = "") -> SchemaError:

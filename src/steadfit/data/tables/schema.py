@@ -19,7 +19,8 @@ __all__ = ["Schema", "parse_pairs"]
 
 AXES = "xy"
 """The axes of points: point k is in the columns ``x{k}``, ``y{k}``."""
-VISIBILITIES = ("occluded", "missing", "codes")
+VISIBILITIES = ("auto", "occluded", "missing", "codes")
+COORDINATES = ("pixels", "shares", "percent")
 _POINT_COLUMN = re.compile(rf"[{AXES}](0|[1-9]\d*)")
 
 
@@ -44,8 +45,12 @@ class Schema:
         normalizer: the normalising length: a number in the units, a column, or the two points whose distance it is.
         units: what the targets are measured in; px means pixels of the stored image. Empty for no unit, which for
             points in images becomes px when a table is read.
-        visibility: what v = 0 with coordinates given means, ``"occluded"`` (annotated) or ``"missing"``; in a column
-            without any 2, 1 is a visible point. ``"codes"``: exactly 0 missing, 1 occluded, 2 visible.
+        visibility: what v = 0 with coordinates given means, ``"occluded"`` (annotated), ``"missing"``, or ``"auto"``:
+            missing at exactly (0, 0), elsewhere occluded; in a column without any 2, 1 is a visible point.
+            ``"codes"``: exactly 0 missing, 1 occluded, 2 visible.
+        coordinates: what the coordinates of points count: ``"pixels"``; ``"shares"`` of the image's width and height, 0
+            to 1, so that x is share * width px; ``"percent"`` of them, 0 to 100. Boxes and lengths stay in px.
+        origin: the coordinates of the centre of the first pixel in the table, 0 or, where pixels are counted from 1, 1.
         sides: ``"person"``, left and right as annotated; ``"observer"``, exchanged where a person's first sides lie
             farther right in the image than the second ones (:func:`~steadfit.data.observer_centric`), so that
             every pair has to name the same side first.
@@ -83,7 +88,9 @@ class Schema:
     limbs: tuple[tuple[int, int], ...] = ()
     normalizer: float | str | tuple[int, int] | None = None
     units: str = ""
-    visibility: str = "occluded"
+    visibility: str = "auto"
+    coordinates: str = "pixels"
+    origin: int = 0
     sides: str = "person"
     image: str = "image"
     split: str = "split"
@@ -103,6 +110,7 @@ class Schema:
             )
         if self.visibility not in VISIBILITIES:
             raise wrong(f"visibility {', '.join(map(repr, VISIBILITIES))}, got {self.visibility!r}")
+        _check_coordinates(self)
         if self.sides not in ("person", "observer"):
             raise wrong(f"sides 'person' or 'observer', got {self.sides!r}")
         if self.exif not in ("honour", "ignore"):
@@ -254,6 +262,17 @@ def _check_normalizer(value: float | str | tuple[int, int] | None, count: int) -
         _check_indices("normalizer", [value], count)
     elif isinstance(value, float | int) and not (math.isfinite(value) and value > 0):
         raise wrong(f"normalizer > 0 and finite, got {value}")
+
+
+def _check_coordinates(schema: Schema) -> None:
+    if schema.coordinates not in COORDINATES:
+        raise wrong(f"coordinates {', '.join(map(repr, COORDINATES))}, got {schema.coordinates!r}")
+    if schema.origin not in (0, 1):
+        raise wrong(f"origin 0 or 1, got {schema.origin!r}")
+    if schema.origin and schema.coordinates != "pixels":
+        raise wrong(f"pixels for an origin of 1, got coordinates {schema.coordinates!r}")
+    if schema.targets and (schema.origin or schema.coordinates != "pixels"):
+        raise wrong(f"points for coordinates and origin, got {len(schema.targets)} scalar targets")
 
 
 def _check_box(schema: Schema) -> None:
