@@ -11,6 +11,7 @@ from steadfit.data.formats import cifar, class_folders, coco, csv, excel, parque
 from steadfit.data.formats.about import About
 from steadfit.data.formats.documents import is_json, is_xml, json_at, parsed_once, xml_at
 from steadfit.data.formats.roots import checked_folder
+from steadfit.data.images.paths import refuse_archive
 from steadfit.data.tables.cells import RawTable, shorten
 from steadfit.data.tables.classes import as_classes
 from steadfit.data.tables.options import did_you_mean
@@ -202,6 +203,8 @@ def _name(path: Path, format: str | None) -> str:
         )
     if found is None and not path.is_file():
         raise DataError(f"{path}: expected a file or folder of annotations, got nothing of that name.")
+    if found is None:
+        refuse_archive(path)
     if found is None and (is_json(path) or is_xml(path)):
         raise DataError(f"{path}: expected annotations of a known format ({', '.join(NAMES)}), got {_content(path)}.")
     return found or "csv"
