@@ -116,11 +116,9 @@ def _rows(table: PoseTable, name: str, names: Sequence[str]) -> _Rows:
     for k, individual in enumerate(people):
         columns = [names.index(part) for part in table.head.places[individual]]
         xy[:, k, columns], codes[:, k, columns] = table.points(individual)
-    written: npt.NDArray[np.bool_] = ~np.any(np.isnan(xy), axis=3)
+    written = ~np.isnan(xy[..., 0])  # x and y are missing together
     visible = np.where(written & np.isin(codes, (-1, 2)), 2, 0).astype(np.int8)
-    kept: npt.NDArray[np.bool_] = (
-        (visible > 0).any(axis=2) if table.head.several else np.ones((count, len(people)), dtype=bool)
-    )
+    kept: npt.NDArray[np.bool_] = np.any(visible > 0, axis=2) | (not table.head.several)
     row, who = np.nonzero(kept)
     lines = np.array(table.lines, dtype=np.int64)[row]
     rest = [f"individual {people[k]}" if table.head.several else "" for k in who.tolist()]
@@ -175,7 +173,7 @@ def _shortened(names: Sequence[str]) -> list[Sequence[str]]:
 def _found(alternatives: Sequence[Sequence[str]], roots: Sequence[Path]) -> tuple[Path, Sequence[str]]:
     """The folder and the names by which most of some images are there; the first ones if none is."""
     step = max(1, len(alternatives[0]) // SAMPLE)
-    choices = [(root, names) for root in roots for names in alternatives]
+    choices = [(root, names) for names in alternatives for root in roots]
     return max(choices, key=lambda choice: _count(choice[0], choice[1][::step][:SAMPLE]))
 
 
