@@ -191,7 +191,7 @@ def _write_project(data: Annotations, path: Path) -> Path:
     limbs = [(points[one], points[two]) for one, two in data.schema.limbs]
     for video, rows in tables.items():
         file = path / FRAMES / video / f"CollectedData_{SCORER}.csv"
-        write_text(table_text(SCORER, points, rows, people), file)
+        write_text(table_text(SCORER, points, list(rows.items()), people), file)
     moved = {mine: name for mine, name in zip(framed, names, strict=True) if mine != name}
     if moved:
         out = io.StringIO(newline="")

@@ -52,17 +52,20 @@ def places_of(data: Annotations) -> list[Place]:
 
 
 def table_text(
-    scorer: str, points: Sequence[str], rows: Mapping[tuple[str, ...], Sequence[Floats]], people: Sequence[str]
+    scorer: str,
+    points: Sequence[str],
+    rows: Sequence[tuple[tuple[str, ...], Sequence[Floats]]],
+    people: Sequence[str],
 ) -> str:
     """The text of a new table.
 
     Args:
         scorer: who labelled.
         points: K names.
-        rows: the points (K, 2) of each animal, by the cells of the image's path; NaN for what is missing.
+        rows: the cells of the image's path, and the points (K, 2) of each animal, NaN for what is missing.
         people: the names of the animals; none for a table of one animal.
     """
-    index = [""] * (max((len(path) for path in rows), default=1) - 1)
+    index = [""] * (max((len(path) for path, _ in rows), default=1) - 1)
     columns = [(who, part, axis) for who in people or [""] for part in points for axis in "xy"]
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
@@ -72,7 +75,7 @@ def table_text(
     writer.writerow(["bodyparts", *index, *(part for _, part, _ in columns)])
     writer.writerow(["coords", *index, *(axis for _, _, axis in columns)])
     empty = np.full((len(points), 2), np.nan)
-    for path, animals in rows.items():
+    for path, animals in rows:
         whole = [*animals, *[empty] * (len(people) - len(animals))]
         writer.writerow([*path, *(number_text(value) for animal in whole for value in animal.ravel().tolist())])
     return out.getvalue()

@@ -12,7 +12,8 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +25,13 @@ from steadfit.data.formats.expect import Misfit
 from steadfit.data.formats.instances import Codes, Floats
 from steadfit.data.tables.cells import MISSING
 from steadfit.data.tables.problems import Problem
-from steadfit.data.tables.separators import decimal_comma, long_cells
 from steadfit.errors import DataError
 
 LEVELS = ("scorer", "individuals", "bodyparts", "coords")
 COORDS = ("x", "y", "likelihood", "visible")
 FRAMES = "labeled-data"
 """The folder of a project that contains one folder of frames for each video."""
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def read_pose_table(path: Path, name: str = "") -> PoseTable:
     records = list(_records(path, text, mark))
     header, start = _header(path, records)
     body = list(_rows(records[start:], header))
-    decimal = mark != "," and decimal_comma([list(record.cells[header.index :]) for record in body]) is True
+    decimal = mark != "," and _decimal_comma(cell for record in body for cell in record.cells[header.index :])
     rows: list[Record] = []
     values: list[list[float]] = []
     problems: list[Problem] = []
@@ -188,6 +189,12 @@ def read_pose_table(path: Path, name: str = "") -> PoseTable:
     kept = [k for k in range(len(rows)) if k not in bad]
     images = [_image(rows[k].cells[: header.index]) for k in kept]
     return PoseTable(path, header, images, [rows[k].line for k in kept], found[kept], problems, records, mark)
+
+
+def _decimal_comma(cells: Iterable[str]) -> bool:
+    """Whether numbers have a decimal comma: none has a point, and not all commas may separate thousands."""
+    marked = [cell for cell in cells if "," in cell or "." in cell]
+    return not any("." in cell for cell in marked) and not all(_THOUSANDS.fullmatch(cell.strip()) for cell in marked)
 
 
 def _problem(path: Path, name: str, line: int, error: Misfit) -> Problem:
@@ -221,11 +228,10 @@ def _records(path: Path, text: str, mark: str) -> Iterator[Record]:
     lines = list(io.StringIO(text, newline=""))
     before = 0
     try:
-        with long_cells(text):
-            reader = csv.reader(lines, delimiter=mark)
-            for cells in reader:
-                yield Record(before + 1, "".join(lines[before : reader.line_num]), cells)
-                before = reader.line_num
+        reader = csv.reader(lines, delimiter=mark)
+        for cells in reader:
+            yield Record(before + 1, "".join(lines[before : reader.line_num]), cells)
+            before = reader.line_num
     except csv.Error as error:
         raise DataError(f"{path}, line {before + 1}: expected CSV cells, got {error}.") from None
 

@@ -36,6 +36,7 @@ ABOUT = About(
     images=".",
     lost=(
         "visibility",
+        "several animals in an image",
         "boxes",
         "splits",
         "limbs",
@@ -127,7 +128,7 @@ def write(data: Annotations, path: Path) -> Path:
         The file.
 
     Raises:
-        DataError: there are no points in images, or several rows of one image.
+        DataError: there are no points in images, or the original would be replaced or has changed.
 
     Warns:
         DataWarning: something is lost.
@@ -138,14 +139,9 @@ def write(data: Annotations, path: Path) -> Path:
     _warn(data, original=original)
     if original:
         return _write_copy(data, file)
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise DataError(
-            f"{data.path}: expected one row an image, which is all that {ABOUT.title} describes, got several of "
-            f"{twice[0]!r}. Write another format, such as dlc."
-        )
     points = data.schema.points
     target = np.where((codes_of(data) > 0)[:, :, None], data.target, np.nan)
-    rows: dict[tuple[str, ...], list[Floats]] = {(name,): [target[row]] for row, name in enumerate(names)}
+    rows: list[tuple[tuple[str, ...], list[Floats]]] = [((name,), [target[row]]) for row, name in enumerate(names)]
     about = {"view_names": [], "keypoint_names": list(points)}
     write_text(yaml.safe_dump(about, sort_keys=False, allow_unicode=True, width=10**6), file.parent / PROJECT)
     return write_text(table_text(SCORER, points, rows, []), file)
@@ -169,6 +165,8 @@ def _warn(data: Annotations, *, original: bool) -> None:
     lost = [f"that {occluded} points are occluded, as it ignores the coordinates of such points"] * bool(occluded)
     if not original:
         boxes = data.box is not None and data.schema.box != "points"
+        again = sum(count - 1 for count in Counter(images_of(data, ABOUT.title)).values())
+        lost += [f"several animals in an image: {again} rows name an image again"] * bool(again)
         lost += ["boxes"] * boxes + ["splits"] * (splits_of(data) is not None)
         lost += ["groups"] * (data.group is not None and not _by_folder(data)) + lost_of_schema(data)
     warn_lost(data, ABOUT.title, lost)
