@@ -58,7 +58,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def build(folder: Path) -> Path:
-    """Two videos with two mice and a corner that an image has once: the header has four rows, the path three columns."""
+    """Two videos with two mice, and a corner that an image has once; the path of a frame has three columns."""
     people = ["mouse1"] * 6 + ["mouse2"] * 6 + ["single"] * 2
     parts = ["snout", "snout", "leftear", "leftear", "rightear", "rightear"] * 2 + ["corner"] * 2
     header = [

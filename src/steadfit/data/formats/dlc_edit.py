@@ -125,7 +125,7 @@ def edited_table(
             absent = [k for k, name in enumerate(data.schema.points) if name not in table.head.places[who]]
             lost += int((codes[mine[who], absent] > 0).sum()) if who in mine else 0
     kept = (record for record in table.records if record.line not in gone)
-    text = "".join(_record_text(record, changed.get(record.line, {}), table.mark) for record in kept)
+    text = "".join(_record_text(record, changed.get(record.line, {}), table) for record in kept)
     return _encoded(text, table.path), lost
 
 
@@ -168,22 +168,18 @@ def _cells(places: Mapping[str, Columns], xy: Floats, given: Codes, target: Floa
     return found
 
 
-def _record_text(record: Record, changed: Mapping[int, str], mark: str) -> str:
+def _record_text(record: Record, changed: Mapping[int, str], table: PoseTable) -> str:
     """A record with some cells replaced; exactly as it was without any."""
     if not changed:
         return record.text
     end = record.text[len(record.text.rstrip("\r\n")) :]
-    cells = [changed.get(k, cell) for k, cell in enumerate(record.cells)]
-    comma = mark != "," and any("," in cell for cell in record.cells)
+    new = {k: cell.replace(".", ",") if table.decimal else cell for k, cell in changed.items()}
+    cells = [new.get(k, cell) for k, cell in enumerate(record.cells)]
     if '"' not in record.text:
-        return mark.join(_spelled(cell, comma and k in changed) for k, cell in enumerate(cells)) + end
+        return table.mark.join(cells) + end
     out = io.StringIO(newline="")
-    csv.writer(out, delimiter=mark, lineterminator="").writerow(cells)
+    csv.writer(out, delimiter=table.mark, lineterminator="").writerow(cells)
     return out.getvalue() + end
-
-
-def _spelled(cell: str, comma: bool) -> str:
-    return cell.replace(".", ",") if comma else cell
 
 
 def _encoded(text: str, path: Path) -> bytes:

@@ -56,7 +56,7 @@ class TableSet:
         given = [name for part in parts for name in part.images]
         shown = [_inside(name) for name in given]
         roots = self.roots if images is None else [checked_folder(images)]
-        root, found = _found([*_shortened(shown), [self.originals.get(name, name) for name in shown]], roots)
+        root, found = _found([shown, [self.originals.get(name, name) for name in shown], *_shortened(shown)], roots)
         cut = sum(mine != name for mine, name in zip(given, shown, strict=True))
         notes = [f"{cut} rows have an image outside {FRAMES}, whose path is taken from there on."] * bool(cut)
         index = {name: k for k, name in enumerate(names)}
@@ -163,11 +163,12 @@ def video_of(name: str) -> str:
 
 
 def _shortened(names: Sequence[str]) -> list[Sequence[str]]:
-    """The names, without the folder of frames, and without that of the video as well."""
+    """The names without the folder of frames, and without that of the video as well where they remain different."""
     parts = [name.split("/") for name in names]
-    inside = [1 if len(part) > 1 and part[0] == FRAMES else 0 for part in parts]
+    inside = [len(part) > 1 and part[0] == FRAMES for part in parts]
     without = ["/".join(part[k:]) for part, k in zip(parts, inside, strict=True)]
-    return [names, without, ["/".join(part[-1:] if k else part) for part, k in zip(parts, inside, strict=True)]]
+    bare = [part[-1] if k else "/".join(part) for part, k in zip(parts, inside, strict=True)]
+    return [without, bare] if len(set(bare)) == len(set(names)) else [without]
 
 
 def _found(alternatives: Sequence[Sequence[str]], roots: Sequence[Path]) -> tuple[Path, Sequence[str]]:

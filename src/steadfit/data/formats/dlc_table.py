@@ -103,6 +103,7 @@ class PoseTable:
         problems: of rows that are not among the N.
         records: all records of the file.
         mark: the separator of cells.
+        decimal: whether its numbers have a decimal comma.
         unit: what ``lines`` count, as problems say it.
     """
 
@@ -114,6 +115,7 @@ class PoseTable:
     problems: Sequence[Problem] = ()
     records: Sequence[Record] = ()
     mark: str = ","
+    decimal: bool = False
     unit: str = "line"
 
     def points(self, individual: str) -> tuple[Floats, Codes]:
@@ -188,7 +190,7 @@ def read_pose_table(path: Path, name: str = "") -> PoseTable:
     problems += [_problem(path, name, rows[k].line, error) for k, error in bad.items()]
     kept = [k for k in range(len(rows)) if k not in bad]
     images = [_image(rows[k].cells[: header.index]) for k in kept]
-    return PoseTable(path, header, images, [rows[k].line for k in kept], found[kept], problems, records, mark)
+    return PoseTable(path, header, images, [rows[k].line for k in kept], found[kept], problems, records, mark, decimal)
 
 
 def _decimal_comma(cells: Iterable[str]) -> bool:
@@ -321,8 +323,9 @@ def _numbers(cells: Sequence[str], header: Head, decimal: bool) -> list[float]:
     """The numbers of a row, NaN for the image's path and for empty cells."""
     if len(cells) != header.count:
         raise Misfit(f"expected {header.count} cells as in the header, got {len(cells)}.")
-    if not _image(cells[: header.index]):
-        raise Misfit("expected the path of an image, got none.")
+    image = _image(cells[: header.index])
+    if not image or "\0" in image:
+        raise Misfit(f"expected the path of an image, got {expect.fact(image) if image else 'none'}.")
     blank, cells = [np.nan] * header.index, cells[header.index :]
     if decimal:
         cells = [cell.replace(",", ".") for cell in cells]

@@ -67,7 +67,10 @@ def read(path: Path, *, images: Path | None = None) -> Source:
     if not isinstance(video, str) and len(video) != len(tracks):
         raise DataError(f"{path}, video_path: expected {len(tracks)} images, got {len(video)}.")
     videos = Videos([video])
-    shown, group = videos.names([(0, number) for number in frame.tolist()])
+    try:
+        shown, group = videos.names([(0, number) for number in frame.tolist()])
+    except Misfit as error:
+        raise DataError(f"{path}, video_path: {error.reason}") from None
     root, shown = sleap_root(path, shown, images)
     label = [names[k] if k < len(names) else str(k) for k in range(tracks.shape[1])]
     return pose_source(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from steadfit.data.formats.expect import Misfit, fact
 from steadfit.data.formats.roots import SAMPLE, images_root
 from steadfit.data.tables.pairs import pairs_of_names
 
@@ -53,6 +54,7 @@ class Videos:
 
         Raises:
             IndexError: there is no such video or image.
+            Misfit: a path that no file can have.
         """
         stems, shared = self.stems(), self.shared()
         images, groups = [], []
@@ -63,6 +65,8 @@ class Videos:
             else:
                 images.append("/".join(_slashes(source[frame]).split("/")[shared:]))
             groups.append(stems[video])
+            if "\0" in images[-1]:
+                raise Misfit(f"expected the path of an image, got {fact(images[-1])}.", f"videos[{video}]")
         return images, groups
 
     def notes(self, videos: Sequence[int]) -> list[str]:
