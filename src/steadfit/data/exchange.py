@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from steadfit import _checks
-from steadfit.data.formats import coco
+from steadfit.data.formats import coco, dlc, lightning_pose
 from steadfit.data.formats.finding import ANNOTATIONS, read_source
 from steadfit.data.formats.tabular import write_as_csv, write_as_parquet
 from steadfit.data.loading import read_annotations
@@ -18,7 +18,7 @@ from steadfit.errors import DataError
 WRITERS: Mapping[str, Callable[[Annotations, Path], Path]] = {
     "csv": write_as_csv,
     "parquet": write_as_parquet,
-    **{one.NAME: one.write for one in (coco,)},
+    **{one.NAME: one.write for one in (coco, dlc, lightning_pose)},
 }
 """The functions that write a format, by its name."""
 
@@ -98,14 +98,16 @@ def write(data: Annotations, path: str | Path, *, format: str, copy_images: bool
         raise DataError(f"{path}: expected another path than that of the original. It is never replaced.")
     written = WRITERS[format](data, Path(path))
     if copy_images:
-        folder = ANNOTATIONS[format].ABOUT.images if format in ANNOTATIONS else "."
-        _copy_images(data, written.parent / folder)
+        module = ANNOTATIONS.get(format)
+        folder = "." if module is None else module.ABOUT.images
+        renamed = getattr(module, "image_names", None)  # for a format with names of its own for images
+        _copy_images(data, written.parent / folder, data.images or () if renamed is None else renamed(data))
     return written
 
 
-def _copy_images(data: Annotations, folder: Path) -> None:
-    for name in dict.fromkeys(data.images or ()):
-        origin, goal = Path(data.root, name), folder / name
+def _copy_images(data: Annotations, folder: Path, goals: Sequence[str]) -> None:
+    for name, copy in dict.fromkeys(zip(data.images or (), goals, strict=True)):
+        origin, goal = Path(data.root, name), folder / copy
         if not os.path.realpath(goal).startswith(os.path.join(os.path.realpath(folder), "")):
             raise DataError(f"{name!r}: expected an image inside {data.root}, got one outside, which is not copied.")
         if not origin.is_file():

@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from steadfit.data.formats import cifar, class_folders, coco, csv, excel, parquet
+from steadfit.data.formats import (
+    cifar,
+    class_folders,
+    coco,
+    csv,
+    dlc,
+    excel,
+    lightning_pose,
+    parquet,
+    sleap,
+    sleap_analysis,
+)
 from steadfit.data.formats.about import About
 from steadfit.data.formats.documents import is_json, is_xml, json_at, parsed_once, xml_at
 from steadfit.data.formats.roots import checked_folder
@@ -47,7 +58,7 @@ TABLES: Mapping[str, Table] = {"csv": csv, "parquet": parquet, "excel": excel}
 """Tables by name."""
 CLASSES: Mapping[str, Table] = {"cifar": cifar, **TABLES, "class-folders": class_folders}
 """Formats in which labels may be classes, by name; the first one that fits is taken."""
-FORMATS: tuple[Format, ...] = (coco,)
+FORMATS: tuple[Format, ...] = (coco, dlc, lightning_pose, sleap, sleap_analysis)
 """Formats of points in images; the first one that fits is taken."""
 ANNOTATIONS: Mapping[str, Format] = {one.NAME: one for one in FORMATS}
 """Formats of points in images, by name."""
