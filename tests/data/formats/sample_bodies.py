@@ -78,7 +78,7 @@ def mpii(folder: Path) -> Path:
     every = list(range(16))
     entries = [
         ("one.jpg", [person(0, every), person(1, [13])], 3),
-        ("two.jpg", [person(2, [*range(15, 5, -1)])], 3),
+        ("two.jpg", [person(2, [*range(15, 5, -1)])], 7),
         ("three.jpg", [person(3, every), bare], 4),
         ("test.jpg", [bare, bare], 5),
         ("empty.jpg", [], 5),

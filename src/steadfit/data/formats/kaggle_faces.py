@@ -74,7 +74,7 @@ def read(path: Path, *, images: Path | None = None) -> Source:
             rows.add(f"{file.name}:{line}", points, line=line, size=(SIDE, SIDE))
             few += len(points) <= FEW < len(columns)
     normalizer = (rows.points.index(EYES[0]), rows.points.index(EYES[1])) if set(EYES) <= set(columns) else None
-    note = f"{few} of {len(rows)} faces have at most {FEW} points: they are from another campaign of annotation."
+    note = f"Faces with at most {FEW} points, which are from another campaign of annotation: {few} of {len(rows)}."
     source = rows.source(file.parent, normalizer=normalizer, notes=[note] if few else [])
     grey = torch.from_numpy(np.stack(pixels))[:, None]
     return dataclasses.replace(source, pixels=grey.expand(-1, 3, -1, -1))  # one copy for three colours

@@ -39,7 +39,7 @@ def read(path: Path, *, images: Path | None = None) -> Source:
     joints = matlab.array(file, VARIABLE).transpose(2, 0, 1)  # (N, 14, 3)
     annotated = joints[:, :, 2]
     unused = int(((annotated == 0) & (joints[:, :, :2] != 0).any(axis=2)).sum())
-    notes = [f"{unused} joints are marked as not annotated and have coordinates, which are not used."]
+    notes = [f"Joints that are marked as not annotated and have coordinates, which are not used: {unused}."]
     return joint_source(
         file,
         format=NAME,

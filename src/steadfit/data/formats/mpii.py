@@ -184,7 +184,8 @@ def _with_heads(source: Source, persons: Sequence[_Person]) -> Source:
 def _notes(count: Counter[str], split: bool) -> list[str]:
     bare = {word: count[f"bare {word}"] for word in ("train", "test", "")}
     places = {"train": "in training images", "test": "in test images", "": "in images"}
-    notes = [f"{many} persons {places[word]} have no joints and are left out." for word, many in bare.items() if many]
+    left_out = ", ".join(f"{many} {places[word]}" for word, many in bare.items() if many)
+    notes = [f"Persons without joints, which are left out: {left_out}."] if left_out else []
     notes += [] if split else ["The file has no joints of test images: splits are drawn, by videos."]
     unsaid = count["unsaid"]
-    return notes + [f"{unsaid} joints do not say whether they are visible and count as visible."] * bool(unsaid)
+    return notes + [f"Joints that do not say whether they are visible, and count as visible: {unsaid}."] * bool(unsaid)

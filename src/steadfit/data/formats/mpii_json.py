@@ -63,7 +63,7 @@ def read(path: Path, *, images: Path | None = None) -> Source:
             name = expect.text(values.get("image"), "image")
             rows.add(name, _points(values, count), at=at, box=_box(values))
             names.append(name)
-    note = f"{count['ignored']} joints have joints_vis = 0 and coordinates, which are not used."
+    note = f"Joints with joints_vis = 0 and coordinates, which are not used: {count['ignored']}."
     return rows.source(
         images_root(path, names, images),
         limbs=BODY_16.limbs,

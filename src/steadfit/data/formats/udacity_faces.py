@@ -122,4 +122,4 @@ def _person(name: str) -> str:
 def _notes(persons: dict[str, set[str]]) -> list[str]:
     both = persons["train"] & persons["test"] - {""}
     count = len(persons["test"])
-    return [f"{len(both)} of {count} persons in test images are in training images, too."] if both else []
+    return [f"Persons of test images who are in training images, too: {len(both)} of {count}."] if both else []

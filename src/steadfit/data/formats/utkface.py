@@ -71,7 +71,9 @@ def read(path: Path, *, images: Path | None = None) -> Source:
     if not faces:
         raise DataError(f"{root}: expected images named [age]_[gender]_[race]_[date].jpg, got none.")
     short = [face.image for face in faces if np.isnan(face.race)]
-    notes = f"{len(short)} of {len(faces)} names lack a field and give the age only, the first is {short[:1]}."
+    notes = (
+        f"Names that lack a field and give the age only: {len(short)} of {len(faces)}, such as {', '.join(short[:1])}."
+    )
     return _source(path, root, faces, problems, (notes,) if short else ())
 
 
