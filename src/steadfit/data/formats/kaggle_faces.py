@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -98,13 +99,14 @@ def _points(cells: Sequence[str], columns: dict[str, tuple[int, int]]) -> dict[s
 
 def _image(cell: str) -> npt.NDArray[np.uint8]:
     """The pixels (96, 96) in a cell."""
-    words = cell.split()
-    if len(words) != SIDE * SIDE:
-        raise Misfit(f"expected {SIDE * SIDE} grey values, got {len(words)}.", f"column {IMAGE}")
     try:
-        values = np.array(words, dtype=np.int64)
-    except (ValueError, OverflowError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # by which older versions of NumPy report other text
+            values = np.fromstring(cell, dtype=np.int64, sep=" ")
+    except (ValueError, DeprecationWarning):
         raise Misfit("expected whole grey values, got a cell with others.", f"column {IMAGE}") from None
+    if len(values) != SIDE * SIDE:
+        raise Misfit(f"expected {SIDE * SIDE} grey values, got {len(values)}.", f"column {IMAGE}")
     if values.min() < 0 or values.max() > 255:
         raise Misfit(f"expected grey values from 0 to 255, got {values.min()} to {values.max()}.", f"column {IMAGE}")
     return values.astype(np.uint8).reshape(SIDE, SIDE)

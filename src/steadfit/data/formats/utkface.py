@@ -103,8 +103,12 @@ def _face(name: str) -> _Face | None:
 def _near(path: Path) -> Iterator[Path]:
     """A folder and some of the folders in it."""
     yield path
-    with os.scandir(path) as entries:
-        yield from [Path(entry) for entry in islice(entries, _ENTRIES) if entry.is_dir() and entry.name[0] != "."]
+    try:
+        with os.scandir(path) as entries:
+            folders = [entry.name for entry in islice(entries, _ENTRIES) if entry.is_dir() and entry.name[0] != "."]
+    except OSError:
+        folders = []
+    yield from (path / name for name in sorted(folders))
 
 
 def _some(folder: Path) -> list[str]:
