@@ -78,4 +78,4 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _count(folder: Path, names: Sequence[str]) -> int:
-    return sum(bool(name) and os.path.isfile(os.path.join(folder, name)) for name in names)  # which never raises
+    return sum(bool(name) and os.path.isfile(os.path.join(folder, name)) for name in names)

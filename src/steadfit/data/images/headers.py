@@ -15,11 +15,9 @@ def image_size(root: str | os.PathLike[str], name: str) -> tuple[int, int] | Non
         root: the folder to which the path is relative, and which it must not leave.
         name: the path.
     """
-    if not name.strip() or "\0" in name:
-        return None
     base = os.path.realpath(root)
     real = os.path.realpath(os.path.join(base, name))
-    if os.path.commonpath([base, real]) != base:
+    if not name.strip() or "\0" in name or os.path.commonpath([base, real]) != base:
         return None
     try:
         with warnings.catch_warnings():
