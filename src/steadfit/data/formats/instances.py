@@ -88,8 +88,8 @@ class Instances:
         try:
             yield
         except Misfit as error:
-            place = ".".join(part for part in (at, error.where) if part)
             number = self._number if line is None else line
+            place = _place(at or ("" if line is None else f"line {line}"), error.where)
             self._problems.append(Problem(str(file or self.path), number, None, error.reason, place))
 
     def add(
@@ -183,6 +183,12 @@ class Instances:
             normalizer=normalizer,
             notes=notes,
         )
+
+
+def _place(at: str, where: str) -> str:
+    """A place in a row: ``annotations[3].keypoints``, or ``line 3, x of nose`` where rows are lines."""
+    mark = ", " if "line " in at or " " in where else "."
+    return mark.join(part for part in (at, where) if part)
 
 
 def pose_source(
