@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from steadfit import _checks
-from steadfit.data.formats import coco
+from steadfit.data.formats import coco, labelme, pts
 from steadfit.data.formats.finding import ANNOTATIONS, read_source
 from steadfit.data.formats.tabular import write_as_csv, write_as_parquet
 from steadfit.data.loading import read_annotations
@@ -18,7 +18,7 @@ from steadfit.errors import DataError
 WRITERS: Mapping[str, Callable[[Annotations, Path], Path]] = {
     "csv": write_as_csv,
     "parquet": write_as_parquet,
-    **{one.NAME: one.write for one in (coco,)},
+    **{one.NAME: one.write for one in (coco, labelme, pts)},
 }
 """The functions that write a format, by its name."""
 
@@ -99,7 +99,7 @@ def write(data: Annotations, path: str | Path, *, format: str, copy_images: bool
     written = WRITERS[format](data, Path(path))
     if copy_images:
         folder = ANNOTATIONS[format].ABOUT.images if format in ANNOTATIONS else "."
-        _copy_images(data, written.parent / folder)
+        _copy_images(data, (written if written.is_dir() else written.parent) / folder)
     return written
 
 
