@@ -13,6 +13,7 @@ from steadfit.data.images.files import is_image
 from steadfit.data.tables.cells import shorten
 from steadfit.errors import DataError
 
+_LONGEST = 240  # bytes of a name that leave room for another suffix
 _TABLES = ("annotations.csv", "annotations.parquet")
 
 
@@ -149,6 +150,8 @@ def file_names(images: Sequence[str], suffix: str) -> dict[str, str]:
         plain = os.path.normpath(image.replace("\\", "/"))
         if plain.startswith("../") or is_absolute(plain):
             raise DataError(f"{image!r}: expected the path of an image inside a folder, got one that leads out of it.")
+        if max(len(part.encode("utf-8", "replace")) for part in plain.split("/")) > _LONGEST:
+            raise DataError(f"{shorten(image)}: expected names of at most {_LONGEST} bytes, got a longer one.")
         name = os.path.splitext(plain)[0] + suffix
         name = plain + suffix if name.lower() in taken else name
         taken.add(name.lower())

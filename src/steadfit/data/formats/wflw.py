@@ -35,7 +35,8 @@ _PREFIX = "list_98pt"
 def is_one(path: Path) -> bool:
     """Whether a path is one of WFLW's lists, or a folder with such lists of their name."""
     if path.is_dir():
-        return not has_table(path) and any(_is_list(path / name) for name in _lists(path)[:1])
+        first = [] if has_table(path) else _lists(path)[:1]  # known by its name, damaged or not
+        return any(len(head(path / name).split(maxsplit=_NUMBERS // 2)) > _NUMBERS // 2 for name in first)
     return path.is_file() and path.suffix.lower() in (".txt", "") and _is_list(path)
 
 
