@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from steadfit import _checks
-from steadfit.data.formats import coco, dlc, lightning_pose
+from steadfit.data.formats import coco, dlc, labelme, lightning_pose, pts, via
 from steadfit.data.formats.finding import ANNOTATIONS, read_source
 from steadfit.data.formats.tabular import write_as_csv, write_as_parquet
 from steadfit.data.loading import read_annotations
@@ -18,7 +18,17 @@ from steadfit.errors import DataError
 WRITERS: Mapping[str, Callable[[Annotations, Path], Path]] = {
     "csv": write_as_csv,
     "parquet": write_as_parquet,
-    **{one.NAME: one.write for one in (coco, dlc, lightning_pose)},
+    **{
+        one.NAME: one.write
+        for one in (
+            coco,
+            dlc,
+            labelme,
+            lightning_pose,
+            pts,
+            via,
+        )
+    },
 }
 """The functions that write a format, by its name."""
 
@@ -101,7 +111,8 @@ def write(data: Annotations, path: str | Path, *, format: str, copy_images: bool
         module = ANNOTATIONS.get(format)
         folder = "." if module is None else module.ABOUT.images
         renamed = getattr(module, "image_names", None)  # for a format with names of its own for images
-        _copy_images(data, written.parent / folder, data.images or () if renamed is None else renamed(data))
+        here = written if written.is_dir() else written.parent
+        _copy_images(data, here / folder, data.images or () if renamed is None else renamed(data))
     return written
 
 

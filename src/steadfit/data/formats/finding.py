@@ -15,6 +15,7 @@ from steadfit.data.formats import (
     dlc,
     excel,
     kaggle_faces,
+    labelme,
     lfw_net,
     lightning_pose,
     lsp,
@@ -25,10 +26,13 @@ from steadfit.data.formats import (
     mtfl,
     parquet,
     parse,
+    pts,
     sleap,
     sleap_analysis,
     udacity_faces,
     utkface,
+    via,
+    wflw,
 )
 from steadfit.data.formats.about import About
 from steadfit.data.formats.documents import is_json, is_xml, json_at, parsed_once, xml_at
@@ -86,6 +90,10 @@ FORMATS: tuple[Format, ...] = (
     parse,
     mpii,
     utkface,
+    labelme,
+    via,
+    pts,
+    wflw,
 )
 """Formats of points in images; the first one that fits is taken."""
 ANNOTATIONS: Mapping[str, Format] = {one.NAME: one for one in FORMATS}

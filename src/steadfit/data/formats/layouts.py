@@ -35,10 +35,6 @@ def _chain(ends: Sequence[int]) -> tuple[tuple[int, int], ...]:
     return tuple(pairwise(ends))
 
 
-def _facing(first: Sequence[int], second: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    return tuple(zip(first, second, strict=True))
-
-
 BODY_14 = Layout(
     points=(
         *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
@@ -81,27 +77,4 @@ FACE_5 = Layout(
 
 References:
     Sun, Wang and Tang, Deep Convolutional Network Cascade for Facial Point Detection, CVPR 2013.
-"""
-
-FACE_68 = Layout(
-    points=tuple(str(k) for k in range(68)),
-    limbs=(
-        *(*_chain(range(17)), *_chain(range(17, 22)), *_chain(range(22, 27))),
-        *(*_chain(range(27, 31)), *_chain(range(31, 36))),
-        *(*_chain([*range(36, 42), 36]), *_chain([*range(42, 48), 42])),
-        *(*_chain([*range(48, 60), 48]), *_chain([*range(60, 68), 60])),
-    ),
-    pairs=(
-        *(*_facing(range(8), range(16, 8, -1)), *_facing(range(17, 22), range(26, 21, -1))),
-        *((31, 35), (32, 34)),
-        *((36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)),
-        *((48, 54), (49, 53), (50, 52), (55, 59), (56, 58)),
-        *((60, 64), (61, 63), (65, 67)),
-    ),
-    normalizer=(36, 45),
-)
-"""The 68 points of 300-W: outline 0-16, brows 17-26, nose 27-35, eyes 36-47, lips 48-67; the outer corners of the eyes.
-
-References:
-    Sagonas et al., 300 Faces in-the-Wild Challenge, ICCV Workshops 2013.
 """

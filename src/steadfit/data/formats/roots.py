@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from steadfit.data.images.files import is_image
+from steadfit.data.images.paths import is_image
 from steadfit.errors import DataError
 
 SAMPLE = 20

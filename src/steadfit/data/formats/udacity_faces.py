@@ -16,8 +16,8 @@ from steadfit.data.formats import expect
 from steadfit.data.formats.about import About
 from steadfit.data.formats.documents import head, text_at
 from steadfit.data.formats.expect import Misfit
+from steadfit.data.formats.face_layouts import IBUG
 from steadfit.data.formats.instances import Instances, Point
-from steadfit.data.formats.layouts import FACE_68
 from steadfit.data.formats.roots import images_root
 from steadfit.data.tables.source import Source
 from steadfit.errors import DataError
@@ -26,7 +26,7 @@ NAME = "udacity-faces"
 ABOUT = About(title="Udacity facial keypoints (training_frames_keypoints.csv)", exif="ignore")
 LISTS = {"training": "train", "test": "test"}
 """The folders of images, which begin the names of the tables, and the splits."""
-HEADER = ("", *(str(k) for k in range(2 * len(FACE_68.points))))
+HEADER = ("", *(str(k) for k in range(2 * len(IBUG.points))))
 
 
 def is_one(path: Path) -> bool:
@@ -48,7 +48,7 @@ def read(path: Path, *, images: Path | None = None) -> Source:
     Raises:
         DataError: there are no tables, or they cannot be read.
     """
-    rows = Instances(path=path, format=NAME, points=FACE_68.points)
+    rows = Instances(path=path, format=NAME, points=IBUG.points)
     files = _files(path)
     if not files:
         raise DataError(f"{path}: expected training_frames_keypoints.csv or test_frames_keypoints.csv, got neither.")
@@ -68,9 +68,9 @@ def read(path: Path, *, images: Path | None = None) -> Source:
                 persons[split].add(person)
     return rows.source(
         images_root(path, names, images),
-        pairs=FACE_68.pairs,
-        limbs=FACE_68.limbs,
-        normalizer=FACE_68.normalizer,
+        pairs=IBUG.pairs,
+        limbs=IBUG.limbs,
+        normalizer=IBUG.normalizer,
         notes=_notes(persons),
     )
 
@@ -106,7 +106,7 @@ def _points(cells: list[str]) -> dict[str, Point]:
     if len(cells) != len(HEADER):
         raise Misfit(f"expected {len(HEADER)} cells as in the header, got {len(cells)}.")
     found: dict[str, Point] = {}
-    for k, name in enumerate(FACE_68.points):
+    for k, name in enumerate(IBUG.points):
         x, y = cells[1 + 2 * k : 3 + 2 * k]
         if x.strip() or y.strip():
             found[name] = Point(expect.number(x, f"column {2 * k}"), expect.number(y, f"column {2 * k + 1}"))

@@ -14,7 +14,7 @@ import numpy as np
 from steadfit.data.formats import csv, parquet
 from steadfit.data.formats.about import About
 from steadfit.data.formats.roots import checked_folder
-from steadfit.data.images.files import is_image
+from steadfit.data.images.paths import is_image
 from steadfit.data.tables.cells import Cells, RawTable
 from steadfit.data.tables.problems import Problem
 from steadfit.data.tables.schema import Schema
