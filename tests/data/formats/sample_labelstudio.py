@@ -27,7 +27,15 @@ def rectangle(name: str, x: float, y: float, width: float, height: float) -> dic
 
 def _result(name: str, control: str, kind: str, value: dict[str, Any]) -> dict[str, Any]:
     size = {"original_width": 24, "original_height": 20, "image_rotation": 0}
-    return {**size, "value": value, "id": name, "from_name": control, "to_name": "image", "type": kind, "origin": "manual"}
+    return {
+        **size,
+        "value": value,
+        "id": name,
+        "from_name": control,
+        "to_name": "image",
+        "type": kind,
+        "origin": "manual",
+    }
 
 
 def task(number: int, image: str, *results: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
@@ -51,7 +59,11 @@ def tasks() -> list[dict[str, Any]]:
         rectangle("b", 54.166666666666664, 10, 43.75, 52.5),
         point("b1", 106.25, -3.75, "left eye", "b"),
     ]
-    alone = [point("c1", 50, 30, "left eye"), point("c2", 37.5, 30, "right eye"), point("c3", 45.83333333333333, 60, "nose")]
+    alone = [
+        point("c1", 50, 30, "left eye"),
+        point("c2", 37.5, 30, "right eye"),
+        point("c3", 45.83333333333333, 60, "nose"),
+    ]
     again = [point("c4", 51, 30, "left eye"), point("c5", 37.5, 31, "right eye"), point("c6", 45, 60, "nose")]
     part = [point("d1", 58.3, 35.1, "left eye"), point("d2", 50, 65, "nose")]
     return [

@@ -234,7 +234,7 @@ def _change(editor: _Editor, draft: Draft, element: Element, changes: Mapping[in
 
 def _add(editor: _Editor, draft: Draft, found: Drafts, name: str, place: list[float], code: int) -> None:
     """Add a point that the file does not have, like the last one of its instance."""
-    hidden = [] if draft.shape is None else [child for child in draft.shape if child.get("label") == name]
+    hidden = [] if draft.shape is None else [child for child in draft.shape if child.get("label", "").strip() == name]
     if hidden:  # a point that CVAT interpolated
         flags = {"keyframe": "1", "outside": "0", "occluded": str(int(code == 1))}
         return editor.change(hidden[0], {**flags, "points": _pair(*place)})

@@ -104,7 +104,7 @@ def drafts(root: Element, frames: Mapping[int, Frame]) -> Drafts:
                 frame=shape.frame,
                 label=shape.label,
                 elements=elements,
-                labels=tuple(element.get("label", "") for element in elements),
+                labels=tuple(element.get("label", "").strip() for element in elements),
                 boxes=tuple(at_place.get(key, ()) if shape.group != SINGLE else ()),
                 holder=shape.element,
                 shape=shape.element,
@@ -138,9 +138,8 @@ def _collect(
             if holder.tag == "track" and (reason := _not_labelled(element)):
                 found.left_out[reason] += 1
                 continue
-            label = holder.get("label", "") if holder.tag == "track" else element.get("label", "")
             named = holder if holder.tag == "track" else element
-            group = named.get("group_id") or SINGLE
+            label, group = named.get("label", "").strip(), named.get("group_id") or SINGLE
             lists[element.tag].append(_Shape(place, frames[id(element)], element, label, group, holder))
     return lists["skeleton"], lists["points"], lists["box"]
 
@@ -267,7 +266,7 @@ def box_of(draft: Draft) -> Box | None:
     Raises:
         Misfit: the box is none.
     """
-    same = [box for box in draft.boxes if box.get("label") == draft.label]
+    same = [box for box in draft.boxes if box.get("label", "").strip() == draft.label]
     boxes = draft.boxes if len(draft.boxes) == 1 else same
     if len(boxes) != 1:
         return None

@@ -11,7 +11,7 @@ from steadfit.data.formats.expect import Misfit
 from steadfit.data.formats.image_names import names_of_address
 from steadfit.data.formats.instances import Codes, Floats
 from steadfit.data.formats.labelstudio_people import Person, people
-from steadfit.data.formats.labelstudio_tasks import LISTS, Work, address_of, works
+from steadfit.data.formats.labelstudio_tasks import LISTS, Work, address_of, key_of, works
 from steadfit.data.formats.labelstudio_values import Mark, percents, place_of, size_of
 from steadfit.data.formats.writing import json_text
 from steadfit.data.tables.annotations import Annotations
@@ -130,7 +130,7 @@ class _Editor:
     def clean(self) -> None:
         """Remove what is gone, with its relations, and annotations of which nothing is left."""
         for results in self.lists.values():
-            names = {one.get("id") for one in results if id(one) in self.gone and isinstance(one, dict)} - {None}
+            names = {key_of(one.get("id")) for one in results if id(one) in self.gone and isinstance(one, dict)} - {""}
             results[:] = [one for one in results if id(one) not in self.gone and not _relates(one, names)]
         for work in self.dropped:
             if not any(results for _, results in work.lists):
@@ -141,7 +141,7 @@ class _Editor:
 
 def _relates(entry: Any, names: set[Any]) -> bool:
     ends = (entry.get("from_id"), entry.get("to_id")) if isinstance(entry, dict) else ()
-    return any(end in names for end in ends)
+    return any(key_of(end) in names for end in ends)
 
 
 def _change(

@@ -9,7 +9,7 @@ from typing import Any
 
 from steadfit.data.formats import expect
 from steadfit.data.formats.expect import Misfit
-from steadfit.data.formats.labelstudio_tasks import Work, Works
+from steadfit.data.formats.labelstudio_tasks import Work, Works, key_of
 from steadfit.data.formats.labelstudio_values import Frame, Mark
 
 _NOT_AN_INSTANCE = ("relation", "choices", "textarea", "rating", "taxonomy", "number", "datetime", "pairwise")
@@ -47,7 +47,7 @@ def people(work: Work, found: Works) -> list[Person]:
     if not any(keys):
         keys = _inside(marks, frames)
     members: dict[Any, list[Mark]] = {
-        key: [] for key, frame in frames.items() if frame.entry.get("from_name") in found.holders
+        key: [] for key, frame in frames.items() if key_of(frame.entry.get("from_name")) in found.holders
     }
     for key, mark in zip(keys, marks, strict=True):
         members.setdefault(key, []).append(mark)
@@ -80,7 +80,7 @@ def _results(work: Work, found: Works) -> tuple[list[Mark], dict[Any, Frame], di
             kind, own = entry.get("type", ""), _id(entry, where)
             value = entry.get("value", entry)
             if kind == "relation":
-                relations[_hashable(entry.get("from_id"))] = _hashable(entry.get("to_id"))
+                relations[key_of(entry.get("from_id"))] = key_of(entry.get("to_id"))
             elif kind in _NOT_AN_INSTANCE or not isinstance(value, dict) or "x" not in value:
                 found.left_out["other results"] += kind not in _NOT_AN_INSTANCE
             elif "height" in value and (kind in ("", "rectangle", "rectanglelabels", "labels")):
@@ -104,17 +104,13 @@ def _joined(first: Mark, second: Mark) -> Mark:
 
 
 def _parent(mark: Mark, frames: Mapping[Any, Frame], relations: Mapping[Any, Any]) -> Any:
-    parent = _hashable(mark.entry.get("parentID"))
-    own = _hashable(mark.entry.get("id"))
+    parent = key_of(mark.entry.get("parentID"))
+    own = key_of(mark.entry.get("id"))
     return parent or (relations[own] if relations.get(own) in frames else "") or ""
 
 
-def _hashable(value: Any) -> Any:
-    return value if isinstance(value, str | int | float) else ""
-
-
 def _id(entry: Mapping[str, Any], where: str) -> Any:
-    return _hashable(entry.get("id")) or where
+    return key_of(entry.get("id")) or where
 
 
 def _label(value: Mapping[str, Any], where: str) -> str:

@@ -48,7 +48,7 @@ class Works:
 
     rows: list[Work] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    holders: set[Any] = field(default_factory=set)
+    holders: set[str] = field(default_factory=set)
     left_out: Counter[str] = field(default_factory=Counter)
     hidden: int = 0
 
@@ -114,12 +114,18 @@ def _of_task(task: dict[str, Any], at: str) -> Iterator[tuple[str, Work]]:
             yield kind, Work(where, task, content, (("result", results),))
 
 
-def _holders(work: Work) -> Iterator[Any]:
-    by_id = {entry.get("id"): entry for _, results in work.lists for entry in results if isinstance(entry, dict)}
-    for entry in by_id.values():
-        parent = by_id.get(entry.get("parentID"))
-        if parent is not None and isinstance(parent.get("from_name"), str):
+def _holders(work: Work) -> Iterator[str]:
+    entries = [entry for _, results in work.lists for entry in results if isinstance(entry, dict)]
+    by_id = {key_of(entry.get("id")): entry for entry in entries}
+    for entry in entries:
+        parent = by_id.get(key_of(entry.get("parentID")), {}) if entry.get("parentID") else {}
+        if isinstance(parent.get("from_name"), str):
             yield parent["from_name"]
+
+
+def key_of(value: Any) -> Any:
+    """The id of a result, as a key of a mapping; empty text for none, and for what is no id."""
+    return value if isinstance(value, str | int | float) else ""
 
 
 def address_of(work: Work) -> str:
