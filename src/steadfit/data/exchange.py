@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from steadfit import _checks
-from steadfit.data.formats import coco, dlc, labelme, lightning_pose, pts, via
+from steadfit.data.formats import coco, cvat, dlc, labelme, labelstudio, lightning_pose, pts, via
 from steadfit.data.formats.finding import ANNOTATIONS, read_source
 from steadfit.data.formats.tabular import write_as_csv, write_as_parquet
 from steadfit.data.loading import read_annotations
@@ -18,17 +18,7 @@ from steadfit.errors import DataError
 WRITERS: Mapping[str, Callable[[Annotations, Path], Path]] = {
     "csv": write_as_csv,
     "parquet": write_as_parquet,
-    **{
-        one.NAME: one.write
-        for one in (
-            coco,
-            dlc,
-            labelme,
-            lightning_pose,
-            pts,
-            via,
-        )
-    },
+    **{one.NAME: one.write for one in (coco, cvat, dlc, labelme, labelstudio, lightning_pose, pts, via)},
 }
 """The functions that write a format, by its name."""
 

@@ -23,7 +23,7 @@ from steadfit.data.formats import expect
 from steadfit.data.formats.documents import HEAD, head, text_at
 from steadfit.data.formats.expect import Misfit
 from steadfit.data.formats.instances import Codes, Floats
-from steadfit.data.tables.cells import MISSING
+from steadfit.data.tables.numbers import MISSING
 from steadfit.data.tables.problems import Problem
 from steadfit.errors import DataError
 

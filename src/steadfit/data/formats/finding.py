@@ -12,10 +12,12 @@ from steadfit.data.formats import (
     class_folders,
     coco,
     csv,
+    cvat,
     dlc,
     excel,
     kaggle_faces,
     labelme,
+    labelstudio,
     lfw_net,
     lightning_pose,
     lsp,
@@ -94,6 +96,8 @@ FORMATS: tuple[Format, ...] = (
     via,
     pts,
     wflw,
+    cvat,
+    labelstudio,
 )
 """Formats of points in images; the first one that fits is taken."""
 ANNOTATIONS: Mapping[str, Format] = {one.NAME: one for one in FORMATS}

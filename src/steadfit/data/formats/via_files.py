@@ -186,7 +186,7 @@ def records(path: Path) -> Iterator[tuple[int, str, list[str]]]:
     lines = io.StringIO(text, newline="").readlines()
     reader, start = csv.reader(lines, strict=True), 0
     try:
-        with long_cells(text):
+        with long_cells(len(text)):
             for cells in reader:
                 yield start + 1, "".join(lines[start : reader.line_num]), cells
                 start = reader.line_num
