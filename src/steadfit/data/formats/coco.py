@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +65,44 @@ def read(path: Path, *, images: Path | None = None) -> Source:
     Raises:
         DataError: the file is not JSON, or its lists are not those of COCO.
     """
-    found = _read_all(path, json_at(path))
+    return read_parts(path, [Part(path)], images)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A COCO file of a set that has several.
+
+    Args:
+        file: the JSON file.
+        folder: the folder of its images relative to the root of the set's images; empty for the root.
+        split: the split of its images; empty where the file itself may say it.
+    """
+
+    file: Path
+    folder: str = ""
+    split: str = ""
+
+
+def read_parts(path: Path, parts: Sequence[Part], images: Path | None, *, format: str = NAME) -> Source:
+    """The instances of one or several COCO files as one set; see :func:`read`.
+
+    Args:
+        path: the file, or the folder of the files.
+        parts: the files.
+        images: the folder of the images; None: looked for near ``path``.
+        format: the name of the format.
+
+    Raises:
+        DataError: as for :func:`read`.
+    """
+    found = _together(path, [(part, _read_all(part.file, json_at(part.file))) for part in parts])
     rows = found.rows
     entries = [row.image for row in rows]
     names, xyv = _joined(rows)
     return pose_source(
         path=path,
         root=images_root(path, [image.name for image in entries], images),
-        format=NAME,
+        format=format,
         points=names,
         images=[image.name for image in entries],
         xy=xyv[:, :, :2],
@@ -81,8 +111,8 @@ def read(path: Path, *, images: Path | None = None) -> Source:
         size=np.array([image.size or (np.nan,) * 2 for image in entries]).reshape(-1, 2),
         split=[image.split for image in entries],
         group=[image.group for image in entries],
-        at=[f"annotations[{row.place}]" for row in rows],
-        line=np.array([row.place + 1 for row in rows], dtype=np.int64),
+        at=[row.at for row in rows],
+        line=np.array([row.line for row in rows], dtype=np.int64),
         problems=found.problems,
         limbs=_limbs(rows, names),
         notes=[*found.notes, *_notes(xyv)],
@@ -110,6 +140,16 @@ class _Row:
     category: _Category
     triples: Floats  # (K, 3) x, y, v of the points of the category
     box: tuple[float, float, float, float] | None
+    file: str = ""  # in a set of several files
+    before: int = 0  # annotations in the files before
+
+    @property
+    def at(self) -> str:
+        return f"{self.file}, annotations[{self.place}]" if self.file else f"annotations[{self.place}]"
+
+    @property
+    def line(self) -> int:
+        return self.before + self.place + 1
 
 
 @dataclass(frozen=True)
@@ -117,6 +157,25 @@ class _Found:
     rows: list[_Row]
     problems: list[Problem]
     notes: list[str]
+    count: int = 0  # of annotations
+
+
+def _together(path: Path, parts: Sequence[tuple[Part, _Found]]) -> _Found:
+    """The rows of all files, with the paths of their images relative to one root."""
+    rows: list[_Row] = []
+    notes: list[str] = []
+    before = 0
+    for part, found in parts:
+        file = "" if part.file == path else part.file.relative_to(path).as_posix()
+        moved: dict[int, _Image] = {}
+        for row in found.rows:
+            if id(row.image) not in moved:
+                name = f"{part.folder}/{row.image.name}" if part.folder else row.image.name
+                moved[id(row.image)] = replace(row.image, name=name, split=part.split or row.image.split)
+            rows.append(replace(row, image=moved[id(row.image)], file=file, before=before))
+        notes += [f"{file}: {note}" if file else note for note in found.notes]
+        before += found.count
+    return _Found(rows, [problem for _, found in parts for problem in found.problems], notes)
 
 
 def _read_all(path: Path, content: Any) -> _Found:
@@ -148,7 +207,7 @@ def _read_all(path: Path, content: Any) -> _Found:
     notes += [f"{bare} annotations without key points are left out."] * bool(bare)
     unused = sum(id(image) not in used for image in images.values())
     notes += [f"{unused} of {len(images)} images have no annotation with key points."] * bool(unused)
-    return _Found(rows, problems, notes)
+    return _Found(rows, problems, notes, len(annotations))
 
 
 def _images(entries: Sequence[Any]) -> dict[Any, _Image]:

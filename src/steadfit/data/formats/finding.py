@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from steadfit.data.formats import cifar, class_folders, coco, csv, parquet
+from steadfit.data.formats import cifar, class_folders, coco, csv, fiftyone, parquet, roboflow, yolo
 from steadfit.data.formats.about import About
 from steadfit.data.formats.documents import parsed_once
 from steadfit.data.formats.roots import checked_folder
@@ -46,7 +46,7 @@ TABLES: Mapping[str, Table] = {"csv": csv, "parquet": parquet}
 """Tables by name."""
 CLASSES: Mapping[str, Table] = {"cifar": cifar, **TABLES, "class-folders": class_folders}
 """Formats in which labels may be classes, by name; the first one that fits is taken."""
-FORMATS: tuple[Format, ...] = (coco,)
+FORMATS: tuple[Format, ...] = (coco, fiftyone, roboflow, yolo)
 """Formats of points in images; the first one that fits is taken."""
 ANNOTATIONS: Mapping[str, Format] = {one.NAME: one for one in FORMATS}
 """Formats of points in images, by name."""
