@@ -101,7 +101,7 @@ def write_edited(data: Annotations, file: Path) -> Path:
             before = source.read_bytes().decode("utf-8", "surrogateescape")
             after = editor.edited(place, before)
             write_bytes(after.encode("utf-8", "surrogateescape"), folder / label_of(place.path))
-    for entries in found.described.splits.values():
+    for entries in (*found.described.splits.values(), [found.described.order]):
         for entry in entries:
             _copy_list(found.described, entry, data.root, folder)
     description, lost = _description(original, found.described)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from steadfit.data.formats.expect import Misfit, fact
 from steadfit.data.formats.paths import relative
 from steadfit.data.formats.roots import SAMPLE, checked_folder
 from steadfit.data.formats.yolo_sets import YoloSet, files_below, is_image, label_of, labels_folder, listed_in
-from steadfit.errors import DataError
+from steadfit.errors import DataError, DataWarning
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,11 @@ def places_of(described: YoloSet, images: Path | None) -> Places:
             f"{described.file or described.folder}, {split}: expected a folder or a list of images in "
             f"{described.folder}, got none at {fact(entry)}. Name the folder of the images with --images (images=...)."
         )
-    found.notes += [f"Nothing is there of {one}." for one in absent]
+    for one in absent:
+        note = f"In data.yaml nothing is there of {one}."
+        found.notes.append(note)
+        if not one.startswith("test: "):  # test images are often kept back
+            warnings.warn(f"{described.file or described.folder}: {note}", DataWarning, stacklevel=2)
     found = _each_once(found)
     file = list_file(described, described.order) if described.order and "\0" not in described.order else None
     if file is not None:
