@@ -15,6 +15,7 @@ from steadfit.data.formats import (
     cvat,
     dlc,
     excel,
+    fiftyone,
     kaggle_faces,
     labelme,
     labelstudio,
@@ -29,12 +30,14 @@ from steadfit.data.formats import (
     parquet,
     parse,
     pts,
+    roboflow,
     sleap,
     sleap_analysis,
     udacity_faces,
     utkface,
     via,
     wflw,
+    yolo,
 )
 from steadfit.data.formats.about import About
 from steadfit.data.formats.documents import is_json, is_xml, json_at, parsed_once, xml_at
@@ -98,6 +101,9 @@ FORMATS: tuple[Format, ...] = (
     wflw,
     cvat,
     labelstudio,
+    fiftyone,
+    roboflow,
+    yolo,
 )
 """Formats of points in images; the first one that fits is taken."""
 ANNOTATIONS: Mapping[str, Format] = {one.NAME: one for one in FORMATS}

@@ -18,7 +18,7 @@ from steadfit.data.formats.labelstudio_people import Person, people
 from steadfit.data.formats.labelstudio_tasks import Work, Works, address_of, is_task, works
 from steadfit.data.formats.labelstudio_values import box_of, place_of, size_of
 from steadfit.data.formats.labelstudio_writing import CONFIG, write_labelstudio
-from steadfit.data.images.headers import image_size
+from steadfit.data.images.sizes import image_size
 from steadfit.data.tables.annotations import Annotations
 from steadfit.data.tables.source import Source
 from steadfit.data.tables.splits import SPLIT_WORDS
