@@ -121,8 +121,12 @@ def test_what_is_written_is_read(name: str, tmp_path: Path) -> None:
     written = steadfit.write(data, tmp_path / "out", format=name)
     again = steadfit.read(written, images=data.root)
     assert again.format == name
-    carried = ANNOTATIONS[name].ABOUT.lost
-    same(data, again, visible="visibility" not in carried, box="boxes" not in carried)
+    lost = ANNOTATIONS[name].ABOUT.lost
+    if "names" in " ".join(lost):
+        again = dataclasses.replace(
+            again, schema=dataclasses.replace(again.schema, points=data.schema.points, pairs=())
+        )
+    same(data, again, visible="visibility" not in lost, box="boxes" not in lost)
     if name not in ("dlc", "lightning-pose"):  # which read a folder by its own rules
         assert steadfit.read(written, format=name, images=data.root).format == name
 

@@ -124,7 +124,7 @@ def from_one(value: float) -> str:
     ('1.1', '743.224', 'nan')
     """
     with localcontext(prec=60):
-        return format(Decimal(repr(value)) + 1, "f") if np.isfinite(value) else "nan"
+        return format(Decimal(repr(float(value))) + 1, "f") if np.isfinite(value) else "nan"
 
 
 def _by_line(name: str, text: str) -> Shape:
