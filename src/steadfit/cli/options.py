@@ -32,11 +32,11 @@ MEANING: dict[str, Any] = {
     "show_default": False,
 }
 
-Table = Annotated[Path, Argument(help="CSV or Parquet table, or a folder with annotations.csv.", show_default=False)]
+Table = Annotated[Path, Argument(help="CSV, Parquet or Excel table, or a folder with annotations.csv.", show_default=False)]
 Data = Annotated[
     Path,
     Argument(
-        help="CSV or Parquet table, or a folder with annotations.csv. "
+        help="CSV, Parquet or Excel table, or a folder with annotations.csv. "
         "For classification also CIFAR's binary files, or folders of images named after their classes.",
         show_default=False,
     ),
