@@ -52,7 +52,9 @@ def of_tables() -> None:
             for path in (plain, quoted)
             for name in READERS
         ]
-    print(f"{ROWS:,} rows, {COLUMNS} columns, {USED} of them used; median of {REPEATS} processes.\n")
+    print(
+        f"{ROWS:,} rows, {COLUMNS} columns, {USED} of them used; {REPEATS} process{'es, median' if REPEATS > 1 else ''} each.\n"
+    )
     print(to_markdown(pd.DataFrame(rows)))
 
 
@@ -69,12 +71,8 @@ def in_processes(reader: str, path: Path) -> dict[str, float]:
     """Median seconds, of the clock and of the processor, and MiB above what the imports need, of several processes."""
     command = [sys.executable, __file__, reader, str(path)]
     found = [subprocess.run(command, check=True, capture_output=True, text=True).stdout.split() for _ in range(REPEATS)]
-    seconds, memory = np.median(np.array(found, dtype=float), axis=0)
-    return {
-        "seconds": round(float(seconds), 2),
-        "rows a second": round(ROWS / float(seconds)),
-        "peak MiB": round(memory),
-    }
+    seconds, busy, memory = np.median(np.array(found, dtype=float), axis=0).tolist()
+    return {"seconds": seconds, "CPU seconds": busy, "rows a CPU second": round(ROWS / busy), "peak MiB": round(memory)}
 
 
 def measure(reader: Callable[[Path], float], path: Path) -> tuple[float, float, float]:

@@ -32,7 +32,9 @@ MEANING: dict[str, Any] = {
     "show_default": False,
 }
 
-Table = Annotated[Path, Argument(help="CSV, Parquet or Excel table, or a folder with annotations.csv.", show_default=False)]
+Table = Annotated[
+    Path, Argument(help="CSV, Parquet or Excel table, or a folder with annotations.csv.", show_default=False)
+]
 Data = Annotated[
     Path,
     Argument(
