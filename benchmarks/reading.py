@@ -52,9 +52,7 @@ def of_tables() -> None:
             for path in (plain, quoted)
             for name in READERS
         ]
-    print(
-        f"{ROWS:,} rows, {COLUMNS} columns, {USED} of them used; {REPEATS} process{'es, median' if REPEATS > 1 else ''} each.\n"
-    )
+    print(f"{ROWS:,} rows, {COLUMNS} columns, {USED} of them used; median of {REPEATS}.\n")
     print(to_markdown(pd.DataFrame(rows)))
 
 
