@@ -97,7 +97,7 @@ def test_predict(
     result = steadfit("predict", out, folder, "-o", tmp_path / "q", "--skip-bad")
     assert "left out 1 of 6 images" in result.stderr
     assert len(pd.read_csv(tmp_path / "q" / "predictions.csv")) == 5
-    fails(steadfit("predict", out, colours, "-o", tmp_path / "r"), 3, "expected images (bmp", "got none")
+    fails(steadfit("predict", out, colours, "-o", tmp_path / "r"), 3, "expected images (apng, avif, bmp", "got none")
     fails(steadfit("predict", out, folder / "9.png", "-o", tmp_path / "r"), 3, "got nothing of that name")
     fails(steadfit("predict", out, folder, "--view", "mirror"), 2, "--view: has no meaning with a classifier")
     fails(steadfit("predict", out, folder, "--overlays", 3), 2, "--overlays: has no meaning with a classifier")

@@ -283,7 +283,7 @@ def test_progress_counts_the_images(write: Write, rows: list[str]) -> None:
 
 
 def test_grey_images_count_as_images(write: Write, rows: list[str], tmp_path: Path) -> None:
-    assert cv2.imwrite(str(tmp_path / "a0.png"), np.full((9, 7), 3, np.uint8))
+    assert cv2.imwrite(str(tmp_path / "a0.png"), np.full((9, 7), 30, np.uint8))
     size = load_annotations(write(rows)).size
     assert size is not None
     assert size[0].tolist() == [7.0, 9.0]

@@ -151,12 +151,12 @@ FILES = {
         b"image,x0,y0,x0\na,1,2,3\n",
         "line 1, column 'x0': expected a column once, got it at places 2 and 4 of the header.",
     ),
-    "bars": (
-        b"image|x0|y0\na|1|2\n",
-        "line 1: expected columns separated by commas, semicolons or tabs, got 'image|x0|y0'.",
-    ),
-    "latin-1": (b"image,x0,y0\nb.png,1,2\n\xe4.png,1,2\n", "line 3: expected UTF-8, got byte 0xe4."),
-    "utf-16": ("image,x0,y0\n".encode("utf-16"), "line 1: expected UTF-8, got byte 0xff."),
+    "undefined in Windows-1252": (b"image,x0,y0\nb.png,1,2\n\x81.png,1,2\n", "line 3: expected UTF-8, got byte 0x81."),
+    "UTF-8 with a wrong byte": ("ä.png\n".encode() + b"\xe4.png\n", "line 2: expected UTF-8, got byte 0xe4."),
+    "zero byte": (b"image,x0,y0\na.png,1,2\nb.png,\0,2\n", "line 3: expected text, got a zero byte."),
+    "utf-16 header": ("image,x0,y0\n".encode("utf-16"), "expected at least one row of data, got a header only."),
+    "half a utf-16": ("image,x0,y0\n".encode("utf-16") + b"a", "after line 1: expected UTF-16, got bytes of another"),
+    "numbers for names": (b"5.1,3.5,1\n4.9,3,0\n", "line 1: expected a header with the names of the columns, got the"),
     "open quote": (b'image,x0,y0\na,1,2\n"b,1,2\nc,1,2\n', "line 3: expected CSV cells, got unexpected end of data."),
 }
 
@@ -218,7 +218,8 @@ def test_no_points_and_no_targets(write: Write) -> None:
     path = write(["1,2", "2,3"], header="a,b")
     assert message(path) == (
         f"{path}: expected columns x0, y0, x1, y1, ... or named targets, got columns 'a', 'b'. "
-        "Name the target columns with --targets, or in a dataset.yaml next to the table."
+        "Points are read from columns x0, y0, x1, y1, … or nose_x, nose_y or x_nose, y_nose (both axes of every point; "
+        "visibility in v0 or nose_v); name any other targets with --targets, or in a dataset.yaml next to the table."
     )
 
 

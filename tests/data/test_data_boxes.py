@@ -125,8 +125,8 @@ def test_a_whole_square_image_is_the_letterbox() -> None:
 def test_the_dataset_crops_to_the_box(write: Write, boxed: list[str], box: object) -> None:
     boxed[3] = "a3.png,train,,,,,1,2,9,9"
     schema = Schema(box=box, box_margin=0.5)  # type: ignore[arg-type]
-    with pytest.warns(DataWarning, match="1 row is left out"):
-        table = load_annotations(write(boxed, header=HEADER), schema, skip_bad=True)
+    with pytest.warns(DataWarning, match="1 of 10 rows have no label"):
+        table = load_annotations(write(boxed, header=HEADER), schema)
     data = LabelledDataset(table, size=(16, 20), channels=3)
     scale, shift = frame_map(table.size, table.box, (16, 20))  # type: ignore[arg-type]
     assert data.sampling == "warp"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,9 +10,19 @@ import pytest
 import torch
 from torch.utils.data import DistributedSampler
 
-from steadfit.data import Annotations, Frame, LabelledDataset, Schema, letterbox, load_annotations, read_image
+from steadfit.data import (
+    Annotations,
+    Frame,
+    LabelledDataset,
+    Schema,
+    letterbox,
+    load_annotations,
+    open_picture,
+    read_image,
+)
 from steadfit.data.images import cache as cache_module
 from steadfit.data.images.cache import fits_in_memory, free_memory
+from steadfit.data.images.decoding import Picture
 from steadfit.errors import DataError
 
 Write = Callable[..., Path]
@@ -128,11 +139,11 @@ def test_the_shuffled_order_is_a_function_of_seed_and_epoch(features: Annotation
 def test_each_image_is_read_once_with_a_cache(table: Annotations, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
 
-    def counting(path: Path, channels: int) -> np.ndarray:
+    def counting(path: Path, channels: int, **how: Any) -> Picture:
         reads.append(path.name)
-        return read_image(path, channels)
+        return open_picture(path, channels, **how)
 
-    monkeypatch.setattr("steadfit.data.dataset.read_image", counting)
+    monkeypatch.setattr("steadfit.data.dataset.open_picture", counting)
     data = LabelledDataset(table, cache=True)
     assert reads == []  # nothing is read ahead
     for _ in range(3):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from steadfit.data import IMAGE_SUFFIXES, is_image, letterbox, load_classes, open_image, read_image, scan
+from steadfit.data import letterbox, open_image, read_image, scan
 from steadfit.data.images.files import letterbox_map
 from steadfit.errors import DataError
 
@@ -97,16 +97,6 @@ def test_16_bits_and_alpha_become_8_bit_rgb(tmp_path: Path, picture: np.ndarray)
     assert (read_image(tmp_path / "grey.png", 3) == picture[:, :, :1]).all()
 
 
-def test_exif_orientation_is_ignored(tmp_path: Path, picture: np.ndarray) -> None:
-    data = jpeg(picture)
-    tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # orientation 6: turned by 90 degrees
-    segment = b"\xff\xe1" + (len(tiff) + 8).to_bytes(2, "big") + b"Exif\0\0" + tiff
-    (tmp_path / "turned.jpg").write_bytes(data[:2] + segment + data[2:])
-    assert cv2.imread(str(tmp_path / "turned.jpg")).shape == (64, 48, 3)  # OpenCV would turn it
-    assert read_image(tmp_path / "turned.jpg", 3).shape == (48, 64, 3)
-    assert scan(tmp_path, ["turned.jpg"])[0].tolist() == [[64.0, 48.0]]
-
-
 def test_unreadable_images(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no image")
     (tmp_path / "empty.jpg").write_bytes(b"")
@@ -124,7 +114,7 @@ def test_scan_gives_sizes_digests_and_progress(tmp_path: Path, picture: np.ndarr
     for name, image in {"a.png": picture, "b.png": picture, "c.png": picture[:30]}.items():
         cv2.imwrite(str(tmp_path / name), image)
     calls: list[tuple[int, int]] = []
-    sizes, digests, reasons = scan(
+    sizes, digests, reasons, *_ = scan(
         tmp_path, ["a.png", "b.png", "c.png"], lambda done, total: calls.append((done, total))
     )
     assert sizes.tolist() == [[64.0, 48.0], [64.0, 48.0], [64.0, 30.0]]
@@ -141,7 +131,7 @@ def test_a_jpeg_cut_anywhere_is_found(tmp_path: Path, picture: np.ndarray, flags
     names = [f"{cut}.jpg" for cut in cuts]
     for cut, name in zip(cuts, names, strict=True):
         (tmp_path / name).write_bytes(data[:cut])
-    sizes, _, reasons = scan(tmp_path, names)
+    sizes, _, reasons, *_ = scan(tmp_path, names)
     assert np.isnan(sizes).all()
     for cut, reason in zip(cuts, reasons, strict=True):
         assert reason == f"expected a whole image, got '{cut}.jpg', truncated after {cut} bytes."
@@ -196,7 +186,7 @@ def test_paths_must_stay_inside(tmp_path: Path, picture: np.ndarray) -> None:
     assert reasons[:3] == [None, None, None]
     for reason in reasons[3:6]:
         assert str(reason).startswith(f"expected an image inside {root}, got")
-    assert reasons[6] == f"expected a path relative to {root}, got the absolute '{root}/in.png'."
+    assert reasons[6] is None  # an absolute path inside
     assert reasons[7] == "expected the path of an image, got ''."
     assert reasons[8] == "expected the path of an image, got 'a\\x00b'."
 
@@ -232,19 +222,3 @@ def test_an_image_is_the_same_however_it_is_given(picture: np.ndarray, tmp_path:
 def test_what_cannot_be_opened(given: object, channels: int, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         open_image(given, channels, who="predict")  # type: ignore[arg-type]
-
-
-def test_every_kind_of_file_trains_and_predicts(picture: np.ndarray, tmp_path: Path) -> None:
-    """One list of suffixes: what a folder of classes takes is what a folder to predict takes."""
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        for suffix in sorted(IMAGE_SUFFIXES):
-            image = np.flip(picture, axis=0) if name == "b" else picture
-            image = np.roll(image, len(suffix) * 7 + ord(suffix[1]), axis=1)
-            image = image[:, :, 0] if suffix == ".pgm" else image
-            assert cv2.imwrite(str(tmp_path / name / f"1{suffix}"), image)
-    (tmp_path / "a/notes.txt").write_text("no image")
-    classes = load_classes(tmp_path)
-    found = [path for name in ("a", "b") for path in sorted((tmp_path / name).iterdir()) if is_image(path)]
-    assert sorted(classes.images) == sorted(path.relative_to(tmp_path).as_posix() for path in found)
-    assert len(classes) == 2 * len(IMAGE_SUFFIXES)

@@ -53,7 +53,7 @@ def test_without_yaml_nothing_is_discovered(tmp_path: Path) -> None:
 def test_to_dict_and_back(schema: Schema) -> None:
     plain = schema.to_dict()
     assert Schema.from_dict(plain) == schema
-    assert all(isinstance(value, str | list | float | int | None) for value in plain.values())
+    assert all(isinstance(value, str | list | float | int | bool | None) for value in plain.values())
 
 
 def test_options_override_what_is_not_none() -> None:
@@ -130,7 +130,7 @@ def test_missing_yaml(tmp_path: Path) -> None:
 def test_only_points_in_images_are_in_px_by_themselves(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     for k in range(4):
-        assert cv2.imwrite(str(tmp_path / f"{k}.png"), np.full((8, 8), 10 * k, np.uint8))
+        assert cv2.imwrite(str(tmp_path / f"{k}.png"), np.full((8, 8), 10 * k + 10, np.uint8))
     rows = "".join(f"{k}.png,{k},{k + 1},{2 * k},{k * k}\n" for k in range(4))
     (tmp_path / "table.csv").write_text("image,x0,y0,age,b\n" + rows)
 

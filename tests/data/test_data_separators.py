@@ -43,7 +43,8 @@ def test_a_table_with_commas_is_never_read_in_another_way(write: Write, first: s
 
 def test_a_single_column_stays_one(write: Write) -> None:
     raw = read_table(write(["a;b.png", "c.png"], header="image"))
-    assert raw.cells == {"image": ("a;b.png", "c.png")}
+    assert list(raw.cells) == ["image"]
+    assert raw.text("image") == ["a;b.png", "c.png"]
 
 
 def test_names_with_commas_stand_in_a_table_with_semicolons(write: Write) -> None:
@@ -57,7 +58,8 @@ def test_names_with_commas_stand_in_a_table_with_semicolons(write: Write) -> Non
     [
         (["1,234", "2,500", "3"], 2, "got '1,234', which may have decimals or thousands. Write it with a point."),
         (["1.5", "2,5", "3"], 3, "got '2,5'."),
-        (["1,5", "1.234,5", "3"], 3, "got '1.234,5'."),
+        (["1,5", "1.234", "3"], 2, "got '1,5'."),
+        (["1,5", "1,234.5", "3"], 3, "got '1,234.5'."),
         (["1,5", "12,", "3"], 3, "got '12,'."),
     ],
 )

@@ -67,7 +67,7 @@ def test_images_by_whatever_names_them(faces: Annotations, grey: Run, colour: Ru
 def test_grey_arrays(faces: Annotations, grey: Run, colour: Run) -> None:
     images = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in paths(faces)]
     np.testing.assert_allclose(grey.predict(images).mean, grey.predict(faces).mean, atol=1e-4)
-    np.testing.assert_allclose(grey.predict(np.stack(images)).mean, grey.predict(faces).mean, atol=1e-4)
+    np.testing.assert_allclose(grey.predict(np.stack(images)[..., None]).mean, grey.predict(faces).mean, atol=1e-4)
     np.testing.assert_allclose(grey.predict(images[0]).mean, grey.predict(faces).mean[:1], atol=1e-4)
     deep = [image[:, :, None] for image in images]
     np.testing.assert_allclose(grey.predict(deep).mean, grey.predict(faces).mean, atol=1e-4)
@@ -89,7 +89,7 @@ def test_images_of_other_sizes_are_predicted_in_their_own_pixels(faces: Annotati
     ("image", "message"),
     [
         (np.zeros((8, 8), dtype=np.float32), r"expected uint8 images \(H, W\) or \(H, W, 3\), got float32 \(8, 8\)"),
-        (np.zeros((8, 8, 4), dtype=np.uint8), r"got uint8 \(8, 8, 4\)"),
+        (np.zeros((8, 8, 5), dtype=np.uint8), r"got uint8 \(8, 8, 5\)"),
         (np.zeros((1, 2, 3, 4), dtype=np.uint8), r"got uint8 \(1, 2, 3, 4\)"),
     ],
 )

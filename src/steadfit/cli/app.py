@@ -144,14 +144,9 @@ def fit(
         given = class_settings(ctx, settings, seed=seed)
         recipes.check_start([out], resume=resume, device=device.value)
         classes = recipes.open_classes(
-            table,
-            label=label,
-            format=source["format"],
-            console=console,
-            skip_bad=skip_bad,
-            seed=seed,
-            framing=given.framing,
-        )
+            table, label=label, format=source["format"], exif=schema["exif"], console=console, skip_bad=skip_bad,
+            seed=seed, framing=given.framing,
+        )  # fmt: skip
         recipes.fit_run(classes, given, out, resume=resume, device=device.value, console=console)
         return
     chosen = network_settings(ctx, settings, noise=noise, seed=seed, fine=stages["fine"])
@@ -206,14 +201,9 @@ def compare(
         recipes.check_losses(names, seeds)
         given = class_settings(ctx, settings, seed=seed, losses=names)
         classes = recipes.open_classes(
-            table,
-            label=label,
-            format=source["format"],
-            console=console,
-            skip_bad=skip_bad,
-            seed=seed,
-            framing=given.framing,
-        )
+            table, label=label, format=source["format"], exif=schema["exif"], console=console, skip_bad=skip_bad,
+            seed=seed, framing=given.framing,
+        )  # fmt: skip
         recipes.compare_losses(
             classes, names, given, out, seeds=seeds, resume=resume, device=device.value, console=console
         )

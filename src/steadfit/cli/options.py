@@ -25,6 +25,7 @@ Sides = StrEnum("Sides", ["person", "observer"])
 Visibility = StrEnum("Visibility", ["auto", "occluded", "missing", "codes"])
 Coordinates = StrEnum("Coordinates", ["pixels", "shares", "percent"])
 BoxFit = StrEnum("BoxFit", ["inside", "stretch"])
+Exif = StrEnum("Exif", ["honour", "ignore"])
 COMPARED_NOISES = ("l2", "huber", "tukey", "gum")
 COMPARED_LOSSES = ("ce", "bce", "ohem", "focal", "anchor")
 
@@ -177,6 +178,15 @@ def columns(
     points: Annotated[str | None, Option(help="Names of the points: left_eye,right_eye,…", **MEANING)] = None,
     targets: Annotated[str | None, Option(help="Scalar target columns instead of points: age,yaw", **MEANING)] = None,
     features: Annotated[str | None, Option(help="Feature columns of a table without images.", **MEANING)] = None,
+    categories: Annotated[
+        str | None, Option(help="Feature columns of words, whose values become features: colour,make", **MEANING)
+    ] = None,
+    impute: Annotated[
+        bool, Option("--impute", help="Fill missing features with the column's median, and flag them.", **MEANING)
+    ] = False,
+    missing: Annotated[
+        str | None, Option(help="Numbers that mean 'missing' in targets and features: -200,9999", **MEANING)
+    ] = None,
     pairs: Annotated[
         str | None, Option(help="Left and right points that mirroring exchanges: 0-1,3-4 or names.", **MEANING)
     ] = None,
@@ -221,17 +231,26 @@ def columns(
         BoxFit | None,
         Option(help="How the box fits into the frame: in its own aspect (inside) or filling it (stretch).", **MEANING),
     ] = None,
+    exif: Annotated[
+        Exif | None,
+        Option(
+            help="How images with an EXIF orientation are read: turned, as annotation tools show them (honour, the "
+            "default), or as they are stored (ignore).",
+            **MEANING,
+        ),
+    ] = None,
 ) -> dict[str, Any]:
     """The options that determine what the columns mean."""
-    named: dict[str, Any] = {
+    named: Columns = {
         "points": points,
         "targets": targets,
         "features": features,
         "pairs": pairs,
         "normalizer": normalizer,
     }
-    named |= {"box": box, "box_margin": box_margin, "units": units, "origin": origin}
-    words = {"box_fit": box_fit, "visibility": visibility, "coordinates": coordinates, "sides": sides}
+    named |= {"categories": categories, "impute": impute or None, "missing": missing, "origin": origin}
+    named |= {"box": box, "box_margin": box_margin, "units": units}
+    words = {"box_fit": box_fit, "visibility": visibility, "coordinates": coordinates, "sides": sides, "exif": exif}
     return named | {name: None if word is None else word.value for name, word in words.items()}
 
 

@@ -9,13 +9,16 @@ from steadfit.data.formats.instances import pose_source
 from steadfit.data.images.augment import Warp
 from steadfit.data.images.cache import to_tensor
 from steadfit.data.images.crops import PadCrop, ScaleCrop, fitted
-from steadfit.data.images.files import IMAGE_SUFFIXES, frame_size, is_image, letterbox, open_image, read_image, scan
+from steadfit.data.images.files import frame_size, letterbox, open_image, open_picture, read_image
+from steadfit.data.images.folders import folder_images
 from steadfit.data.images.frame import Frame, frame_map, whole_image
 from steadfit.data.images.maps import inverse, jacobian, map_points, mirror_frame
 from steadfit.data.images.mirror import mirror, permute_labels
 from steadfit.data.images.misplacing import Augmentation, Misplacing, crop_errors
+from steadfit.data.images.paths import IMAGE_SUFFIXES, is_image, refuse_archive, resolve_image
 from steadfit.data.images.sampling import sample, warp_frames
-from steadfit.data.images.store import Framing, ImageStore
+from steadfit.data.images.scanning import scan
+from steadfit.data.images.store import Framing, ImageStore, make_frame, shrink_for
 from steadfit.data.loading import load_annotations, load_classes, read_annotations
 from steadfit.data.regions import Region, read_regions, regions_of
 from steadfit.data.standardize import Standardizer, destandardize, standardize
@@ -53,6 +56,7 @@ __all__ = [
     "crop_errors",
     "destandardize",
     "fitted",
+    "folder_images",
     "frame_map",
     "frame_size",
     "inverse",
@@ -62,12 +66,14 @@ __all__ = [
     "letterbox",
     "load_annotations",
     "load_classes",
+    "make_frame",
     "map_points",
     "mirror",
     "mirror_frame",
     "native_size",
     "observer_centric",
     "open_image",
+    "open_picture",
     "parse_pairs",
     "permute_labels",
     "place_keys",
@@ -79,9 +85,12 @@ __all__ = [
     "read_regions",
     "read_source",
     "read_table",
+    "refuse_archive",
     "regions_of",
+    "resolve_image",
     "sample",
     "scan",
+    "shrink_for",
     "standardize",
     "to_tensor",
     "warn_gross",

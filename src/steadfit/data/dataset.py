@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,13 +17,14 @@ from torch.utils.data import DataLoader, Dataset
 from steadfit import _checks
 from steadfit.data.images.cache import FileCache, FrameCache, fits_in_memory, to_tensor, total_size
 from steadfit.data.images.crops import PadCrop, ScaleCrop
-from steadfit.data.images.files import Image, decode_image, frame_size, read_image, with_channels
+from steadfit.data.images.decoding import Picture, Shrink, reduction
+from steadfit.data.images.files import decode_picture, frame_size, open_picture, with_channels
 from steadfit.data.images.frame import Frame, frame_map
 from steadfit.data.images.maps import map_points
 from steadfit.data.images.mirror import permute_labels
 from steadfit.data.images.misplacing import Augmentation
-from steadfit.data.images.sampling import sample
-from steadfit.data.images.store import Framing, make_frame, settled
+from steadfit.data.images.sampling import ratios, sample
+from steadfit.data.images.store import Framing, make_frame, settled, shrink_for
 from steadfit.data.shuffling import Shuffle, as_made
 from steadfit.data.tables.annotations import Annotations, row_numbers
 from steadfit.errors import DataError
@@ -132,11 +134,12 @@ class LabelledDataset(Dataset[Batch]):
         if isinstance(augment, PadCrop):
             found = augment.sample(self.frames(index), index, seed=self.seed, epoch=epoch)
             return {"index": index, "input": found, "target": self.target[index]}
-        images = (self._image(position) for position in index.tolist())
         if isinstance(augment, ScaleCrop):
+            allowed = shrink_for(self.size, "crop")
+            images = (self._image(position, allowed).pixels for position in index.tolist())
             crops = augment.sample(images, index, self.size, seed=self.seed, epoch=epoch)
             return {"index": index, "input": torch.stack([*map(to_tensor, crops)]), "target": self.target[index]}
-        return {"index": index, **self._warped(images, index, augment)}
+        return {"index": index, **self._warped(index, augment)}
 
     def loader(
         self, batch_size: int, *, shuffle_seed: int | None = None, workers: int = 0, drop_last: bool = False
@@ -176,13 +179,16 @@ class LabelledDataset(Dataset[Batch]):
             return self._cache[index]
         return torch.stack([self._frame(position) for position in index.tolist()])
 
-    def _warped(self, images: Iterable[Image], index: Tensor, augment: Augmentation) -> Batch:
+    def _warped(self, index: Tensor, augment: Augmentation) -> Batch:
         """Images and targets of one batch, warped, with the matrices (B, 3, 3)."""
         schema = self.annotations.schema
         warp, mirrored = augment.sample(
             index, self.size, seed=self.seed, epoch=int(self._epoch), mirror=bool(schema.pairs)
         )
-        frames = sample(images, warp @ self._pixels.matrix(index), self.size, self.channels)
+        whole = warp @ self._pixels.matrix(index)
+        allowed = [partial(reduction, ratio=ratio) for ratio in ratios(whole, self.size)]
+        images = (self._image(*one) for one in zip(index.tolist(), allowed, strict=True))
+        frames = sample(images, whole, self.size, self.channels)
         target = self.target[index]
         if schema.has_points:
             target = permute_labels(map_points(warp, target), mirrored, schema.permutation)
@@ -218,31 +224,35 @@ class LabelledDataset(Dataset[Batch]):
     def _frame(self, position: int) -> Tensor:
         """The frame (C, H, W) of one sample, from its stored image."""
         matrix = self._pixels.matrix(torch.tensor([position]))[0] if self.sampling == "warp" else torch.empty(0)
-        return make_frame(self._image(position), self.size, self.sampling, matrix)
+        box, row = self.annotations.box, int(self.rows[position])
+        box = None if box is None else box[row : row + 1]
+        allowed = shrink_for(self.size, self.sampling, box, fit=self.annotations.schema.box_fit)
+        return make_frame(self._image(position, allowed), self.size, self.sampling, matrix)
 
-    def _image(self, position: int) -> Image:
-        """The stored image (H, W, C) of one sample: from the archive, from the bytes in memory, or from its file."""
+    def _image(self, position: int, shrink: Shrink) -> Picture:
+        """The stored image of one sample: from the archive, from the bytes in memory, or from its file."""
         if self.annotations.pixels is not None:
             pixels = self.annotations.pixels[int(self.rows[position])]
-            return with_channels(pixels.permute(1, 2, 0).numpy(), self.channels)
-        path = self._path(position)
+            return Picture(with_channels(pixels.permute(1, 2, 0).numpy(), self.channels))
+        path, exif = self._path(position), self.annotations.schema.exif
         if isinstance(self._cache, FileCache):
-            return self._checked(decode_image(self._cache[position], self.channels, path), position)
+            found = decode_picture(self._cache[position], self.channels, path, exif=exif, shrink=shrink)
+            return self._checked(found, position)
         store = self.annotations.store
-        if store is not None and store.channels == self.channels:
-            return self._checked(store.open(path), position)
-        return self._checked(read_image(path, self.channels), position)
+        if store is not None and (store.channels, store.exif) == (self.channels, exif):
+            return self._checked(Picture(store.open(path)), position)
+        return self._checked(open_picture(path, self.channels, exif=exif, shrink=shrink), position)
 
     def _path(self, position: int) -> Path:
         images = self.annotations.images
         assert images is not None  # features have no frames
         return self.annotations.root / images[int(self.rows[position])]
 
-    def _checked(self, image: Image, position: int) -> Image:
+    def _checked(self, image: Picture, position: int) -> Picture:
         """The image, if it has the size that the table was checked with."""
         sizes = self.annotations.size
         assert sizes is not None
-        height, width = image.shape[:2]
+        width, height = image.size
         expected = sizes[self.rows[position]]
         if width != expected[0] or height != expected[1]:
             raise DataError(

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from steadfit.data.images.files import Image, frame_size
+from steadfit.data.images.decoding import Picture
+from steadfit.data.images.files import frame_size
 from steadfit.data.images.frame import frame_map
-from steadfit.data.images.store import Frames, Framing, ImageStore, settled
+from steadfit.data.images.store import Frames, Framing, ImageStore, settled, shrink_for
 from steadfit.data.tables.boxes import box_of_points, columns_of_box
 from steadfit.data.tables.source import Source
 
@@ -42,29 +43,56 @@ class Keeper:
         self._columns = columns_of_box(self._raw, self._schema)
         self._names = self._raw.text(self._schema.image) if self._schema.image in self._raw.cells else []
 
-    def keep(self, place: int, image: Image) -> None:
+    def shrink(self, place: int, width: int, height: int) -> int:
+        """How far the image of a row may be reduced while it is decoded: not at all where it is stored whole.
+
+        Args:
+            place: the place of the row among the N rows of the source.
+            width: of the image in px.
+            height: of the image in px.
+        """
+        if self._stores or self.frames is None or self.frames.framing.size is None:
+            return 1
+        box = self._box(place, np.array([[width, height]], dtype=np.float64))
+        if _is_bad(box):
+            return 1
+        size = frame_size(self.frames.framing.size)
+        return shrink_for(size, self.frames.framing.sampling, box, fit=self._schema.box_fit)(width, height)
+
+    def keep(self, place: int, image: Picture) -> None:
         """Store what is needed of the image of a row; from any thread.
 
         Args:
             place: the place of the row among the N rows of the source.
-            image: (H, W, C) uint8.
+            image: the image.
         """
         with self._lock:
-            if self.store is not None and self.store.channels == self.channels:
-                self.store.keep(Path(self._root, self._names[place]), image)
+            if self._stores and self.store is not None:
+                self.store.keep(Path(self._root, self._names[place]), image.pixels)
             if self.frames is None or not self.frames.reserve(image):
                 return
-        size = np.array([[image.shape[1], image.shape[0]]], dtype=np.float64)
+        size = np.array([image.size], dtype=np.float64)
         box = self._box(place, size)
-        if box is not None and not (np.isfinite(box).all() and (box[:, 2:] > 0).all()):
+        if _is_bad(box):
             return  # the row is bad
         wanted = self.frames.framing.size
-        frame = image.shape[:2] if wanted is None else frame_size(wanted)
+        frame = image.size[::-1] if wanted is None else frame_size(wanted)
         scale, shift = frame_map(size, box, (frame[0], frame[1]), fit=self._schema.box_fit)
         self.frames.keep(int(self._raw.row[place]), image, scale[0], shift[0])
+
+    @property
+    def _stores(self) -> bool:
+        """Whether whole images are stored."""
+        store = self.store
+        return store is not None and (store.channels, store.exif) == (self.channels, self._schema.exif)
 
     def _box(self, place: int, size: Floats) -> Floats | None:
         """The box (1, 4) of a row; None for the whole image."""
         if self._schema.box == "points":
             return box_of_points(self._target[place : place + 1], size, margin=self._schema.box_margin)
         return None if self._columns is None else self._columns[place : place + 1]
+
+
+def _is_bad(box: Floats | None) -> bool:
+    """Whether a box (1, 4) has no place or no size."""
+    return box is not None and not (np.isfinite(box).all() and (box[:, 2:] > 0).all())

@@ -3,38 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from steadfit import _checks
 from steadfit.data.formats.finding import read_class_source, read_source
 from steadfit.data.grouping import drawn_split, groups_of
-from steadfit.data.images.files import Image, Progress, scan
-from steadfit.data.images.headers import image_size
+from steadfit.data.images.paths import refuse_archive
+from steadfit.data.images.scanning import Progress
 from steadfit.data.images.store import Framing, ImageStore
 from steadfit.data.keeping import Keeper
 from steadfit.data.learnable import bare, check_classes, file_problems, of_labels
 from steadfit.data.plausible import warn_implausible
+from steadfit.data.source_images import read_images
 from steadfit.data.tables import columns
-from steadfit.data.tables.annotations import Annotations, Floats
+from steadfit.data.tables.annotations import Annotations
 from steadfit.data.tables.boxes import read_box
 from steadfit.data.tables.cells import RawTable
 from steadfit.data.tables.duplicates import same_paths, warn_copies, warn_duplicates, warn_several
+from steadfit.data.tables.features import impute, read_features
 from steadfit.data.tables.identity import feature_keys, same_key
+from steadfit.data.tables.naming import with_points
 from steadfit.data.tables.pixels import in_pixels
 from steadfit.data.tables.problems import Problem, settle
 from steadfit.data.tables.schema import Schema
+from steadfit.data.tables.sentinels import warn_spikes
 from steadfit.data.tables.sides import observer_centric
 from steadfit.data.tables.source import Source
 from steadfit.data.tables.splits import SPLITS, drawn_rows, read_split
-from steadfit.errors import DataWarning
 
 
 def load_annotations(
@@ -87,6 +87,7 @@ def load_annotations(
     _checks.between("load_annotations", "test_share", test_share, 0, 1)
     for word in need_splits:
         _checks.one_of("load_annotations", "need_splits", word, SPLITS)
+    refuse_archive(path)
     return _check(
         read_source(path, schema, options=options, format=format, images=images),
         skip_bad=skip_bad,
@@ -105,6 +106,7 @@ def load_classes(
     *,
     label: str | None = None,
     format: str | None = None,
+    exif: str | None = None,
     skip_bad: bool = False,
     seed: int = 0,
     val_share: float = 0.1,
@@ -123,6 +125,7 @@ def load_classes(
         label: a table's column of classes; for CIFAR-100 ``"fine"`` or ``"coarse"``. None: ``label`` or ``class``;
             ``"fine"``.
         format: the name of the format; None: found by content.
+        exif: how images with an EXIF orientation are read, ``"honour"`` or ``"ignore"``; None: as the format says.
         skip_bad: whether rows and files that cannot be used are left out; they are listed in ``skipped`` and in a
             warning.
         seed: the seed of the splits that are not given.
@@ -146,8 +149,9 @@ def load_classes(
     """
     _checks.between("load_classes", "val_share", val_share, 0, 0.9)
     _checks.between("load_classes", "test_share", test_share, 0, 0.9)
+    source = read_class_source(Path(path), label, format=format)
     return _check(
-        read_class_source(Path(path), label, format=format),
+        dataclasses.replace(source, schema=source.schema.with_options(exif=exif)),
         skip_bad=skip_bad,
         seed=seed,
         val_share=val_share,
@@ -212,6 +216,7 @@ def _check(
     decode: bool = True,
 ) -> Annotations:
     """All good rows of a source, or one error for all bad ones; see :func:`load_annotations`."""
+    source = with_points(source)
     raw = source.cells
     schema = columns.resolve(raw, source.schema, labels=bool(need_splits))
     annotations, keys, problems = _read(dataclasses.replace(source, schema=schema), framing, store, progress, decode)
@@ -229,9 +234,12 @@ def _check(
     if skip_bad or kept.any():  # if no row is left, only the rows' own problems give the reason
         problems += file_problems(raw, annotations, before is not None, need_splits)
     skipped = settle(problems, raw.path, skip_bad=skip_bad)
-    warn_implausible(annotations)
+    told: tuple[float, ...] = ()
     if "train" in need_splits:
         check_classes(annotations)
+        told = warn_spikes(annotations)
+    warn_implausible(annotations, told=told)
+    annotations = impute(annotations)
     if annotations.images is None:
         warn_copies(annotations.path, annotations.line, annotations.split, group[kept])
     else:
@@ -251,11 +259,12 @@ def _read(
     problems += in_pixels(source, target)
     if schema.sides == "observer":
         target, visible, _ = observer_centric(target, schema.pairs, visible)
-    features, found_features = columns.read_features(raw, schema)
+    features, found_features = read_features(raw, schema)
+    columns.warn_units(raw, schema)
     length, found_length = columns.read_length(raw, schema, target)
     split, found_split = read_split(raw, schema.split) if schema.split in raw.cells else (_all_train(raw), [])
     keeper = Keeper(source, target, framing, store)
-    images, size, digests, found_images = _read_images(source, keeper, progress, decode)
+    images, size, digests, found_images = read_images(source, target, keeper, progress, decode=decode)
     box, found_box = read_box(raw, schema, target, size)
     if images is not None and source.pixels is None:
         once = bool(schema.classes)
@@ -282,56 +291,12 @@ def _read(
         pixels=source.pixels,
         frames=keeper.frames,
         store=store,
+        names=raw.names,
     )
-    return annotations, digests if features is None else feature_keys(features), problems
+    if features is None:
+        return annotations, digests, problems
+    return annotations, feature_keys(np.nan_to_num(features) if schema.impute else features), problems
 
 
 def _all_train(raw: RawTable) -> npt.NDArray[np.str_]:
     return np.full(len(raw.line), "train", dtype="<U5")
-
-
-def _read_images(
-    source: Source, keeper: Keeper, progress: Progress | None, decode: bool
-) -> tuple[tuple[str, ...] | None, Floats | None, Sequence[str], list[Problem]]:
-    """Names, sizes and keys of the images, and what is wrong with them; no names for a table of features."""
-    raw, column = source.cells, source.schema.image
-    if column not in raw.cells:
-        return None, None, [""] * len(raw.line), []
-    images = tuple(raw.text(column))
-    if source.pixels is not None:
-        size = np.array(source.pixels.shape[:1:-1], dtype=np.float64)  # width, height
-        return images, np.tile(size, (len(images), 1)), _digests(source.pixels), []
-    if not decode:
-        return images, _sizes_of_headers(source, images), [""] * len(images), []
-    names, row_of = np.unique(np.array(images, dtype=object), return_inverse=True)  # each file is read once
-    rows_of: list[list[int]] = [[] for _ in names]
-    for row, place in enumerate(row_of.tolist()):
-        rows_of[place].append(row)
-
-    def see(place: int, image: Image) -> None:
-        for row in rows_of[place]:
-            keeper.keep(row, image)
-
-    sizes, digests, reasons = scan(source.root, list(names), progress, channels=keeper.channels, see=see)
-    problems = [
-        raw.problem(row, column, reason) for row, place in enumerate(row_of.tolist()) if (reason := reasons[place])
-    ]
-    return images, sizes[row_of], [digests[place] for place in row_of.tolist()], problems
-
-
-def _sizes_of_headers(source: Source, images: Sequence[str]) -> Floats:
-    """Width and height of the images (N, 2), by their headers or else by the file of annotations; NaN for unknown."""
-    found = {name: image_size(source.root, name) for name in dict.fromkeys(images)}
-    sizes = np.array([found[name] or (np.nan, np.nan) for name in images], dtype=np.float64).reshape(-1, 2)
-    if absent := [name for name, size in found.items() if size is None]:
-        warnings.warn(
-            f"{source.cells.path}: {len(absent)} of {len(found)} images were not found in {source.root}, the first is "
-            f"{absent[0]!r}. Name the folder that contains them with --images (images=...).",
-            DataWarning,
-            stacklevel=6,
-        )
-    return sizes if source.size is None else np.where(np.isnan(sizes), source.size, sizes)
-
-
-def _digests(pixels: Tensor) -> list[str]:
-    return [hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in pixels.numpy()]

@@ -37,12 +37,14 @@ class Labels:
         size: (N, 2) width and height of the images in px, NaN for unknown.
         names: K names.
         in_table: whether they come from a table of columns.
+        told: values that are known to look like "missing".
     """
 
     xy: Floats
     size: Floats
     names: tuple[str, ...]
     in_table: bool = True
+    told: tuple[float, ...] = ()
 
     @cached_property
     def given(self) -> Flags:
@@ -60,30 +62,32 @@ class Labels:
         return shown + (f" and {len(points) - SHOWN} more" if len(points) > SHOWN else "")
 
 
-def warn_implausible(annotations: Annotations) -> None:
+def warn_implausible(annotations: Annotations, *, told: Sequence[float] = ()) -> None:
     """Warn about points in images that seem to be misread; classes, numbers and tables of features pass.
 
     Args:
         annotations: the checked rows.
+        told: values about which another warning says that they may mean "missing".
 
     Warns:
         DataWarning: one for each finding, with what to do.
     """
-    for sentence in implausible(annotations):
+    for sentence in implausible(annotations, told=told):
         warnings.warn(f"{annotations.path}: {sentence}", DataWarning, stacklevel=4)
 
 
-def implausible(annotations: Annotations) -> list[str]:
+def implausible(annotations: Annotations, *, told: Sequence[float] = ()) -> list[str]:
     """What seems to be wrong with points in images, one sentence or two for each finding, with its remedy.
 
     Args:
         annotations: the checked rows.
+        told: values that are known to look like "missing".
     """
     if annotations.images is None or not annotations.schema.has_points or np.isnan(annotations.target).all():
         return []
     size = np.full((len(annotations), 2), np.nan) if annotations.size is None else annotations.size
     in_table = annotations.format in ("", "csv", "parquet")
-    labels = Labels(annotations.target, size, annotations.schema.target_names, in_table)
+    labels = Labels(annotations.target, size, annotations.schema.target_names, in_table, tuple(told))
     some = labels.some()
     found = [next((text for look in PLACES if (text := look(some))), None), *(look(labels) for look in POINTS)]
     return [text for text in found if text]
@@ -163,7 +167,11 @@ def repeated(labels: Labels) -> str | None:
     still = list(_constant(labels))
     some[:, still] = np.nan
     place, rows = _frequent(some)
-    found = [xy_ for xy_, count in zip(place, rows, strict=True) if count >= FEWEST and _is_alone(some, xy_, count)]
+    found = [
+        xy_
+        for xy_, count in zip(place, rows, strict=True)
+        if count >= FEWEST and not np.isin(xy_, labels.told).all() and _is_alone(some, xy_, count)
+    ]
     if not found:
         return None
     at = (labels.xy == found[0]).all(axis=2)  # (N, K)

@@ -19,6 +19,7 @@ from steadfit.data import Annotations, read_image
 from steadfit.data.images.kinds import kinds
 from steadfit.data.learnable import obstacles
 from steadfit.data.tables.annotations import OCCLUDED
+from steadfit.data.tables.sentinels import warn_spikes
 from steadfit.errors import ConfigError, DataError, DataWarning
 from steadfit.recipes.opening import open_classes, open_table
 from steadfit.reports.contact_sheet import Tile, contact_sheet, target_histograms
@@ -71,6 +72,8 @@ def check(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
         annotations = _opened(path, options, format, images, classes, label, seed, console)
+        if annotations.images is None or not annotations.schema.has_points:
+            warn_spikes(annotations)
         stopping = obstacles(annotations)
     told = list(dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, DataWarning)))
     problems = [str(problem) for problem in annotations.skipped]
@@ -189,6 +192,6 @@ def _image(annotations: Annotations, row: int) -> Any:
     if annotations.pixels is not None:
         return annotations.pixels[row].permute(1, 2, 0).numpy()
     try:
-        return read_image(annotations.root / (annotations.images or ())[row], 3)
+        return read_image(annotations.root / (annotations.images or ())[row], 3, annotations.schema.exif)
     except DataError:  # it was readable a moment ago
         return np.zeros((8, 8, 3), dtype=np.uint8)

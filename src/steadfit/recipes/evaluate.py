@@ -102,7 +102,9 @@ def _evaluate_classes(
     console: Console | None,
 ) -> dict[str, Any]:
     """Top-1 and top-5 on a split of a data set with the run's classes."""
-    opened = open_classes(data, label=label, seed=run.settings.seed, skip_bad=skip_bad, console=console)
+    opened = open_classes(
+        data, label=label, exif=run.schema.exif, seed=run.settings.seed, skip_bad=skip_bad, console=console
+    )
     _check_names(run.schema.classes, opened.schema.classes, data)
     part = _part(opened, run, data, split, what="images")
     measured = classes.scores(part, run.judge(part), np.arange(len(part)))

@@ -16,10 +16,19 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from steadfit.data import IMAGE_SUFFIXES, Annotations, Framing, Schema, load_annotations, load_classes, scan
+from steadfit.data import (
+    IMAGE_SUFFIXES,
+    Annotations,
+    Framing,
+    Schema,
+    folder_images,
+    load_annotations,
+    load_classes,
+    refuse_archive,
+    scan,
+)
 from steadfit.errors import ConfigError, DataError, DataWarning, SchemaError
 from steadfit.training.folder import read_config
-from steadfit.training.images import as_images
 from steadfit.training.opening import Predictor
 from steadfit.training.trainer import occupied
 
@@ -98,6 +107,7 @@ def open_classes(
     *,
     label: str | None = None,
     format: str | None = None,
+    exif: str | None = None,
     seed: int = 0,
     skip_bad: bool = False,
     framing: Framing | None = None,
@@ -109,6 +119,7 @@ def open_classes(
         path: a table, CIFAR's binary files, or folders of images named after their classes.
         label: the column of the classes; None: ``label`` or ``class``.
         format: the name of the format; None: found by content.
+        exif: how images with an EXIF orientation are read; None: as the format says.
         seed: the seed of splits that are drawn.
         skip_bad: whether bad rows are left out, with a warning.
         framing: how the network sees the images; then their frames are made while they are checked. None: no frames.
@@ -121,8 +132,9 @@ def open_classes(
     with checking(console) as progress:
         try:
             return load_classes(
-                path, label=label, format=format, seed=seed, skip_bad=skip_bad, framing=framing, progress=progress
-            )
+                path, label=label, format=format, exif=exif, seed=seed, skip_bad=skip_bad, framing=framing,
+                progress=progress,
+            )  # fmt: skip
         except (ConfigError, DataError):
             raise
         except ValueError as error:
@@ -217,7 +229,10 @@ def image_paths(inputs: str | Path, *, skip_bad: bool = False, other: str = "") 
     Raises:
         DataError: there is no image.
     """
-    paths = [Path(str(path)) for path in as_images(inputs)]
+    inputs = Path(inputs)
+    if not inputs.is_dir():
+        refuse_archive(inputs)
+    paths = folder_images(inputs) if inputs.is_dir() else [inputs]
     if skip_bad:
         paths = _readable(paths)
     if not paths:
@@ -227,7 +242,7 @@ def image_paths(inputs: str | Path, *, skip_bad: bool = False, other: str = "") 
 
 
 def _readable(paths: list[Path]) -> list[Path]:
-    _, _, reasons = scan(paths[0].parent, [path.name for path in paths]) if paths else (None, None, [])
+    reasons = scan(None, [str(path) for path in paths]).reasons
     bad = [f"{path}: {reason}" for path, reason in zip(paths, reasons, strict=True) if reason]
     if bad:
         warnings.warn(f"left out {len(bad)} of {len(paths)} images:\n  " + "\n  ".join(bad), DataWarning, stacklevel=4)

@@ -160,7 +160,7 @@ def _poses(annotations: Annotations, judgements: Mapping[str, Judgement], rows: 
     if annotations.length is not None:
         limit = PCK_ALPHA * annotations.length[rows, None]
         missed = {method: np.linalg.norm(pose - given, axis=-1) > limit for method, pose in shown.items()}
-    pictures = [read_image(annotations.root / images[row], 3) for row in rows]
+    pictures = [read_image(annotations.root / images[row], 3, schema.exif) for row in rows]
     limbs, pairs = sticks(schema)
     return stick_figures(pictures, {"annotated": given, **shown}, limbs=limbs, pairs=pairs, missed=missed)
 
@@ -198,6 +198,6 @@ def image_loader(annotations: Annotations) -> Callable[[str], Any] | None:
     if annotations.images is None:
         return None
     if annotations.pixels is None:
-        return lambda name: read_image(annotations.root / name, 3)
+        return lambda name: read_image(annotations.root / name, 3, annotations.schema.exif)
     pixels, row = annotations.pixels, {name: k for k, name in enumerate(annotations.images)}
     return lambda name: np.asarray(pixels[row[name]].permute(1, 2, 0).numpy())

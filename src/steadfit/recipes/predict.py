@@ -193,5 +193,6 @@ def _draw(run: Predictor, paths: list[Path], prediction: Prediction, folder: Pat
     shown = track(paths, "drawing", console=console, transient=True) if console and console.is_terminal else paths
     for number, path in enumerate(shown):
         around = None if ellipses is None else ellipses[number]
-        picture = draw_points(read_image(path, 3), prediction.mean[number], ellipses=around, limbs=limbs, pairs=pairs)
+        image = read_image(path, 3, run.schema.exif)
+        picture = draw_points(image, prediction.mean[number], ellipses=around, limbs=limbs, pairs=pairs)
         write_image(picture, folder / f"{number:05d}-{shortened(path.stem)}.png")

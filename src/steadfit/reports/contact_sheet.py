@@ -167,19 +167,10 @@ def _reach(tile: Tile) -> Array:
 
 
 def _legend(names: Sequence[str], paint: Sequence[str]) -> list[Line2D]:
+    words = [str(k) if name == str(k) else f"{k} {one_line(name)}" for k, name in enumerate(names)]
     return [
-        Line2D(
-            [],
-            [],
-            ls="",
-            marker="o",
-            ms=5,
-            mfc=colour,
-            mec=EDGE,
-            mew=0.6,
-            label=str(k) if name == str(k) else f"{k} {one_line(name)}",
-        )
-        for k, (name, colour) in enumerate(zip(names, paint, strict=True))
+        Line2D([], [], ls="", marker="o", ms=5, mfc=colour, mec=EDGE, mew=0.6, label=word)
+        for word, colour in zip(words, paint, strict=True)
     ]
 
 

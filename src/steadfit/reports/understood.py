@@ -128,11 +128,9 @@ def _pixel_facts(annotations: Annotations) -> dict[str, Any]:
     added = f"{shift:+g} px added to" if shift else "nothing added to"
     facts["pixels"] = f"first pixel's centre (0, 0), {added} the file's coordinates"
     facts["pixels"] += "" if share == "pixels" else f", which are {share} of width and height"
-    if about is not None:
-        facts["exif"] = about.exif
-        shown = "labels are on the images as they are shown (EXIF orientation)"
-        stored = "labels are on the images as they are stored (EXIF orientation ignored)"
-        facts["orientation"] = shown if about.exif == "honour" else stored
+    honoured = annotations.schema.exif == "honour"
+    facts["exif"] = annotations.schema.exif
+    facts["orientation"] = "images as they are shown (EXIF)" if honoured else "images as they are stored (no EXIF)"
     return facts
 
 

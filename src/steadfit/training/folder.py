@@ -242,6 +242,8 @@ def fingerprint(annotations: Annotations) -> str:
         del meaning["box_fit"]  # the default is left out, so that runs from before this option can be continued
     if meaning["group"] is None:
         del meaning["group"]
+    if meaning["exif"] == "honour":
+        del meaning["exif"]
     digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode())
     digest.update(json.dumps([annotations.images, annotations.split.tolist()]).encode())
     for array in (annotations.target + 0.0, annotations.features, annotations.size):

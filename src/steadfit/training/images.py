@@ -10,25 +10,53 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from steadfit.data import is_image
+from steadfit.data import folder_images, refuse_archive
+from steadfit.errors import DataError
 
 Image = npt.NDArray[np.uint8]
 
 
-def as_images(inputs: Any) -> Sequence[str | Path | Image]:
+def as_images(inputs: Any) -> Sequence[str | Path | bytes | Image]:
     """Paths or arrays of images, from a path, a folder, an array or a list of these.
+
+    An array (H, W), or (H, W, C) with 1, 3 or 4 channels, is one image; (N, H, W, C) are N.
 
     Raises:
         TypeError: anything else.
+        DataError: an array of another shape, or an archive.
     """
     if isinstance(inputs, str | os.PathLike):
         path = Path(inputs)
-        return sorted(p for p in path.iterdir() if is_image(p)) if path.is_dir() else [path]
-    if isinstance(inputs, np.ndarray) and (inputs.ndim == 2 or (inputs.ndim == 3 and inputs.shape[2] == 3)):
+        if path.is_dir():
+            return folder_images(path)
+        refuse_archive(path)
+        return [path]
+    if isinstance(inputs, bytes):
         return [inputs]
+    if isinstance(inputs, np.ndarray) and inputs.dtype.kind not in "OUS":
+        return _in_array(inputs)
     if isinstance(inputs, np.ndarray | Sequence):
-        return list(inputs)
+        return [_one(image) for image in inputs]
     raise TypeError(f"predict: expected image paths or arrays, got {type(inputs).__name__}.")
+
+
+def _in_array(pixels: Image) -> Sequence[Image]:
+    if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4)):
+        return [pixels]
+    if pixels.ndim == 4:
+        return list(pixels)
+    raise DataError(
+        f"predict: expected one image (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or several (N, H, W, C), got an array "
+        f"{pixels.shape}. Pass several grey images as a list, or as (N, H, W, 1)."
+    )
+
+
+def _one(image: Any) -> str | Path | bytes | Image:
+    if isinstance(image, str | bytes | np.ndarray):
+        return image
+    if isinstance(image, os.PathLike):
+        return Path(image)
+    raise TypeError(f"predict: expected a list of image paths or arrays, got {type(image).__name__} in it.")
 
 
 def checked_boxes(boxes: npt.ArrayLike | None, count: int) -> npt.NDArray[np.float64] | None:

@@ -19,12 +19,10 @@ from steadfit.data import (
     LabelledDataset,
     Schema,
     Standardizer,
-    fitted,
     frame_map,
-    letterbox,
-    open_image,
-    sample,
-    to_tensor,
+    make_frame,
+    open_picture,
+    shrink_for,
     whole_image,
 )
 from steadfit.errors import ConfigError, DataError, RunError
@@ -95,9 +93,10 @@ class Run:
         """Predict in the user's units.
 
         Args:
-            inputs: images as paths, as one path or folder, or as arrays (H, W) or (H, W, 3) of uint8 RGB (one, a list,
-                or an array (N, H, W[, 3])); :class:`~steadfit.data.Annotations`; for a run on features a DataFrame with
-                its feature columns or an array (N, F).
+            inputs: images as paths, as one path or folder, or as arrays of uint8 or uint16, grey (H, W) or (H, W, 1),
+                RGB (H, W, 3) or with alpha (H, W, 4), which is dropped (one, a list, or an array (N, H, W, C));
+                :class:`~steadfit.data.Annotations`; for a run on features a DataFrame with its feature columns or an
+                array (N, F).
             batch_size: the number of samples per batch.
             views: test-time augmentation: ``"mirror"``, ``"scales"`` (five further scales), or 3x3 maps of the
                 network's frame. The predictions of all views are mapped back and fused (:func:`steadfit.fuse`), or
@@ -199,24 +198,38 @@ class Run:
         return Frame(torch.ones(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64))
 
     def _framed(
-        self, images: Sequence[str | Path | Image], boxes: npt.NDArray[np.float64] | None
+        self, images: Sequence[str | Path | bytes | Image], boxes: npt.NDArray[np.float64] | None
     ) -> tuple[Tensor, Frame]:
         """Frames (B, C, H, W), sampled as in training, and the maps of the targets into them.
 
         Without boxes (B, 4), a run on boxes takes the whole image as the box.
         """
-        size, channels = self.frame, self.settings.channels
-        opened_images = [open_image(image, channels, who="predict") for image in images]
-        sizes = np.array([[image.shape[1], image.shape[0]] for image in opened_images], dtype=np.float64)
+        size, fit = self.frame, self.schema.box_fit
+        allowed = [
+            shrink_for(size, self._sampling(boxes), None if boxes is None else boxes[k : k + 1], fit=fit)
+            for k in range(len(images))
+        ]
+        opened_images = [
+            open_picture(image, self.settings.channels, exif=self.schema.exif, shrink=shrink, who="predict")
+            for image, shrink in zip(images, allowed, strict=True)
+        ]
+        sizes = np.array([image.size for image in opened_images], dtype=np.float64)
         if boxes is None and (self.schema.box is not None or self.schema.box_fit == "stretch"):
             boxes = whole_image(sizes)
-        pixels = Frame(*(torch.from_numpy(part) for part in frame_map(sizes, boxes, size, fit=self.schema.box_fit)))
-        frame = pixels if self.schema.has_points else self._units(len(images))
+        pixels = Frame(*(torch.from_numpy(part) for part in frame_map(sizes, boxes, size, fit=fit)))
+        frame, sampling = pixels if self.schema.has_points else self._units(len(images)), self._sampling(boxes)
+        matrices = pixels.matrix(torch.arange(len(images)))
+        made = [
+            make_frame(image, size, sampling, matrix) for image, matrix in zip(opened_images, matrices, strict=True)
+        ]
+        return torch.stack(made), frame
+
+    def _sampling(self, boxes: npt.NDArray[np.float64] | None) -> str:
+        """How an image comes into the frame, as in training."""
         if self.schema.classes:
-            return torch.stack([to_tensor(fitted(image, size)) for image in opened_images]), frame
-        if boxes is not None or self.settings.sampling == "warp":
-            return sample(opened_images, pixels.matrix(torch.arange(len(images))), size, channels), frame
-        return torch.stack([to_tensor(letterbox(image, size)[0]) for image in opened_images]), frame
+            return "crop"
+        boxed = boxes is not None or self.schema.box is not None or self.schema.box_fit == "stretch"
+        return "warp" if boxed or self.settings.sampling == "warp" else "letterbox"
 
     def _features(self, inputs: Any) -> Tensor:
         if isinstance(inputs, pd.DataFrame):

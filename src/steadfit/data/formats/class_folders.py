@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from steadfit.data.images.files import is_image
+from steadfit.data.images.folders import warn_passed_over
+from steadfit.data.images.paths import is_image
 from steadfit.data.tables.cells import Cells, RawTable
 from steadfit.data.tables.schema import Schema
 from steadfit.data.tables.source import Source
@@ -28,6 +29,9 @@ def read(root: Path, schema: Schema | None = None) -> Source:
 
     Raises:
         DataError: no class folders, a class that is missing in ``train``, or a schema that names a column of classes.
+
+    Warns:
+        DataWarning: files that seem to be images or videos are passed over.
     """
     if schema is not None and schema.targets:
         raise DataError(
@@ -43,6 +47,7 @@ def read(root: Path, schema: Schema | None = None) -> Source:
             f"{root}: expected folders of images named after at least two classes (in 'train' or here), got "
             f"{len(names)} with {len(found)} images."
         )
+    warn_passed_over(root, _passed_over(root, splits))
     number = {name: float(k) for k, name in enumerate(names)}
     cells: dict[str, Cells] = {
         "image": [image for image, _, _ in found],
@@ -85,9 +90,19 @@ def _subfolders(folder: Path) -> list[str]:
 
 
 def _images(folder: Path) -> Iterator[Path]:
-    """The images of a class, including deeper folders; links to folders are not followed."""
+    """The images of a class."""
+    return (path for path in _files(folder) if is_image(path))
+
+
+def _passed_over(root: Path, splits: dict[str, str]) -> Iterator[Path]:
+    """The files in folders of classes that are not images."""
+    folders = [root / folder for folder in (splits or {"train": ""}).values()]
+    return (path for one in folders for name in _subfolders(one) for path in _files(one / name) if not is_image(path))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files of a class, including deeper folders; links to folders are not followed."""
     for parent, folders, files in os.walk(folder):
         folders.sort()
         for file in sorted(files):
-            if is_image(file) and not file.startswith("."):
-                yield Path(parent, file)
+            yield Path(parent, file)

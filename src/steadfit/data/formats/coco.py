@@ -7,8 +7,7 @@ official coordinates are indices of pixels, so nothing is added. ``skeleton`` co
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from steadfit._files import write_text
-from steadfit.data.formats import expect
 from steadfit.data.formats.about import About
+from steadfit.data.formats.coco_entries import OCCLUDED, VISIBLE, Entries, Row, read_entries, triples_of
 from steadfit.data.formats.documents import is_json, json_at, text_at
-from steadfit.data.formats.expect import Misfit
 from steadfit.data.formats.instances import Floats, pose_source
 from steadfit.data.formats.roots import images_root
 from steadfit.data.formats.writing import (
@@ -34,7 +32,6 @@ from steadfit.data.formats.writing import (
     warn_lost,
 )
 from steadfit.data.tables.annotations import Annotations
-from steadfit.data.tables.problems import Problem
 from steadfit.data.tables.source import Source
 from steadfit.errors import DataError
 
@@ -42,7 +39,6 @@ NAME = "coco"
 ABOUT = About(
     title="COCO keypoints (JSON)", writes=True, lost=("mirror pairs that no names tell", "normalising length")
 )
-OCCLUDED, VISIBLE = 1, 2
 
 
 def is_one(path: Path) -> bool:
@@ -65,10 +61,10 @@ def read(path: Path, *, images: Path | None = None) -> Source:
     Raises:
         DataError: the file is not JSON, or its lists are not those of COCO.
     """
-    found = _read_all(path, json_at(path))
+    found = read_entries(path, json_at(path))
     rows = found.rows
     entries = [row.image for row in rows]
-    names, xyv = _joined(rows)
+    names, xyv = _joined(found)
     return pose_source(
         path=path,
         root=images_root(path, [image.name for image in entries], images),
@@ -89,181 +85,20 @@ def read(path: Path, *, images: Path | None = None) -> Source:
     )
 
 
-@dataclass(frozen=True)
-class _Image:
-    name: str
-    size: tuple[float, float] | None
-    split: str
-    group: str
-
-
-@dataclass(frozen=True)
-class _Category:
-    points: tuple[str, ...]
-    skeleton: tuple[tuple[int, int], ...]  # from 0
-
-
-@dataclass(frozen=True)
-class _Row:
-    place: int  # among the annotations, from 0
-    image: _Image
-    category: _Category
-    triples: Floats  # (K, 3) x, y, v of the points of the category
-    box: tuple[float, float, float, float] | None
-
-
-@dataclass(frozen=True)
-class _Found:
-    rows: list[_Row]
-    problems: list[Problem]
-    notes: list[str]
-
-
-def _read_all(path: Path, content: Any) -> _Found:
-    try:
-        document = expect.mapping(content)
-        images = _images(expect.sequence(document.get("images"), "images"))
-        categories = _categories(expect.sequence(document.get("categories", []), "categories"))
-        annotations = expect.sequence(document.get("annotations"), "annotations")
-    except Misfit as error:
-        raise DataError(f"{path}, {error}") from None
-    rows: list[_Row] = []
-    problems: list[Problem] = []
-    bare = crowds = 0
-    seen: set[Any] = set()
-    for place, entry in enumerate(annotations):
-        try:
-            values = expect.mapping(entry)
-            if values.get("iscrowd", values.get("is_crowd", 0)) == 1:
-                crowds += 1
-            elif not values.get("keypoints"):
-                bare += 1
-            else:
-                rows.append(_row(place, values, images, categories, seen))
-        except Misfit as error:
-            at = ".".join(part for part in (f"annotations[{place}]", error.where) if part)
-            problems.append(Problem(str(path), place + 1, None, error.reason, at))
-    used = {id(row.image) for row in rows}
-    notes = [f"{crowds} crowds are left out."] * bool(crowds)
-    notes += [f"{bare} annotations without key points are left out."] * bool(bare)
-    unused = sum(id(image) not in used for image in images.values())
-    notes += [f"{unused} of {len(images)} images have no annotation with key points."] * bool(unused)
-    return _Found(rows, problems, notes)
-
-
-def _images(entries: Sequence[Any]) -> dict[Any, _Image]:
-    found: dict[Any, _Image] = {}
-    for place, entry in enumerate(entries):
-        where = f"images[{place}]"
-        values = expect.mapping(entry, where)
-        number = _id(values.get("id"), f"{where}.id")
-        if number in found:
-            raise Misfit(f"expected an id once, got {expect.fact(number)} again.", f"{where}.id")
-        size = None
-        if values.get("width") and values.get("height"):
-            size = expect.number(values["width"], f"{where}.width"), expect.number(values["height"], f"{where}.height")
-        group = values.get("video_id", values.get("vid_id", ""))
-        found[number] = _Image(
-            name=expect.text(values.get("file_name"), f"{where}.file_name"),
-            size=size,
-            split=values["split"] if isinstance(values.get("split"), str) else "",
-            group=str(group) if isinstance(group, str | int) else "",
-        )
-    return found
-
-
-def _categories(entries: Sequence[Any]) -> dict[Any, _Category]:
-    found = {}
-    for place, entry in enumerate(entries):
-        where = f"categories[{place}]"
-        values = expect.mapping(entry, where)
-        listed = expect.sequence(values.get("keypoints") or [], f"{where}.keypoints")
-        names = tuple(expect.text(name, f"{where}.keypoints[{k}]") for k, name in enumerate(listed))
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise Misfit(f"expected different names of points, got {twice!r} twice.", f"{where}.keypoints")
-        skeleton = expect.sequence(values.get("skeleton") or [], f"{where}.skeleton")
-        limbs = tuple(_limb(limb, f"{where}.skeleton[{k}]") for k, limb in enumerate(skeleton))
-        found[_id(values.get("id"), f"{where}.id")] = _Category(names, limbs)
-    return found
-
-
-def _limb(value: Any, where: str) -> tuple[int, int]:
-    ends = [expect.whole(end, where) - 1 for end in expect.sequence(value, where)]
-    if len(ends) != 2:
-        raise Misfit(f"expected two points, got {expect.fact(value)}.", where)
-    return ends[0], ends[1]
-
-
-def _row(
-    place: int,
-    values: Mapping[str, Any],
-    images: Mapping[Any, _Image],
-    categories: Mapping[Any, _Category],
-    seen: set[Any],
-) -> _Row:
-    number = _id(values.get("image_id"), "image_id")
-    if number not in images:
-        raise Misfit(f"expected the id of an image, got {expect.fact(number)}, which no image has.", "image_id")
-    if (own := values.get("id")) is not None:
-        if _id(own, "id") in seen:
-            raise Misfit(f"expected an id once, got {expect.fact(own)} again.", "id")
-        seen.add(own)
-    keypoints = expect.sequence(values["keypoints"], "keypoints")
-    category = categories.get(_id(values.get("category_id", 0), "category_id"))
-    names = category.points if category else ()
-    count = len(names) or len(keypoints) // 3
-    if len(keypoints) != 3 * count:
-        raise Misfit(f"expected 3 values for each of {count} points, got {len(keypoints)}.", "keypoints")
-    names = names or tuple(str(k) for k in range(count))
-    box = values.get("bbox")
-    empty = not box or (isinstance(box, list) and all(side == 0 for side in box))
-    return _Row(
-        place=place,
-        image=images[number],
-        category=_Category(names, category.skeleton if category else ()),
-        triples=_triples(keypoints),
-        box=None if empty else expect.box(box, "bbox"),
-    )
-
-
-def _id(value: Any, where: str) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | str | float):
-        raise Misfit(f"expected an id, got {expect.fact(value)}.", where)
-    return value
-
-
-def _triples(keypoints: list[Any]) -> Floats:
-    """x, y, v (K, 3) of one annotation; v = 0 where a point is not labelled."""
-    found = np.array(keypoints)
-    if found.dtype.kind not in "iuf":
-        found = np.array([expect.number(value, f"keypoints[{k}]", missing=True) for k, value in enumerate(keypoints)])
-    triples = found.astype(np.float64).reshape(-1, 3)
-    gone = np.isnan(triples[:, :2])
-    triples[gone.all(axis=1) | np.isnan(triples[:, 2]), 2] = 0
-    labelled = triples[triples[:, 2] != 0]
-    if not np.isfinite(labelled).all() or not np.isin(labelled[:, 2], (1, 2)).all():
-        bad = ~np.isfinite(triples).all(axis=1) | ~np.isin(triples[:, 2], (0, 1, 2))
-        k = int((bad & (triples[:, 2] != 0)).argmax())
-        raise Misfit(
-            f"expected finite x, y and v of 0, 1 or 2, got {keypoints[3 * k : 3 * k + 3]}.", f"keypoints[{3 * k}]"
-        )
-    return triples
-
-
-def _joined(rows: Sequence[_Row]) -> tuple[list[str], Floats]:
+def _joined(found: Entries) -> tuple[list[str], Floats]:
     """The names of the points of all categories, and x, y, v (N, K, 3) of the rows."""
+    rows = found.rows
     layouts = list(dict.fromkeys(row.category.points for row in rows))
     names = list(dict.fromkeys(name for points in layouts for name in points))
     if len(layouts) == 1:
-        return names, np.array([row.triples for row in rows]).reshape(len(rows), -1, 3)
+        return names, np.array(found.triples).reshape(len(rows), -1, 3)
     xyv = np.zeros((len(rows), len(names), 3))
-    for number, row in enumerate(rows):
-        xyv[number, [names.index(name) for name in row.category.points]] = row.triples
+    for number, (row, triples) in enumerate(zip(rows, found.triples, strict=True)):
+        xyv[number, [names.index(name) for name in row.category.points]] = triples
     return names, xyv
 
 
-def _limbs(rows: Sequence[_Row], names: Sequence[str]) -> list[tuple[int, int]]:
+def _limbs(rows: Sequence[Row], names: Sequence[str]) -> list[tuple[int, int]]:
     """The limbs of all categories; one of a point that is not there is left out."""
     found: dict[tuple[int, int], None] = {}
     for category in dict.fromkeys(row.category for row in rows):
@@ -353,7 +188,7 @@ def _flat(target: Floats, codes: npt.NDArray[np.int8]) -> list[int | float]:
 def _edited(data: Annotations) -> str:
     """The original file with the key points of these rows."""
     original, content = Path(data.path), json_at(Path(data.path))
-    by_place = {row.place: row for row in _read_all(original, content).rows}
+    by_place = {row.place: row for row in read_entries(original, content).rows}
     codes, images = codes_of(data), images_of(data, ABOUT.title)
     places = [] if data.at is None else [int(re.sub(r"\D", "", place)) for place in data.at.tolist()]
     for number, place in enumerate(places):
@@ -368,16 +203,17 @@ def _edited(data: Annotations) -> str:
     return json_text(content, text_at(original))
 
 
-def _edit(entry: dict[str, Any], row: _Row, data: Annotations, number: int, codes: npt.NDArray[np.int8]) -> None:
+def _edit(entry: dict[str, Any], row: Row, data: Annotations, number: int, codes: npt.NDArray[np.int8]) -> None:
     """Write the points of one row into its annotation, where they differ."""
-    before = np.where(row.triples[:, 2:] > 0, row.triples[:, :2], np.nan)
+    triples = triples_of(row.keypoints)
+    before = np.where(triples[:, 2:] > 0, triples[:, :2], np.nan)
     changed = False
     for k, name in enumerate(row.category.points):
         if name not in data.schema.points:
             continue
         mine = data.schema.points.index(name)
         target, code = data.target[number, mine], int(codes[mine])
-        if code == row.triples[k, 2] and np.array_equal(target, before[k], equal_nan=True):
+        if code == triples[k, 2] and np.array_equal(target, before[k], equal_nan=True):
             continue
         entry["keypoints"][3 * k : 3 * k + 3] = _flat(target[None], codes[mine : mine + 1])
         changed = True

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from steadfit.data.formats import cifar, class_folders, coco, csv, parquet
+from steadfit.data.formats import cifar, class_folders, coco, csv, excel, parquet
 from steadfit.data.formats.about import About
-from steadfit.data.formats.documents import parsed_once
+from steadfit.data.formats.documents import is_json, is_xml, json_at, parsed_once, xml_at
 from steadfit.data.formats.roots import checked_folder
-from steadfit.data.tables.cells import RawTable
+from steadfit.data.tables.cells import RawTable, shorten
 from steadfit.data.tables.classes import as_classes
 from steadfit.data.tables.options import did_you_mean
 from steadfit.data.tables.schema import Schema
@@ -42,7 +42,7 @@ class Format(Protocol):
         """The labels there; ``images`` is the folder of the images, None where it is to be looked for."""
 
 
-TABLES: Mapping[str, Table] = {"csv": csv, "parquet": parquet}
+TABLES: Mapping[str, Table] = {"csv": csv, "parquet": parquet, "excel": excel}
 """Tables by name."""
 CLASSES: Mapping[str, Table] = {"cifar": cifar, **TABLES, "class-folders": class_folders}
 """Formats in which labels may be classes, by name; the first one that fits is taken."""
@@ -202,7 +202,21 @@ def _name(path: Path, format: str | None) -> str:
         )
     if found is None and not path.is_file():
         raise DataError(f"{path}: expected a file or folder of annotations, got nothing of that name.")
+    if found is None and (is_json(path) or is_xml(path)):
+        raise DataError(f"{path}: expected annotations of a known format ({', '.join(NAMES)}), got {_content(path)}.")
     return found or "csv"
+
+
+def _content(path: Path) -> str:
+    """What a file of JSON or XML contains, for a message."""
+    if is_xml(path):
+        return f"XML of <{shorten(xml_at(path).tag)[1:-1]}>"
+    content = json_at(path)
+    if isinstance(content, dict):
+        return f"JSON with the keys {', '.join(map(shorten, [*content][:8])) or 'of none of them'}"
+    first = content[0] if isinstance(content, list) and content else None
+    keys = f" of entries with the keys {', '.join(map(shorten, [*first][:8]))}" if isinstance(first, dict) else ""
+    return f"JSON, a list{keys}" if isinstance(content, list) else "JSON of another kind"
 
 
 def _tables() -> str:

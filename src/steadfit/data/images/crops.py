@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from steadfit import _checks
 from steadfit.data.images.augment import uniforms
-from steadfit.data.images.files import Image, resize
+from steadfit.data.images.decoding import Image
+from steadfit.data.images.files import resize
 
 MARGIN = 256 / 224
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from steadfit.data.images.files import Image
+from steadfit.data.images.decoding import Image, Picture
 from steadfit.data.images.maps import inverse
 
 Floats = npt.NDArray[np.float64]
@@ -20,18 +20,20 @@ _FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 _HALF = np.array([[0.5, 0.0, -0.25], [0.0, 0.5, -0.25], [0.0, 0.0, 1.0]])  # x' = (x + 1/2) / 2 - 1/2
 
 
-def sample(images: Iterable[Image], matrix: Tensor, size: tuple[int, int], channels: int) -> Tensor:
+def sample(images: Iterable[Image | Picture], matrix: Tensor, size: tuple[int, int], channels: int) -> Tensor:
     """Sample images along maps, each image once.
 
         frame(x') = image(M⁻¹ x'), bilinear between the four nearest pixels; the outermost pixels are repeated
 
     Bilinear interpolation uses only four pixels, so it aliases where a map shrinks much. Where a frame's pixel is r
     source pixels long (at the frame's centre, the geometric mean of its axes), the source is first halved floor(log2 r)
-    times, each time to the means of 2 x 2 pixels, and the map adjusted exactly; what remains is a factor in [1, 2). No
-    file format's own reduction is used: an image in memory gives the same frame as its file.
+    times, each time to the means of 2 x 2 pixels, and the map adjusted exactly; what remains is a factor in [1, 2). A
+    huge JPEG may have been halved already while it was decoded (:func:`~steadfit.data.images.decoding.reduction`); that
+    many halvings are left out. Otherwise an image in memory gives the same frame as its file.
 
     Args:
-        images: B images (H, W, channels) uint8 of any sizes; taken one after the other, so a generator is possible.
+        images: B images (H, W, channels) uint8 of any sizes, or pictures of them; taken one after the other, so a
+            generator is possible.
         matrix: (B, 3, 3) float64, from the image to the frame, both in px; w > 0 all over the frame.
         size: (height, width) of the frame in px.
         channels: C, 1 or 3.
@@ -57,8 +59,21 @@ def sample(images: Iterable[Image], matrix: Tensor, size: tuple[int, int], chann
     frames = np.empty((len(matrix), channels, *size), dtype=np.uint8)
     plans = zip(images, back, _halvings(back, size), straight, frames, strict=True)
     for image, to_source, halvings, affine, frame in plans:
-        _sample_one(image, to_source, halvings, affine, frame)
+        pixels, factor = (image.pixels, image.factor) if isinstance(image, Picture) else (image, 1)
+        while factor > 1:
+            factor, to_source, halvings = factor // 2, _HALF @ to_source, halvings - 1
+        _sample_one(pixels, to_source, halvings, affine, frame)
     return torch.from_numpy(frames)
+
+
+def ratios(matrix: Tensor, size: tuple[int, int]) -> list[float]:
+    """How many px of the image a px of the frame is long at the frame's centre, down to a power of two, at least 1.
+
+    Args:
+        matrix: (B, 3, 3) float64, from the image to the frame.
+        size: (height, width) of the frame in px.
+    """
+    return [2.0**halvings for halvings in _halvings(inverse(matrix).numpy(), size)]
 
 
 def warp_frames(frames: Tensor, matrix: Tensor) -> Tensor:

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit.data.images.cache import fits_in_memory, room_in_memory, to_tensor
-from steadfit.data.images.crops import fitted
-from steadfit.data.images.files import Image, frame_size, letterbox, read_image
+from steadfit.data.images.crops import MARGIN, fitted
+from steadfit.data.images.decoding import Image, Picture, Shrink, reduction
+from steadfit.data.images.files import frame_size, letterbox, read_image
+from steadfit.data.images.frame import frame_map
 from steadfit.data.images.maps import frame_matrix
-from steadfit.data.images.sampling import sample
+from steadfit.data.images.sampling import ratios, sample
 
 Floats = npt.NDArray[np.float64]
 SAMPLINGS = ("letterbox", "warp", "crop")
@@ -59,20 +61,41 @@ def settled(sampling: str, *, warps: bool, crops: bool) -> str:
     return "warp" if warps else "crop" if crops else "letterbox"
 
 
-def make_frame(image: Image, size: tuple[int, int], sampling: str, matrix: Tensor) -> Tensor:
+def shrink_for(size: tuple[int, int], sampling: str, box: Floats | None = None, *, fit: str = "inside") -> Shrink:
+    """How far an image may be reduced while it is decoded, for one frame of it.
+
+    Args:
+        size: (height, width) of the frame in px.
+        sampling: ``"letterbox"``, ``"warp"`` or ``"crop"``.
+        box: (1, 4), the part of the image in the frame; None for the whole image.
+        fit: how the box comes into the frame, as in :func:`~steadfit.data.frame_map`.
+    """
+
+    def shrink(width: int, height: int) -> int:
+        if sampling == "crop":
+            return reduction(width, height, 1 / max(MARGIN * size[0] / height, MARGIN * size[1] / width))
+        scale, shift = frame_map(np.array([[width, height]], dtype=np.float64), box, size, fit=fit)
+        if sampling == "letterbox":
+            return reduction(width, height, 1 / float(scale.max()))
+        return reduction(width, height, ratios(frame_matrix(*map(torch.from_numpy, (scale, shift))), size)[0])
+
+    return shrink
+
+
+def make_frame(image: Picture, size: tuple[int, int], sampling: str, matrix: Tensor) -> Tensor:
     """The frame (C, height, width) of a stored image.
 
     Args:
-        image: (H, W, C) uint8.
+        image: the image, which may have been reduced as :func:`shrink_for` allows.
         size: (height, width) in px.
         sampling: ``"letterbox"``, ``"warp"`` or ``"crop"``.
         matrix: (3, 3) from the image to the frame, for ``"warp"``.
     """
     if sampling == "crop":
-        return to_tensor(fitted(image, size))
+        return to_tensor(fitted(image.pixels, size))
     if sampling == "letterbox":
-        return to_tensor(letterbox(image, size)[0])
-    return sample([image], matrix[None], size, image.shape[2])[0]
+        return to_tensor(letterbox(image.pixels, size)[0])
+    return sample([image], matrix[None], size, image.pixels.shape[2])[0]
 
 
 class Frames:
@@ -91,28 +114,28 @@ class Frames:
         self._pixels: Tensor | None = None
         self._fits = True
 
-    def reserve(self, image: Image) -> bool:
+    def reserve(self, image: Picture) -> bool:
         """Allocate the memory of all frames before the first one is made; from one thread at a time.
 
         Args:
-            image: (H, W, C) uint8, as stored, of which a frame is to be made.
+            image: of which a frame is to be made.
 
         Returns:
             Whether there is a place for its frame: not where the frames are too large, or where its size differs.
         """
-        size = image.shape[:2] if self.framing.size is None else frame_size(self.framing.size)
+        size = image.size[::-1] if self.framing.size is None else frame_size(self.framing.size)
         if self._pixels is None and self._fits:
             shape = (len(self.maps), self.framing.channels, *size)
             self._fits = fits_in_memory(int(np.prod(shape)))
             self._pixels = torch.empty(shape, dtype=torch.uint8) if self._fits else None
         return self._pixels is not None and self._pixels.shape[2:] == size
 
-    def keep(self, row: int, image: Image, scale: Floats, shift: Floats) -> None:
+    def keep(self, row: int, image: Picture, scale: Floats, shift: Floats) -> None:
         """Make the frame of a row whose image has a place; from any thread.
 
         Args:
             row: the number of the row.
-            image: (H, W, C) uint8, as stored.
+            image: the image.
             scale: (2,), the scale of the map into the frame.
             shift: (2,), the shift of the map into the frame.
         """
@@ -152,6 +175,7 @@ class ImageStore:
 
     Args:
         channels: 3 for RGB, 1 for grey.
+        exif: how an EXIF orientation is read, as in :func:`~steadfit.data.read_image`.
         limit: the bytes that may be used; None: a quarter of the free memory and at most 4 GiB.
 
     >>> import tempfile, cv2
@@ -162,9 +186,9 @@ class ImageStore:
     True
     """
 
-    def __init__(self, channels: int, limit: float | None = None) -> None:
+    def __init__(self, channels: int, limit: float | None = None, *, exif: str = "honour") -> None:
         _checks.one_of("ImageStore", "channels", channels, (1, 3))
-        self.channels = channels
+        self.channels, self.exif = channels, exif
         self._room = room_in_memory() if limit is None else limit
         self._images: dict[Path, Image] = {}
 
@@ -176,7 +200,7 @@ class ImageStore:
         """
         found = self._images.get(path)
         if found is None:
-            found = read_image(path, self.channels)
+            found = read_image(path, self.channels, self.exif)
             self.keep(path, found)
         return found
 

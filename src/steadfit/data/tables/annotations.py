@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class Annotations:
         store: opens the stored images for several looks at them; None to open them whenever they are asked for.
         skipped: what was wrong in the rows that ``skip_bad`` left out.
         duplicates: groups of different paths with the same bytes.
+        names: the columns' names in the file, where they have got others.
     """
 
     path: Path
@@ -88,9 +89,14 @@ class Annotations:
     store: ImageStore | None = dataclasses.field(default=None, repr=False)
     skipped: tuple[Problem, ...] = ()
     duplicates: tuple[tuple[str, ...], ...] = ()
+    names: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.target)
+
+    def named(self, column: str) -> str:
+        """The name of a column in the file, where its points had other names."""
+        return self.names.get(column, column)
 
     def rows(self, split: str) -> Rows:
         """The rows of a split, ascending."""
@@ -158,8 +164,9 @@ class Annotations:
         Args:
             channels: 3 for RGB, 1 for grey; an existing store with this number stays.
         """
-        kept = self.store is not None and self.store.channels == channels
-        return self if kept else dataclasses.replace(self, store=ImageStore(channels))
+        exif = self.schema.exif
+        kept = self.store is not None and (self.store.channels, self.store.exif) == (channels, exif)
+        return self if kept else dataclasses.replace(self, store=ImageStore(channels, exif=exif))
 
     def to_frame(self) -> pd.DataFrame:
         """A table that :func:`load_annotations` reads back with the same values.

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from steadfit.data.tables.numbers import MISSING, Reading, is_ambiguous, is_date, number, read_column, with_point
 from steadfit.data.tables.problems import Problem
-from steadfit.data.tables.separators import is_ambiguous, with_point
+from steadfit.data.tables.text import ObjectColumn, TextColumn
+from steadfit.errors import DataWarning
 
-MISSING = ("", "nan", "NaN", "NA")
 Cells = Sequence[str] | npt.NDArray[np.float64]
 """A column: the text of N cells, or N numbers where the source stores numbers."""
 LARGEST = float(np.finfo(np.float32).max)
@@ -31,6 +33,7 @@ class RawTable:
         row: (N,), the number of each row among the rows of data, from 0: pandas' ``iloc``.
         problems: rows that have more or fewer cells than the header; they are not among the N.
         decimal_comma: whether numbers have a comma in front of their decimals; None where it may separate thousands.
+        names: the columns' names in the file, where they have got others; problems name a column as in the file.
         files: N paths where each row is a file: problems name it, instead of a line and a column. None otherwise.
         at: N places in a file that is not a table, such as ``annotations[3]``, which problems name instead of a line.
             Then ``line`` only numbers the rows. None for tables.
@@ -44,9 +47,11 @@ class RawTable:
     row: npt.NDArray[np.int64]
     problems: tuple[Problem, ...] = ()
     decimal_comma: bool | None = False
+    names: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[str] | None = None
     at: Sequence[str] | None = None
     instances: bool = False
+    _spelled: dict[str, Reading] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def place(self, row: int) -> tuple[str, int | None]:
         """The file and the line by which the problems of a row name it."""
@@ -62,23 +67,55 @@ class RawTable:
     def numbers(self, column: str) -> tuple[npt.NDArray[np.float64], list[Problem]]:
         """The N cells of a column as numbers (NaN where missing or wrong), and what is wrong with them."""
         cells = self.cells[column]
-        value = cells.copy() if isinstance(cells, np.ndarray) else _parse(self._pointed(cells))
-        bad = np.abs(value) > LARGEST  # infinite ones, too; _parse marks text that is not a number by -inf
-        problems = [self.problem(row, column, self._reason(cells[row])) for row in bad.nonzero()[0].tolist()]
+        value = self._values(column, cells)
+        bad = np.abs(value) > LARGEST  # infinite ones, too; text that is not a number is -inf
+        units = self._spelled[column].units if column in self._spelled else {}
+        problems = [self.problem(row, column, self._reason(cells[row], units)) for row in bad.nonzero()[0].tolist()]
         value[bad] = np.nan
         return value, problems
 
-    def _pointed(self, cells: Sequence[str]) -> Sequence[str]:
-        """Cells with decimal points."""
-        return [with_point(cell) for cell in cells] if self.decimal_comma else cells
+    def unit(self, column: str) -> tuple[str, int]:
+        """The unit in the cells of a column that is read as numbers, and the number of cells without it."""
+        self.numbers(column)
+        found = self._spelled.get(column)
+        return (found.unit, found.bare) if found else ("", 0)
 
-    def _reason(self, cell: str | float) -> str:
+    def _values(self, column: str, cells: Cells) -> npt.NDArray[np.float64]:
+        """A column as numbers; a reading that is not of plain numbers is remembered."""
+        if isinstance(cells, np.ndarray):
+            return cells.copy()
+        plain = cells.floats(MISSING) if isinstance(cells, TextColumn) and self.decimal_comma is not True else None
+        if plain is not None:
+            return plain
+        if column not in self._spelled:
+            self._warn_wide(column, cells)
+            self._spelled[column] = read_column(cells, self.decimal_comma)
+        return self._spelled[column].value.copy()
+
+    def _warn_wide(self, column: str, cells: Cells) -> None:
+        if isinstance(cells, ObjectColumn) and cells.is_wide:
+            warnings.warn(
+                f"{self.path}, column {self.name(column)!r}: whole numbers beyond 2^53 are rounded to 53 bits.",
+                DataWarning,
+                stacklevel=6,
+            )
+
+    def _reason(self, cell: str | float, units: Mapping[str, int]) -> str:
         """What is wrong with a number."""
-        if self.decimal_comma is None and isinstance(cell, str) and is_ambiguous(cell):
+        if not isinstance(cell, str):
+            return _number_reason(cell)
+        if is_date(cell):
+            return (
+                f"expected a number, got the date {cell.strip()!r}. Give it as a number, such as days since a first "
+                "day, or leave the column out: --features names the columns to use."
+            )
+        if is_ambiguous(cell):
             return (
                 f"expected a number, got {cell.strip()!r}, which may have decimals or thousands. Write it with a point."
             )
-        return _number_reason(with_point(cell) if self.decimal_comma and isinstance(cell, str) else cell)
+        listed = ", ".join(f"{unit!r} in {count} cells" for unit, count in list(units.items())[:3])
+        mixed = f" The column mixes numbers with and without units: {listed}." if units else ""
+        return _number_reason(with_point(cell) if self.decimal_comma else cell) + mixed
 
     def problem(self, row: int, column: str | None, reason: str) -> Problem:
         """A problem of one row.
@@ -89,30 +126,16 @@ class RawTable:
             reason: ``expected <rule>, got <fact>.``
         """
         path, line = self.place(row)
-        return Problem(path, line, None if line is None else column, reason, "" if self.at is None else self.at[row])
+        shown = None if line is None or column is None else self.name(column)
+        return Problem(path, line, shown, reason, "" if self.at is None else self.at[row])
 
     def file_problem(self, column: str | None, reason: str) -> Problem:
         """A problem of the whole file."""
-        return Problem(str(self.path), None, column, reason)
+        return Problem(str(self.path), None, None if column is None else self.name(column), reason)
 
-
-def _parse(cells: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Numbers, NaN for missing cells, -inf for cells that are not numbers; correctly rounded, as Python's float."""
-    try:
-        if "_" not in "".join(cells):  # Python reads 1_000, a table must not
-            return np.array([float(cell or "nan") for cell in cells], dtype=np.float64)
-    except ValueError:
-        pass
-    return np.array([_number(cell.strip()) for cell in cells], dtype=np.float64)
-
-
-def _number(cell: str) -> float:
-    if cell in MISSING:
-        return np.nan
-    try:
-        return float(cell) if "_" not in cell else -np.inf
-    except ValueError:
-        return -np.inf
+    def name(self, column: str) -> str:
+        """The name of a column in the file."""
+        return self.names.get(column, column)
 
 
 def _spell(value: float) -> str:
@@ -122,7 +145,7 @@ def _spell(value: float) -> str:
 
 
 def _number_reason(cell: str | float) -> str:
-    value = _number(cell.strip()) if isinstance(cell, str) else cell
+    value = number(cell.strip()) if isinstance(cell, str) else cell
     try:
         infinite = np.isinf(value) and np.isinf(float(cell))
     except ValueError:

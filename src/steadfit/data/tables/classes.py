@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from steadfit.data.tables.cells import MISSING, RawTable, shorten
+from steadfit.data.tables.cells import RawTable, shorten
 from steadfit.data.tables.problems import Problem
 from steadfit.data.tables.schema import Schema
 from steadfit.data.tables.source import Source
@@ -27,7 +27,8 @@ def as_classes(source: Source) -> Source:
             their names from the column ``class`` where it has one name for each id.
 
     Returns:
-        The source with one target and its classes in the schema; a cell that is empty is NaN.
+        The source with one target and its classes in the schema; an empty cell is NaN, and ``NA`` a
+        name like any other.
 
     Raises:
         DataError: a column that is absent, or fewer than two classes.
@@ -37,7 +38,7 @@ def as_classes(source: Source) -> Source:
     if schema.image not in raw.cells:
         raise DataError(f"{raw.path}: expected a column {schema.image!r}, got {', '.join(raw.cells)}.")
     cells = [cell.strip() for cell in raw.text(column)]
-    values = list(schema.classes) or _ordered({cell for cell in cells if cell not in MISSING})
+    values = list(schema.classes) or _ordered({cell for cell in cells if cell})
     if len(values) < 2:
         raise DataError(f"{raw.path}, column {column!r}: expected at least two classes, got {len(values)}.")
     names = schema.classes or _names(raw, column, cells, values)
@@ -45,7 +46,7 @@ def as_classes(source: Source) -> Source:
     strange = [
         raw.problem(row, column, f"expected one of {len(values)} classes, got {shorten(cell)}.")
         for row, cell in enumerate(cells)
-        if cell not in number and cell not in MISSING
+        if cell and cell not in number
     ]
     found = np.array([number.get(cell, np.nan) for cell in cells])
     return dataclasses.replace(

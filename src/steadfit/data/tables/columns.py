@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,12 @@ import torch
 
 from steadfit.data.standardize import Standardizer
 from steadfit.data.tables.cells import RawTable
+from steadfit.data.tables.features import listed, sources, with_features
+from steadfit.data.tables.naming import READS
 from steadfit.data.tables.options import did_you_mean
 from steadfit.data.tables.problems import Problem, report
 from steadfit.data.tables.schema import Schema
+from steadfit.data.tables.sentinels import without_missing
 from steadfit.errors import DataError, DataWarning
 
 Floats = npt.NDArray[np.float64]
@@ -31,16 +34,17 @@ def resolve(raw: RawTable, schema: Schema, *, labels: bool = True) -> Schema:
     Args:
         raw: the table.
         schema: what is known about it.
-        labels: whether the target columns must be there.
+        labels: whether the target columns must be there; without them a table may have no targets at all.
 
     Raises:
         DataError: a column that the schema names is absent, or there is nothing to train on.
     """
     schema = schema.with_discovered_points(raw.cells)
-    if not schema.n_targets:
+    if not schema.n_targets and labels:
         raise DataError(
-            f"{raw.path}: expected columns x0, y0, x1, y1, ... or named targets, got columns {_listed(raw.cells)}. "
-            "Name the target columns with --targets, or in a dataset.yaml next to the table."
+            f"{raw.path}: expected columns x0, y0, x1, y1, ... or named targets, got columns {listed(raw.cells)}. "
+            f"Points are read from columns {READS}; name any other targets with --targets, or in a dataset.yaml next "
+            "to the table."
         )
     _check_columns(raw, schema, labels)
     if schema.box is not None and schema.image not in raw.cells:
@@ -52,7 +56,7 @@ def resolve(raw: RawTable, schema: Schema, *, labels: bool = True) -> Schema:
                 "Set image: '' to read the table without its images."
             )
         return dataclasses.replace(schema, units=schema.units or ("px" if schema.has_points else ""))
-    return dataclasses.replace(schema, features=schema.features or _other_numeric(raw, schema))
+    return with_features(raw, schema)
 
 
 def read_target(raw: RawTable, schema: Schema) -> tuple[Floats, list[Problem]]:
@@ -64,6 +68,7 @@ def read_target(raw: RawTable, schema: Schema) -> tuple[Floats, list[Problem]]:
             values[:, place], found = raw.numbers(column)
             problems += found
     target: Floats = values.reshape(len(raw.line), schema.n_targets, schema.dims)
+    target = target if schema.classes else without_missing(target, schema.missing)
     if schema.has_points:
         problems += _half_points(raw, schema, target, {(p.line, p.column) for p in problems})
     return target, problems
@@ -104,7 +109,7 @@ def _take_away(raw: RawTable, target: Floats, unlabelled: Flags) -> None:
     columns = [f"v{k}" for k in np.flatnonzero(unlabelled.any(axis=0))]
     warnings.warn(
         f"{raw.path}: {int(unlabelled.sum()):,} points with v = 0 at (0, 0) are taken as missing, in "
-        f"column{_s(columns)} {_listed(columns)}. Other points with v = 0 are taken as annotated though occluded. Say "
+        f"column{_s(columns)} {listed(columns)}. Other points with v = 0 are taken as annotated though occluded. Say "
         "what v = 0 means with --visibility (visibility: occluded, missing or codes).",
         DataWarning,
         stacklevel=5,
@@ -124,25 +129,6 @@ def _visibility(raw: RawTable, schema: Schema) -> tuple[Floats, list[Problem]]:
         problems += wrong
         found[:, k] = np.where(strange, np.nan, value)
     return found, problems
-
-
-def read_features(raw: RawTable, schema: Schema) -> tuple[Floats | None, list[Problem]]:
-    """Features (N, F), None for a table of images; a feature that is missing is a problem of its row."""
-    if not schema.features:
-        return None, []
-    problems: list[Problem] = []
-    values = []
-    for column in schema.features:
-        value, found = raw.numbers(column)
-        wrong = {problem.line for problem in found}
-        found += [
-            raw.problem(row, column, "expected a number in every feature, got an empty cell.")
-            for row in _where(np.isnan(value))
-            if int(raw.line[row]) not in wrong
-        ]
-        values.append(value)
-        problems += found
-    return np.stack(values, axis=1), problems
 
 
 def read_length(raw: RawTable, schema: Schema, target: Floats) -> tuple[Floats | None, list[Problem]]:
@@ -169,6 +155,29 @@ def read_length(raw: RawTable, schema: Schema, target: Floats) -> tuple[Floats |
         if int(raw.line[row]) not in wrong
     ]
     return length, problems
+
+
+def warn_units(raw: RawTable, schema: Schema) -> None:
+    """Warn once about targets and features whose cells have a unit, which is not converted.
+
+    Args:
+        raw: the table.
+        schema: what its columns mean.
+
+    Warns:
+        DataWarning: some columns have units; names the columns, the units, and the cells without one.
+    """
+    said = []
+    for column in (*schema.columns, *schema.features):
+        unit, bare = raw.unit(column) if column in raw.cells else ("", 0)
+        if unit:
+            rest = f"; {bare} cells without it are read in the same unit" if bare else ""
+            said.append(
+                f"column {raw.name(column)!r}: the cells have the unit {unit!r}, and are read as numbers of it{rest}."
+            )
+    if said:
+        more = f" {len(said) - 3} more columns have units." if len(said) > 3 else ""
+        warnings.warn(f"{raw.path}, {' '.join(said[:3])}{more}", DataWarning, stacklevel=5)
 
 
 def check_held(raw: RawTable, columns: Sequence[str], values: Floats, train: Flags) -> list[Problem]:
@@ -216,11 +225,11 @@ def check_training(raw: RawTable, schema: Schema, target: Floats) -> list[Proble
 
 def _check_columns(raw: RawTable, schema: Schema, labels: bool) -> None:
     """Raise one error for all columns that are named and missing."""
-    named = [*(schema.columns if labels else ()), *schema.features]
+    named = [*(schema.columns if labels else ()), *sources(raw, schema)]
     named += [schema.normalizer] if isinstance(schema.normalizer, str) else []
     named += [schema.split] if schema.split != "split" else []
     named += schema.box_columns
-    needs_images = schema.has_points and not schema.features
+    needs_images = bool(schema.points) and not schema.features
     named += [schema.image] if schema.image and (schema.image != "image" or needs_images) else []
     absent = [name for name in named if name not in raw.cells]
     if absent:
@@ -228,7 +237,7 @@ def _check_columns(raw: RawTable, schema: Schema, labels: bool) -> None:
     surplus = [f"x{k}" for k in range(len(schema.points), 200) if f"x{k}" in raw.cells and f"y{k}" in raw.cells]
     if schema.points and surplus:
         warnings.warn(
-            f"{raw.path}: {len(schema.points)} points are named, so columns {_listed(surplus)} and their y are not "
+            f"{raw.path}: {len(schema.points)} points are named, so columns {listed(surplus)} and their y are not "
             "used.",
             DataWarning,
             stacklevel=5,
@@ -237,33 +246,6 @@ def _check_columns(raw: RawTable, schema: Schema, labels: bool) -> None:
 
 def _absent(raw: RawTable, name: str) -> str:
     return f"expected this column, got {len(raw.cells)} columns without it.{did_you_mean(name, list(raw.cells))}"
-
-
-def _other_numeric(raw: RawTable, schema: Schema) -> tuple[str, ...]:
-    """Columns that contain only numbers; those that are left out are named in a warning."""
-    used: set[object] = {*schema.columns, schema.split, schema.image, schema.normalizer}
-    used |= {f"v{k}" for k in range(len(schema.points))}
-    others = [name for name in raw.cells if name not in used]
-    numeric = [name for name in others if name and _mostly_numbers(raw, name)]
-    left_out = [name for name in others if name not in numeric]
-    if not numeric:
-        raise DataError(
-            f"{raw.path}: expected a column {schema.image!r} or columns of numbers next to the targets, got neither."
-        )
-    if left_out:
-        warnings.warn(
-            f"{raw.path}: columns {_listed(left_out)} are not numbers or have no name, and are not used as features.",
-            DataWarning,
-            stacklevel=5,
-        )
-    return tuple(numeric)
-
-
-def _mostly_numbers(raw: RawTable, column: str) -> bool:
-    """Whether at least half of the cells that are not empty are numbers: then the others are errors, not words."""
-    value, problems = raw.numbers(column)
-    numbers = int((~np.isnan(value)).sum())
-    return numbers > 0 and numbers >= len(problems)
 
 
 def _half_points(
@@ -275,8 +257,8 @@ def _half_points(
     for row, k in np.argwhere(half).tolist():
         missing = np.isnan(target[row, k])
         empty, given = (f"{schema.axes[int(flags.argmax())]}{k}" for flags in (missing, ~missing))
-        if empty in raw.cells and (int(raw.line[row]), empty) not in wrong:
-            reason = f"expected a number because {given!r} is given, got an empty cell."
+        if empty in raw.cells and (int(raw.line[row]), raw.name(empty)) not in wrong:
+            reason = f"expected a number because {raw.name(given)!r} is given, got an empty cell."
             problems.append(raw.problem(row, empty, reason))
     return problems
 
@@ -291,8 +273,3 @@ def _s(names: Sequence[str]) -> str:
 
 def _fact(value: float) -> str:
     return "an empty cell" if np.isnan(value) else f"{value:g}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    shown = [repr(name) for name in names]
-    return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from steadfit.errors import DataError, SchemaError
 
-NAME_LISTS = ("points", "targets", "classes", "features")
+NAME_LISTS = ("points", "targets", "classes", "features", "categories")
 PAIR_LISTS = ("pairs", "limbs")
 
 
@@ -78,8 +79,8 @@ def coerce(key: str, value: Any, points: Sequence[str]) -> Any:
         return _box(value)
     if key == "box_margin":
         return _margin(key, value)
-    if key == "origin":
-        return _whole(key, value)
+    if key in _OTHERS:
+        return _OTHERS[key](key, value)
     if not isinstance(value, str):
         raise wrong(f"{key} to be a word, got {value!r}")
     return value
@@ -155,6 +156,36 @@ def _whole(key: str, value: Any) -> int:
     if not number.is_integer():
         raise wrong(f"{key} to be a whole number, got {value!r}")
     return int(number)
+
+
+def _numbers(key: str, value: Any) -> tuple[float, ...]:
+    """Finite numbers from a list, one number, or a string with commas."""
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    found = tuple(_number(key, part) for part in parts)
+    if not all(map(math.isfinite, found)):
+        raise wrong(f"{key} to be finite numbers, got {value!r}")
+    return found
+
+
+def _flag(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise wrong(f"{key} to be true or false, got {value!r}")
+    return value
+
+
+def _by_name(key: str, value: Any) -> tuple[tuple[str, float], ...]:
+    """Numbers by name, from a list of pairs."""
+    if not isinstance(value, list | tuple) or not all(isinstance(one, list | tuple) and len(one) == 2 for one in value):
+        raise wrong(f"{key} to be a list of names with numbers, got {value!r}")
+    return tuple((str(name), _number(key, number)) for name, number in value)
+
+
+_OTHERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "missing": _numbers,
+    "impute": _flag,
+    "medians": _by_name,
+    "origin": _whole,
+}
 
 
 def wrong(fact: str, remedy: str = "") -> SchemaError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from steadfit.data.images.headers import image_size
+from steadfit.data.images.paths import ImageFinder
+from steadfit.data.images.sizes import image_size
 from steadfit.data.tables.problems import Problem
 from steadfit.data.tables.source import Source
 from steadfit.errors import DataError
@@ -46,6 +47,9 @@ def _known_sizes(source: Source) -> Floats:
     images = source.cells.text(source.schema.image)
     if source.pixels is not None:
         return np.tile(np.array(source.pixels.shape[:1:-1], dtype=np.float64), (len(images), 1))
-    found = {name: image_size(source.root, name) or (np.nan, np.nan) for name in dict.fromkeys(images)}
+    finder, exif = ImageFinder(source.root), source.schema.exif
+    places = {name: finder.find(name) for name in dict.fromkeys(images)}
+    seen = {name: None if reason else image_size(finder.root, place, exif) for name, (place, reason) in places.items()}
+    found = {name: size or (np.nan, np.nan) for name, size in seen.items()}
     sizes = np.array([found[name] for name in images], dtype=np.float64).reshape(-1, 2)
     return sizes if source.size is None else np.where(np.isnan(sizes), source.size, sizes)

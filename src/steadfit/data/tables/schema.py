@@ -35,6 +35,11 @@ class Schema:
         targets: scalar target columns.
         classes: names of the classes where the one target is a class, in the order of their numbers; empty for numbers.
         features: feature columns of a table without images; empty for every other numeric column.
+        categories: those features that are words; each of their values becomes a feature, ``colour=red``.
+        impute: whether missing features are filled with the column's median, which a feature ``height (missing)``
+            flags; else they are errors.
+        medians: the medians with the names of the columns, filled in when training data are read.
+        missing: numbers that mean "missing" in targets and features, such as -200; for a point, in both coordinates.
         pairs: left and right points that mirroring swaps, as indices; without pairs nothing is mirrored.
         limbs: points to join by a line in pictures, as indices.
         normalizer: the normalising length: a number in the units, a column, or the two points whose distance it is.
@@ -59,6 +64,8 @@ class Schema:
             (horizontal, vertical) in px.
         box_fit: how the box comes into the frame: ``"inside"``, in its own aspect, with what lies around it;
             ``"stretch"``, width and height scaled apart so that it fills the frame (without a box: the image).
+        exif: how images that carry an EXIF orientation are read: ``"honour"``, as annotation tools show them;
+            ``"ignore"``, as they are stored. Sizes, points and boxes are those of the image as it is read.
 
     Raises:
         DataError: pairs or limbs out of range, a point in two pairs, a name twice, points together with targets,
@@ -73,6 +80,10 @@ class Schema:
     targets: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    impute: bool = False
+    medians: tuple[tuple[str, float], ...] = ()
+    missing: tuple[float, ...] = ()
     pairs: tuple[tuple[int, int], ...] = ()
     limbs: tuple[tuple[int, int], ...] = ()
     normalizer: float | str | tuple[int, int] | None = None
@@ -87,6 +98,7 @@ class Schema:
     box: str | tuple[str, ...] | None = None
     box_margin: float | tuple[float, float] = 0.25
     box_fit: str = "inside"
+    exif: str = "honour"
 
     def __post_init__(self) -> None:
         if self.points and self.targets:
@@ -101,6 +113,8 @@ class Schema:
         _check_coordinates(self)
         if self.sides not in ("person", "observer"):
             raise wrong(f"sides 'person' or 'observer', got {self.sides!r}")
+        if self.exif not in ("honour", "ignore"):
+            raise wrong(f"exif 'honour' or 'ignore', got {self.exif!r}")
         for key in NAME_LISTS:
             _check_names(key, getattr(self, key))
         for key in PAIR_LISTS:

@@ -148,7 +148,8 @@ class CoarseToFine:
     def _located_of(self, images: Sequence[Any], boxes: Floats | None, views: Sequence[Any]) -> Located:
         """What both stages see in a few images, each opened once (per number of channels of a stage)."""
         channels = {run.settings.channels for run in (self.coarse, *self.fine)}
-        opened = {count: [open_image(one, count, who="predict") for one in images] for count in channels}
+        exif = self.schema.exif
+        opened = {count: [open_image(one, count, exif=exif, who="predict") for one in images] for count in channels}
         seen = opened[self.coarse.settings.channels]
         first = self.coarse.predict_positions(seen, views=views, boxes=boxes)
         size = np.array([(one.shape[1], one.shape[0]) for one in seen], dtype=np.float64)
