@@ -53,7 +53,7 @@ class Labels:
 
     def some(self) -> Labels:
         """Evenly spaced rows, no more than can be looked at quickly."""
-        step = -(-self.xy[:, :, 0].size // LOOKED_AT)
+        step = max(1, -(-self.xy[:, :, 0].size // LOOKED_AT))
         return dataclasses.replace(self, xy=self.xy[::step], size=self.size[::step])
 
     def listed(self, points: Sequence[int]) -> str:
@@ -108,7 +108,7 @@ def percents(labels: Labels) -> str | None:
     """Whether coordinates are percentages of the images' sides: from 0 to 100 in images that are much larger."""
     xy, size = _sized(labels)
     large = len(xy) >= FEWEST and (size.min(axis=1) >= 200).mean() > 0.95
-    if not large or _within(xy, -1, 101) < 0.99 or min(_reach(xy)) < 75:
+    if not large or _within(xy, -1, 101) < 0.99 or min(_reach(xy)) < 50:
         return None
     return (
         f"the coordinates are between 0 and 100, in images of {_sizes(size)}. If these are percentages of width and "
@@ -124,8 +124,9 @@ def exchanged(labels: Labels) -> str | None:
     if rows < FEWEST or share < 0.02 or _share(turned, xy) > 0.1 * share:
         return None
     return (
-        f"{_percent(share)} of the labels are outside their images, and inside with x and y exchanged. Exchange the "
-        f"columns of x and y{'' if labels.in_table else ' in the file'} if they are in the wrong order."
+        f"{_percent(share)} of the labels are outside their images, and inside with x and y exchanged. If the images "
+        "carry an EXIF orientation, read them the other way (--exif); otherwise exchange x and y in the "
+        f"{'columns of the table' if labels.in_table else 'file'}."
     )
 
 
@@ -167,11 +168,8 @@ def repeated(labels: Labels) -> str | None:
     still = list(_constant(labels))
     some[:, still] = np.nan
     place, rows = _frequent(some)
-    found = [
-        xy_
-        for xy_, count in zip(place, rows, strict=True)
-        if count >= FEWEST and not np.isin(xy_, labels.told).all() and _is_alone(some, xy_, count)
-    ]
+    many = [at for at, count in zip(place, rows, strict=True) if count >= FEWEST and _is_alone(some, at, count)]
+    found = [at for at in many if not np.isin(at, labels.told).all()]
     if not found:
         return None
     at = (labels.xy == found[0]).all(axis=2)  # (N, K)

@@ -41,14 +41,15 @@ def summary_lines(annotations: Annotations) -> list[str]:
     Args:
         annotations: the checked rows.
     """
-    told = told_facts(facts_of(annotations))
+    facts = facts_of(annotations)
+    told = told_facts(facts)
     lines = [
         ("Data", ("format", "rows", "splits")),
         ("Labels", ("points", "missing", "visibility", "pairs", "targets", "classes", "features")),
         ("Images", ("sizes", "pixels", "orientation", "boxes", "duplicates")),
     ]
     parts = {head: [told[key] for key in keys if key in told and key != "points"] for head, keys in lines}
-    if points := facts_of(annotations).get("points"):
+    if points := facts.get("points"):
         parts["Labels"].insert(0, _number(len(points), "point"))
     if notes := len(annotations.notes):
         parts["Images"].append(f"{_number(notes, 'note')} ('steadfit check' shows them)")
