@@ -77,7 +77,7 @@ def test_shares_of_the_image() -> None:
 
 
 def test_percentages_of_the_image() -> None:
-    found = labels()
+    found = labels(points=20)
     text = percents(changed(found, 100 * found.xy / found.size[:, None]))
     assert text is not None
     assert "between 0 and 100" in text

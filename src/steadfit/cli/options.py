@@ -241,7 +241,7 @@ def columns(
     ] = None,
 ) -> dict[str, Any]:
     """The options that determine what the columns mean."""
-    named: Columns = {
+    named: dict[str, Any] = {
         "points": points,
         "targets": targets,
         "features": features,

@@ -151,13 +151,6 @@ def _number(key: str, value: Any) -> float:
     raise wrong(f"{key} to be a number, got {value!r}")
 
 
-def _whole(key: str, value: Any) -> int:
-    number = _number(key, value)
-    if not number.is_integer():
-        raise wrong(f"{key} to be a whole number, got {value!r}")
-    return int(number)
-
-
 def _numbers(key: str, value: Any) -> tuple[float, ...]:
     """Finite numbers from a list, one number, or a string with commas."""
     parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
@@ -178,6 +171,13 @@ def _by_name(key: str, value: Any) -> tuple[tuple[str, float], ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(one, list | tuple) and len(one) == 2 for one in value):
         raise wrong(f"{key} to be a list of names with numbers, got {value!r}")
     return tuple((str(name), _number(key, number)) for name, number in value)
+
+
+def _whole(key: str, value: Any) -> int:
+    number = _number(key, value)
+    if not number.is_integer():
+        raise wrong(f"{key} to be a whole number, got {value!r}")
+    return int(number)
 
 
 _OTHERS: Mapping[str, Callable[[str, Any], Any]] = {

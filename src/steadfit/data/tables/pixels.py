@@ -47,9 +47,11 @@ def _known_sizes(source: Source) -> Floats:
     images = source.cells.text(source.schema.image)
     if source.pixels is not None:
         return np.tile(np.array(source.pixels.shape[:1:-1], dtype=np.float64), (len(images), 1))
-    finder, exif = ImageFinder(source.root), source.schema.exif
+    finder = ImageFinder(source.root)
     places = {name: finder.find(name) for name in dict.fromkeys(images)}
-    seen = {name: None if reason else image_size(finder.root, place, exif) for name, (place, reason) in places.items()}
-    found = {name: size or (np.nan, np.nan) for name, size in seen.items()}
-    sizes = np.array([found[name] for name in images], dtype=np.float64).reshape(-1, 2)
+    found = {
+        name: None if reason else image_size(finder.root, place, source.schema.exif)
+        for name, (place, reason) in places.items()
+    }
+    sizes = np.array([found[name] or (np.nan, np.nan) for name in images], dtype=np.float64).reshape(-1, 2)
     return sizes if source.size is None else np.where(np.isnan(sizes), source.size, sizes)
