@@ -15,7 +15,7 @@ from rich.text import Text
 
 from steadfit._console import say, visible
 from steadfit._files import write_json
-from steadfit.data import Annotations, read_image
+from steadfit.data import Annotations, read_annotations, read_image, read_source
 from steadfit.data.images.kinds import kinds
 from steadfit.data.learnable import obstacles
 from steadfit.data.tables.annotations import OCCLUDED
@@ -27,6 +27,8 @@ from steadfit.reports.style import save
 from steadfit.reports.understood import facts_of, listed, told_facts
 
 FORMAT_VERSION = 1
+NO_IMAGE = ("expected an image", "expected the path of an image", "expected a readable image", "expected a whole image")
+"""The beginnings of what is said about images that cannot be used."""
 
 
 def check(
@@ -74,19 +76,22 @@ def check(
         annotations = _opened(path, options, format, images, classes, label, seed, console)
         if annotations.images is None or not annotations.schema.has_points:
             warn_spikes(annotations)
-        stopping = obstacles(annotations)
+        stopping = obstacles(annotations) if len(annotations) or skip_bad else []  # else it follows from the rows
+        shown = annotations if len(annotations) else _undecoded(path, options, format, images, classes, annotations)
     told = list(dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, DataWarning)))
+    told = [text for text in told if " left out. The first: " not in text]  # these are the problems
     problems = [str(problem) for problem in annotations.skipped]
     errors = ([] if skip_bad else problems) + stopping
     found = " (as told)" if format else " (found by content)"
-    facts = {"format_version": FORMAT_VERSION, **facts_of(annotations), "found": found, **_of_files(annotations)}
+    facts = {"format_version": FORMAT_VERSION, **facts_of(shown), "found": found, **_of_files(shown)}
+    facts |= {"bad_images": sum(problem.reason.startswith(NO_IMAGE) for problem in annotations.skipped)}
     facts |= {"warnings": told, "problems": problems, "errors": errors}
     write_json(facts, out / "check.json")
     drawn = _draw(annotations, out, sheet, seed)
     if console is not None:
         _tell(facts, console)
         say(console, f"Facts: {out / 'check.json'}" + (f"\nLook at {drawn}" if drawn else ""))
-        say(console, _verdict(errors), style="bold")
+        say(console, _verdict(errors, of_rows=bool(problems) and not skip_bad), style="bold")
     return not errors
 
 
@@ -109,6 +114,23 @@ def _opened(
         names = ", ".join("--" + name.replace("_", "-") for name in [*given, *(["images"] if images else [])])
         raise ConfigError(f"{names}: expected no such options with --task classification, which needs none of them.")
     return open_classes(path, label=label, format=format, seed=seed, skip_bad=True, console=console)
+
+
+def _undecoded(
+    path: str | Path,
+    options: dict[str, Any] | None,
+    format: str | None,
+    images: str | Path | None,
+    classes: bool,
+    empty: Annotations,
+) -> Annotations:
+    """What the annotations say where no row is good, because the images are not there for example."""
+    if classes:
+        return empty
+    try:
+        return read_annotations(read_source(path, options=options, format=format, images=images), skip_bad=True)
+    except DataError:
+        return empty
 
 
 def _of_files(annotations: Annotations) -> dict[str, Any]:
@@ -141,10 +163,10 @@ def _tell(facts: Mapping[str, Any], console: Console) -> None:
         say(console, line)
 
 
-def _verdict(errors: list[str]) -> str:
+def _verdict(errors: list[str], *, of_rows: bool) -> str:
     if not errors:
         return "Nothing here would stop 'steadfit fit'."
-    skip = " (those of rows could be left out with --skip-bad)"
+    skip = " (those of rows could be left out with --skip-bad)" if of_rows else ""
     return f"{len(errors)} {'error' if len(errors) == 1 else 'errors'} would stop 'steadfit fit'{skip}."
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from steadfit.data import SPLITS, Annotations
 from steadfit.data.formats.finding import ANNOTATIONS
 from steadfit.data.tables.annotations import OCCLUDED
-from steadfit.reports.values import as_text, capital, count, percent, short
+from steadfit.reports.values import capital, count, percent, short
 
 CODES = "0 missing, 1 occluded, 2 visible"
 TABLES = {"csv": "CSV table", "parquet": "Parquet table", "class-folders": "folders of classes", "cifar": "CIFAR"}
@@ -74,6 +74,8 @@ def told_facts(facts: Mapping[str, Any]) -> dict[str, str]:
     for key in ("sizes", "kinds", "pixels", "orientation", "boxes"):
         if facts.get(key):
             told[key] = facts[key]
+    if facts.get("bad_images"):
+        told["bad images"] = f"{_number(facts['bad_images'], 'row')} without a readable image"
     if "duplicates" in facts:
         told["duplicates"] = f"{_number(len(facts['duplicates']), 'group')} of images with the same bytes"
     return told
@@ -106,12 +108,13 @@ def _of_labels(annotations: Annotations) -> dict[str, Any]:
 def _point_facts(annotations: Annotations) -> dict[str, Any]:
     schema, names = annotations.schema, annotations.schema.target_names
     given = ~np.isnan(annotations.target).any(axis=2)  # (N, K)
-    hidden = np.zeros_like(given) if annotations.visible is None else annotations.visible == OCCLUDED
-    each = zip(names, given.mean(axis=0).tolist(), hidden.sum(axis=0), given.sum(axis=0), strict=True)
+    hidden = np.zeros(given.shape, dtype=bool) if annotations.visible is None else annotations.visible == OCCLUDED
+    each = zip(names, hidden.sum(axis=0).tolist(), given.sum(axis=0).tolist(), strict=True)
+    rows = max(len(annotations), 1)
     return {
         "points": [
-            {"name": name, "missing": 1 - share, "occluded": float(occluded / max(labelled, 1))}
-            for name, share, occluded, labelled in each
+            {"name": name, "missing": 1 - labelled / rows, "occluded": occluded / max(labelled, 1)}
+            for name, occluded, labelled in each
         ],
         "missing": float(1 - given.mean()) if given.size else 0.0,
         "occluded": float(hidden.sum() / max(int(given.sum()), 1)),
@@ -209,11 +212,15 @@ def _number(number: int, what: str) -> str:
     return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
-def listed(head: str, texts: Sequence[str]) -> list[str]:
+def listed(head: str, texts: Sequence[str], *, most: int = 20) -> list[str]:
     """A heading with its number of texts and, below it, the texts; nothing for none.
 
     Args:
         head: in the singular.
         texts: one for each line.
+        most: the number of texts that are shown.
     """
-    return [f"{capital(_number(len(texts), head))}:", *(f"  {as_text(text)}" for text in texts)] if texts else []
+    if not texts:
+        return []
+    more = [f"  and {count(len(texts) - most)} more, all of them in check.json"] if len(texts) > most else []
+    return [f"{capital(_number(len(texts), head))}:", *(f"  {text}" for text in texts[:most]), *more]
