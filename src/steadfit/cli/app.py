@@ -406,6 +406,34 @@ def convert(
     )  # fmt: skip
 
 
+@app.command()
+@options_of(schema=columns, source=reading)
+def check(
+    table: Data,
+    schema: Columns,
+    source: Reading,
+    task: TaskOf = Task.regression,
+    label: Label = None,
+    sheet: Annotated[int, Option(help="Images on the contact sheet.", min=0, metavar="N")] = 24,
+    skip_bad: SkipBad = False,
+    seed: Seed = 0,
+    out: Out = Path("check"),
+) -> None:
+    """See how annotations are understood before an hour of training: facts, everything wrong, and a contact sheet.
+
+    Look at contact_sheet.png: are the points where their names say? The exit
+    code is 1 if something would stop 'fit'; all of it is listed.
+    """
+    from steadfit import recipes
+
+    good = recipes.check(
+        table, out, options=schema, classes=task is Task.classification, label=label, sheet=sheet, skip_bad=skip_bad,
+        seed=seed, console=console, **source,
+    )  # fmt: skip
+    if not good:
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Run the command line."""
     app(prog_name="steadfit")

@@ -19,7 +19,8 @@ from steadfit.errors import ConfigError, ConvergenceWarning, DataError, DataWarn
 EXIT_CODES = (
     "Exit codes: 0 done; 2 wrong usage or contradicting options; 3 the data cannot be used (one message names file, "
     "line and column); 4 the run folder does not fit or is damaged, or the training diverged; 130 interrupted, 143 "
-    "terminated, 129 hung up; 1 anything else, such as a full disk. Errors go to standard error."
+    "terminated, 129 hung up; 1 'check' found errors, or anything else, such as a full disk. Errors go to standard "
+    "error."
 )
 CODES = {ConfigError: 2, DataError: 3, RunError: 4}
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

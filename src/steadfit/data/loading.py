@@ -232,10 +232,11 @@ def _check(
     if skip_bad or kept.any():  # if no row is left, only the rows' own problems give the reason
         problems += file_problems(raw, annotations, before is not None, need_splits)
     skipped = settle(problems, raw.path, skip_bad=skip_bad)
-    warn_implausible(annotations)
+    told: tuple[float, ...] = ()
     if "train" in need_splits:
         check_classes(annotations)
-        warn_spikes(annotations)
+        told = warn_spikes(annotations)
+    warn_implausible(annotations, told=told)
     annotations = impute(annotations)
     if annotations.images is None:
         warn_copies(annotations.path, annotations.line, annotations.split, group[kept])

@@ -37,12 +37,14 @@ class Labels:
         size: (N, 2) width and height of the images in px, NaN for unknown.
         names: K names.
         in_table: whether they come from a table of columns.
+        told: values that are known to look like "missing".
     """
 
     xy: Floats
     size: Floats
     names: tuple[str, ...]
     in_table: bool = True
+    told: tuple[float, ...] = ()
 
     @cached_property
     def given(self) -> Flags:
@@ -51,7 +53,7 @@ class Labels:
 
     def some(self) -> Labels:
         """Evenly spaced rows, no more than can be looked at quickly."""
-        step = -(-self.xy[:, :, 0].size // LOOKED_AT)
+        step = max(1, -(-self.xy[:, :, 0].size // LOOKED_AT))
         return dataclasses.replace(self, xy=self.xy[::step], size=self.size[::step])
 
     def listed(self, points: Sequence[int]) -> str:
@@ -60,30 +62,32 @@ class Labels:
         return shown + (f" and {len(points) - SHOWN} more" if len(points) > SHOWN else "")
 
 
-def warn_implausible(annotations: Annotations) -> None:
+def warn_implausible(annotations: Annotations, *, told: Sequence[float] = ()) -> None:
     """Warn about points in images that seem to be misread; classes, numbers and tables of features pass.
 
     Args:
         annotations: the checked rows.
+        told: values about which another warning says that they may mean "missing".
 
     Warns:
         DataWarning: one for each finding, with what to do.
     """
-    for sentence in implausible(annotations):
+    for sentence in implausible(annotations, told=told):
         warnings.warn(f"{annotations.path}: {sentence}", DataWarning, stacklevel=4)
 
 
-def implausible(annotations: Annotations) -> list[str]:
+def implausible(annotations: Annotations, *, told: Sequence[float] = ()) -> list[str]:
     """What seems to be wrong with points in images, one sentence or two for each finding, with its remedy.
 
     Args:
         annotations: the checked rows.
+        told: values that are known to look like "missing".
     """
     if annotations.images is None or not annotations.schema.has_points or np.isnan(annotations.target).all():
         return []
     size = np.full((len(annotations), 2), np.nan) if annotations.size is None else annotations.size
     in_table = annotations.format in ("", "csv", "parquet")
-    labels = Labels(annotations.target, size, annotations.schema.target_names, in_table)
+    labels = Labels(annotations.target, size, annotations.schema.target_names, in_table, tuple(told))
     some = labels.some()
     found = [next((text for look in PLACES if (text := look(some))), None), *(look(labels) for look in POINTS)]
     return [text for text in found if text]
@@ -104,7 +108,7 @@ def percents(labels: Labels) -> str | None:
     """Whether coordinates are percentages of the images' sides: from 0 to 100 in images that are much larger."""
     xy, size = _sized(labels)
     large = len(xy) >= FEWEST and (size.min(axis=1) >= 200).mean() > 0.95
-    if not large or _within(xy, -1, 101) < 0.99 or min(_reach(xy)) < 75:
+    if not large or _within(xy, -1, 101) < 0.99 or min(_reach(xy)) < 50:
         return None
     return (
         f"the coordinates are between 0 and 100, in images of {_sizes(size)}. If these are percentages of width and "
@@ -120,8 +124,9 @@ def exchanged(labels: Labels) -> str | None:
     if rows < FEWEST or share < 0.02 or _share(turned, xy) > 0.1 * share:
         return None
     return (
-        f"{_percent(share)} of the labels are outside their images, and inside with x and y exchanged. Exchange the "
-        f"columns of x and y{'' if labels.in_table else ' in the file'} if they are in the wrong order."
+        f"{_percent(share)} of the labels are outside their images, and inside with x and y exchanged. If the images "
+        "carry an EXIF orientation, read them the other way (--exif); otherwise exchange x and y in the "
+        f"{'columns of the table' if labels.in_table else 'file'}."
     )
 
 
@@ -163,7 +168,8 @@ def repeated(labels: Labels) -> str | None:
     still = list(_constant(labels))
     some[:, still] = np.nan
     place, rows = _frequent(some)
-    found = [xy_ for xy_, count in zip(place, rows, strict=True) if count >= FEWEST and _is_alone(some, xy_, count)]
+    many = [at for at, count in zip(place, rows, strict=True) if count >= FEWEST and _is_alone(some, at, count)]
+    found = [at for at in many if not np.isin(at, labels.told).all()]
     if not found:
         return None
     at = (labels.xy == found[0]).all(axis=2)  # (N, K)

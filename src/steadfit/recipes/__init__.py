@@ -2,6 +2,7 @@
 
 from steadfit.recipes.calibrate import calibrate_run
 from steadfit.recipes.cascades import fit_cascade_run, open_regions
+from steadfit.recipes.check import check
 from steadfit.recipes.compare import compare, variants
 from steadfit.recipes.compare_classes import check_losses, compare_losses
 from steadfit.recipes.convergence import check_study, convergence
@@ -16,6 +17,7 @@ from steadfit.recipes.predict import predict_to
 __all__ = [
     "KINDS",
     "calibrate_run",
+    "check",
     "check_losses",
     "check_start",
     "check_study",

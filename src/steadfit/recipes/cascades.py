@@ -18,6 +18,7 @@ from steadfit.recipes.opening import Flags, check_rows, check_start
 from steadfit.recipes.panels import pose_figures, shown_rows
 from steadfit.reports.cascade_crops import crop_figure
 from steadfit.reports.panel import Panel
+from steadfit.reports.understood import summary_lines
 from steadfit.reports.values import amount
 from steadfit.training import Judgement, Settings
 from steadfit.training.cascade import CoarseToFine, default_regions, fit_cascade
@@ -68,6 +69,8 @@ def fit_cascade_run(
     """
     check_start([out], resume=resume, device=device)
     check_rows(annotations)
+    for line in summary_lines(annotations):
+        say(console, line)
     chosen = open_regions(None, annotations) if regions is None else tuple(regions)
     cascade = fit_cascade(
         annotations, settings, fine, chosen, out, placing=placing, resume=resume, device=device, console=console

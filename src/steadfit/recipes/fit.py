@@ -23,6 +23,7 @@ from steadfit.recipes.panels import class_panels, image_loader, run_figures
 from steadfit.reports.fit_summary import fit_summary
 from steadfit.reports.pages.run import hardest_table, label_panels, suspects_table, write_run_page
 from steadfit.reports.panel import Panel
+from steadfit.reports.understood import summary_lines
 from steadfit.training import Judgement, Run, Settings, fit
 from steadfit.training.folder import read_config, read_history
 from steadfit.training.opening import Predictor
@@ -78,6 +79,8 @@ def fit_run(
         RunError: a folder that :func:`steadfit.training.fit` refuses.
         ConfigError: settings that do not fit the table, see :func:`steadfit.training.fit`.
     """
+    for line in summary_lines(annotations):
+        say(console, line)
     return fit_and_judge(
         annotations, settings, out, resume=resume, device=device, console=console, truth=truth, report=report
     ).run

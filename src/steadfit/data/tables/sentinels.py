@@ -108,11 +108,14 @@ def _of_smallest(
     return [(value, count)] if near - value > (share if usual else 5.0) * (far - near) else []
 
 
-def warn_spikes(annotations: Annotations) -> None:
+def warn_spikes(annotations: Annotations) -> tuple[float, ...]:
     """Warn once about values of targets and features that may stand for "missing".
 
     Args:
         annotations: the checked table, before missing features are filled.
+
+    Returns:
+        The values that were told.
 
     Warns:
         DataWarning: some columns have such spikes; names column, value, number of rows, and the option.
@@ -141,6 +144,7 @@ def warn_spikes(annotations: Annotations) -> None:
             DataWarning,
             stacklevel=4,
         )
+    return tuple(values)
 
 
 def _told(what: str, spike: Spike) -> str:

@@ -1,0 +1,226 @@
+"""How annotations were understood: as facts for a file, as lines for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from steadfit.data import SPLITS, Annotations
+from steadfit.data.formats.finding import ANNOTATIONS
+from steadfit.data.tables.annotations import OCCLUDED
+from steadfit.reports.values import capital, count, percent, short
+
+CODES = "0 missing, 1 occluded, 2 visible"
+TABLES = {"csv": "CSV table", "parquet": "Parquet table", "class-folders": "folders of classes", "cifar": "CIFAR"}
+
+
+def facts_of(annotations: Annotations) -> dict[str, Any]:
+    """Everything that was understood, in plain values.
+
+    Args:
+        annotations: the checked rows.
+
+    Returns:
+        ``format``, ``rows``, ``images``, ``splits``, then ``points``, ``targets`` or ``classes``, ``pixels``, ``notes``
+        and so on; what does not apply is absent.
+    """
+    facts = {"path": str(annotations.path), "format": annotations.format, "title": title(annotations.format)}
+    return facts | _of_rows(annotations) | _of_labels(annotations) | {"notes": list(annotations.notes)}
+
+
+def title(format: str) -> str:
+    """The name by which people know a format."""
+    return ANNOTATIONS[format].ABOUT.title if format in ANNOTATIONS else TABLES.get(format, format)
+
+
+def summary_lines(annotations: Annotations) -> list[str]:
+    """How annotations were understood, in three lines: rows and splits, points or targets, pixels.
+
+    Args:
+        annotations: the checked rows.
+    """
+    facts = facts_of(annotations)
+    told = told_facts(facts)
+    lines = [
+        ("Data", ("format", "rows", "splits")),
+        ("Labels", ("points", "missing", "visibility", "pairs", "targets", "classes", "features")),
+        ("Images", ("sizes", "pixels", "orientation", "boxes", "duplicates")),
+    ]
+    parts = {head: [told[key] for key in keys if key in told and key != "points"] for head, keys in lines}
+    if points := facts.get("points"):
+        parts["Labels"].insert(0, _number(len(points), "point"))
+    if notes := len(annotations.notes):
+        parts["Images"].append(f"{_number(notes, 'note')} ('steadfit check' shows them)")
+    return [f"{head}: {'; '.join(texts)}" for head, texts in parts.items() if texts]
+
+
+def told_facts(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Facts as a text for each, by a word that says what it is about.
+
+    Args:
+        facts: from :func:`facts_of`.
+    """
+    told = {"format": f"{facts['title']}{facts.get('found', '')}", "rows": _rows(facts), "splits": _splits(facts)}
+    if "points" in facts:
+        told |= _points(facts)
+    if "targets" in facts:
+        told["targets"] = "; ".join(map(_target, facts["targets"]))
+    if "features" in facts:
+        told["features"] = _number(len(facts["features"]), "feature")
+    if "classes" in facts:
+        told["classes"] = f"{len(facts['classes'])} classes"
+    for key in ("sizes", "kinds", "pixels", "orientation", "boxes"):
+        if facts.get(key):
+            told[key] = facts[key]
+    if facts.get("bad_images"):
+        told["bad images"] = f"{_number(facts['bad_images'], 'row')} without a readable image"
+    if "duplicates" in facts:
+        told["duplicates"] = f"{_number(len(facts['duplicates']), 'group')} of images with the same bytes"
+    return told
+
+
+def _of_rows(annotations: Annotations) -> dict[str, Any]:
+    facts: dict[str, Any] = {"rows": len(annotations)}
+    if annotations.images is not None:
+        facts["images"] = len(set(annotations.images))
+    facts["splits"] = {word: len(annotations.rows(word)) for word in SPLITS}
+    facts["drawn"] = 0 if annotations.drawn is None else int(annotations.drawn.sum())
+    if annotations.group is not None:
+        facts["groups"] = len(set(annotations.group[annotations.group != ""].tolist()))
+    if annotations.images is not None:
+        facts |= {"sizes": _sizes(annotations), "duplicates": [list(same) for same in annotations.duplicates]}
+    return facts
+
+
+def _of_labels(annotations: Annotations) -> dict[str, Any]:
+    schema = annotations.schema
+    features = {"features": list(schema.features)} if annotations.features is not None else {}
+    if schema.classes:
+        counts = {word: annotations.counts(word).tolist() for word in SPLITS}
+        return {"classes": {name: {w: counts[w][k] for w in SPLITS} for k, name in enumerate(schema.classes)}}
+    if not schema.has_points:
+        return {"targets": [_target_facts(annotations, k) for k in range(schema.n_targets)]} | features
+    return _point_facts(annotations) | features | (_pixel_facts(annotations) if annotations.images is not None else {})
+
+
+def _point_facts(annotations: Annotations) -> dict[str, Any]:
+    schema, names = annotations.schema, annotations.schema.target_names
+    given = ~np.isnan(annotations.target).any(axis=2)  # (N, K)
+    hidden = np.zeros(given.shape, dtype=bool) if annotations.visible is None else annotations.visible == OCCLUDED
+    each = zip(names, hidden.sum(axis=0).tolist(), given.sum(axis=0).tolist(), strict=True)
+    rows = max(len(annotations), 1)
+    return {
+        "points": [
+            {"name": name, "missing": 1 - labelled / rows, "occluded": occluded / max(labelled, 1)}
+            for name, occluded, labelled in each
+        ],
+        "missing": float(1 - given.mean()) if given.size else 0.0,
+        "occluded": float(hidden.sum() / max(int(given.sum()), 1)),
+        "pairs": [[names[a], names[b]] for a, b in schema.pairs],
+        "limbs": [[names[a], names[b]] for a, b in schema.limbs],
+        "length": _length(annotations),
+    }
+
+
+def _pixel_facts(annotations: Annotations) -> dict[str, Any]:
+    about = ANNOTATIONS[annotations.format].ABOUT if annotations.format in ANNOTATIONS else None
+    shift = (0.0 if about is None else about.shift) - annotations.schema.origin
+    share = annotations.schema.coordinates
+    facts: dict[str, Any] = {"shift": shift, "coordinates": share, "boxes": _boxes(annotations)}
+    added = f"{shift:+g} px added to" if shift else "nothing added to"
+    facts["pixels"] = f"first pixel's centre (0, 0), {added} the file's coordinates"
+    facts["pixels"] += "" if share == "pixels" else f", which are {share} of width and height"
+    honoured = annotations.schema.exif == "honour"
+    facts["exif"] = annotations.schema.exif
+    facts["orientation"] = "images as they are shown (EXIF)" if honoured else "images as they are stored (no EXIF)"
+    return facts
+
+
+def _target_facts(annotations: Annotations, k: int) -> dict[str, Any]:
+    value = annotations.target[:, k, 0]
+    known = value[~np.isnan(value)]
+    low, middle, high = (float(np.quantile(known, q)) for q in (0, 0.5, 1)) if known.size else (None,) * 3
+    missing = float(1 - known.size / max(len(value), 1))
+    return {"name": annotations.schema.targets[k], "missing": missing, "min": low, "median": middle, "max": high}
+
+
+def _length(annotations: Annotations) -> str:
+    value, names = annotations.schema.normalizer, annotations.schema.target_names
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return f"the distance from {names[value[0]]} to {names[value[1]]}"
+    return f"column {value}" if isinstance(value, str) else f"{value:g} {annotations.schema.units}".strip()
+
+
+def _boxes(annotations: Annotations) -> str:
+    box = annotations.schema.box
+    if box is None:
+        return "whole images"
+    return "boxes around the points" if box == "points" else "boxes of the file"
+
+
+def _sizes(annotations: Annotations) -> str:
+    size = annotations.size
+    known = np.empty((0, 2)) if size is None else size[~np.isnan(size).any(axis=1)]
+    if not len(known):
+        return "of unknown size"
+    (w, h), (wide, high) = known.min(axis=0), known.max(axis=0)
+    one = f"{w:.0f} x {h:.0f} px"
+    return one if (w, h) == (wide, high) else f"{w:.0f} to {wide:.0f} px wide, {h:.0f} to {high:.0f} px high"
+
+
+def _rows(facts: Mapping[str, Any]) -> str:
+    rows = _number(facts["rows"], "row")
+    groups = f", {_number(facts['groups'], 'group')}" if facts.get("groups") else ""
+    return rows + (f" of {_number(facts['images'], 'image')}" if "images" in facts else "") + groups
+
+
+def _splits(facts: Mapping[str, Any]) -> str:
+    drawn = facts["drawn"]
+    how = "given" if not drawn else "drawn" if drawn == facts["rows"] else "given, validation drawn"
+    by = " by groups" if drawn and facts.get("groups") else ""
+    return ", ".join(f"{count(number)} {word}" for word, number in facts["splits"].items()) + f" ({how}{by})"
+
+
+def _points(facts: Mapping[str, Any]) -> dict[str, str]:
+    each = ", ".join(f"{point['name']} ({percent(point['missing'])})" for point in facts["points"])
+    pairs = ", ".join(" - ".join(pair) for pair in facts["pairs"])
+    seen = f"{percent(facts['occluded'])} of the labels occluded" if facts["occluded"] else "no label is occluded"
+    return {
+        "points": f"{len(facts['points'])}, with their share of missing labels: {each}",
+        "missing": f"{percent(facts['missing'])} of the labels missing",
+        "visibility": seen,
+        "pairs": f"{_number(len(facts['pairs']), 'mirror pair')}" if pairs else "no mirror pairs: nothing is mirrored",
+        "pair names": pairs,
+        "limbs": ", ".join(" - ".join(limb) for limb in facts["limbs"]),
+        "length": facts["length"],
+    }
+
+
+def _target(facts: Mapping[str, Any]) -> str:
+    absent = f", {percent(facts['missing'])} missing" if facts["missing"] else ""
+    if facts["median"] is None:
+        return f"{facts['name']} without values"
+    low, middle, high = (short(facts[key]) for key in ("min", "median", "max"))
+    return f"{facts['name']} {low} to {high} (median {middle}){absent}"
+
+
+def _number(number: int, what: str) -> str:
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
+
+
+def listed(head: str, texts: Sequence[str], *, most: int = 20) -> list[str]:
+    """A heading with its number of texts and, below it, the texts; nothing for none.
+
+    Args:
+        head: in the singular.
+        texts: one for each line.
+        most: the number of texts that are shown.
+    """
+    if not texts:
+        return []
+    more = [f"  and {count(len(texts) - most)} more, all of them in check.json"] if len(texts) > most else []
+    return [f"{capital(_number(len(texts), head))}:", *(f"  {text}" for text in texts[:most]), *more]
