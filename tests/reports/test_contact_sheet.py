@@ -65,7 +65,7 @@ def test_histograms_of_targets() -> None:
 def annotations(schema: Schema, target: np.ndarray, **values: object) -> Annotations:
     count = len(target)
     given: dict[str, object] = {"images": None, "features": None, "visible": None, "size": None, "length": None}
-    given |= {"split": np.array((["train"] * count)[:-1] + ["val"]), "line": np.arange(count) + 2} | values
+    given |= {"split": np.array([*["train"] * (count - 1), "val"]), "line": np.arange(count) + 2} | values
     return Annotations(path=Path("a.csv"), root=Path(), schema=schema, target=target, format="csv", **given)  # type: ignore[arg-type]
 
 

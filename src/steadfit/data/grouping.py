@@ -27,6 +27,7 @@ def drawn_split(
     seed: int,
     val_share: float,
     test_share: float,
+    quiet: bool,
 ) -> npt.NDArray[np.str_]:
     """The split of every row, bad or not: it does not depend on what is skipped, so that no test row is trained on.
 
@@ -37,14 +38,15 @@ def drawn_split(
         seed: the seed of the draw.
         val_share: as for :func:`steadfit.data.load_annotations`.
         test_share: as for :func:`steadfit.data.load_annotations`.
+        quiet: whether nothing is said where there are too few groups to draw by.
     """
-    group = drawn_together(annotations, keys, given=before)
+    group = drawn_together(annotations, keys, quiet=quiet or before is not None)
     if annotations.schema.classes:
         return draw_class_split(before, annotations.label, group, seed=seed, val_share=val_share, test_share=test_share)
     return draw_split(before, group, seed=seed, val_share=val_share, test_share=test_share)
 
 
-def drawn_together(annotations: Annotations, keys: Sequence[str], given: npt.NDArray[np.str_] | None) -> Rows:
+def drawn_together(annotations: Annotations, keys: Sequence[str], *, quiet: bool) -> Rows:
     """The rows that are drawn as one: copies, rows of one image, and of one group.
 
     A table with too few different rows of features to split is drawn row by row, and one with too few groups image by
@@ -53,7 +55,7 @@ def drawn_together(annotations: Annotations, keys: Sequence[str], given: npt.NDA
     Args:
         annotations: the rows.
         keys: N hashes of what the network sees.
-        given: (N,) the splits that are given; None for none.
+        quiet: whether nothing is said where there are too few groups.
 
     Warns:
         DataWarning: there are too few groups.
@@ -68,11 +70,13 @@ def drawn_together(annotations: Annotations, keys: Sequence[str], given: npt.NDA
     group = together(alike.astype(np.str_), annotations.group)
     if can_be_drawn(group):
         return group
-    if given is None:
+    if not quiet:
+        count = len(np.unique(group))
+        which = "there is only one group" if count == 1 else f"there are only {count} groups"
         warnings.warn(
-            f"{annotations.path}: {len(np.unique(group))} groups (videos, persons, augmented copies) are too few "
-            "to draw splits by groups, so images are drawn one by one and test images resemble training images. "
-            "Give a split of your own for an error that holds for new groups.",
+            f"{annotations.path}: {which} (video, person), or most rows are of one, so splits are drawn image by "
+            "image and test images resemble training images. Give a split of your own for an error that holds for new "
+            "groups.",
             DataWarning,
             stacklevel=5,
         )

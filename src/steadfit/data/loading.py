@@ -220,7 +220,8 @@ def _check(
     annotations, keys, problems = _read(dataclasses.replace(source, schema=schema), framing, store, progress, decode)
     group = same_key(keys)
     before = annotations.split if schema.split in raw.cells else None
-    split = drawn_split(annotations, before, keys, seed=seed, val_share=val_share, test_share=test_share)
+    shares = {"val_share": val_share, "test_share": test_share}
+    split = drawn_split(annotations, before, keys, seed=seed, **shares, quiet=not need_splits)
     drawn, key = drawn_rows(before, len(split)), np.array(keys, dtype=np.str_)
     annotations = dataclasses.replace(annotations, split=split, drawn=drawn, key=key)
     problems += of_labels(raw, annotations, problems, need_splits)

@@ -19,6 +19,7 @@ from steadfit._files import write_text
 from steadfit.data.formats.about import About
 from steadfit.data.formats.coco_entries import OCCLUDED, VISIBLE, Entries, Image, Row, read_entries, triples_of
 from steadfit.data.formats.documents import is_json, json_at, text_at
+from steadfit.data.formats.face_layouts import layout_of
 from steadfit.data.formats.instances import Floats, pose_source
 from steadfit.data.formats.roots import images_root
 from steadfit.data.formats.writing import (
@@ -112,6 +113,7 @@ def read_parts(path: Path, parts: Sequence[Part], images: Path | None, *, format
         line=np.array([row.line for row in rows], dtype=np.int64),
         problems=found.problems,
         limbs=_limbs(rows, names),
+        normalizer=_normalizer(names),
         notes=[*found.notes, *_notes(xyv)],
     )
 
@@ -157,6 +159,12 @@ def _limbs(rows: Sequence[Row], names: Sequence[str]) -> list[tuple[int, int]]:
             if ends[0] != ends[1] and all(0 <= end < len(points) for end in ends):
                 found[names.index(points[ends[0]]), names.index(points[ends[1]])] = None
     return list(found)
+
+
+def _normalizer(names: Sequence[str]) -> tuple[int, int] | None:
+    """The normalising length of a face whose layout is known."""
+    layout = layout_of(len(names), "face")
+    return layout.normalizer if layout is not None and tuple(names) == layout.points else None
 
 
 def _notes(xyv: Floats) -> list[str]:

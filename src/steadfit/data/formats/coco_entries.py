@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from steadfit.data.formats import expect
 from steadfit.data.formats.expect import Misfit
+from steadfit.data.formats.face_layouts import layout_of
 from steadfit.data.formats.instances import Floats
 from steadfit.data.tables.problems import Problem
 from steadfit.errors import DataError
@@ -30,6 +31,7 @@ class Image(NamedTuple):
 
 
 class _Category(NamedTuple):
+    name: str
     points: tuple[str, ...]
     skeleton: tuple[tuple[int, int], ...]  # from 0
 
@@ -103,6 +105,8 @@ def read_entries(path: Path, content: Any) -> Entries:
     rows = [row for row, values in zip(rows, triples, strict=True) if values is not None]
     used = {id(row.image) for row in rows}
     notes = [f"{crowds} crowds are left out."] * bool(crowds)
+    named = {row.category.name for row in rows if row.category.points and not _has_names(row, categories)}
+    notes += [f"Points without names are taken for those of {title}." for title in sorted(named - {""})]
     notes += [f"{bare} annotations without key points are left out."] * bool(bare)
     unused = sum(id(image) not in used for image in images.values())
     notes += [f"{unused} of {len(images)} images have no annotation with key points."] * bool(unused)
@@ -142,7 +146,8 @@ def _categories(entries: Sequence[Any]) -> dict[Any, _Category]:
             raise Misfit(f"expected different names of points, got {twice!r} twice.", f"{where}.keypoints")
         skeleton = expect.sequence(values.get("skeleton") or [], f"{where}.skeleton")
         limbs = tuple(_limb(limb, f"{where}.skeleton[{k}]") for k, limb in enumerate(skeleton))
-        found[_id(values.get("id"), f"{where}.id")] = _Category(names, limbs)
+        name = values.get("name")
+        found[_id(values.get("id"), f"{where}.id")] = _Category(name if isinstance(name, str) else "", names, limbs)
     return found
 
 
@@ -174,16 +179,28 @@ def _row(
     if len(keypoints) != 3 * count:
         raise Misfit(f"expected 3 values for each of {count} points, got {len(keypoints)}.", "keypoints")
     if not names:
-        category = _Category(tuple(str(k) for k in range(count)), category.skeleton if category else ())
+        category = _unnamed(count, category)
     box = values.get("bbox")
     empty = not box or (isinstance(box, list) and all(side == 0 for side in box))
     return Row(
         place=place,
         image=images[number],
-        category=category or _Category((), ()),
+        category=category or _unnamed(count, category),
         keypoints=keypoints,
         box=None if empty else expect.box(box, "bbox"),
     )
+
+
+def _has_names(row: Row, categories: Mapping[Any, _Category]) -> bool:
+    return any(row.category is category for category in categories.values())
+
+
+def _unnamed(count: int, category: _Category | None) -> _Category:
+    """A category whose points have no names: those of a face whose layout is known, else their numbers."""
+    layout = layout_of(count, category.name if category else "")
+    if layout is not None:
+        return _Category(layout.title, layout.points, layout.limbs)
+    return _Category("", tuple(str(k) for k in range(count)), category.skeleton if category else ())
 
 
 def _id(value: Any, where: str) -> Any:

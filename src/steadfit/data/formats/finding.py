@@ -112,6 +112,10 @@ NAMES = (*ANNOTATIONS, *CLASSES)
 """The names of all formats that are read."""
 
 
+_SUFFIXES = (".json", ".xml", ".csv")
+_MANY = 50  # files of a folder that are looked at
+
+
 def find(path: Path, formats: Mapping[str, Table] | Mapping[str, Format]) -> str | None:
     """The name of the first of the formats that fits a path; None if none does.
 
@@ -157,7 +161,7 @@ def read_source(
     path, folder = Path(path), None if images is None else Path(images)
     given = {name: value for name, value in (options or {}).items() if value is not None}
     with parsed_once():
-        name = _name(path, format)
+        name, path = _located(path, format)
         if name in ANNOTATIONS:
             source = ANNOTATIONS[name].read(path, images=folder)
             return _with_options(source if schema is None else as_in(source, schema), given)
@@ -244,29 +248,54 @@ def read_table(path: str | Path) -> RawTable:
     return TABLES[find(path, TABLES) or "csv"].read(path, Schema()).cells
 
 
-def _name(path: Path, format: str | None) -> str:
-    """The name of the format of a path, given or found."""
+def _located(path: Path, format: str | None) -> tuple[str, Path]:
+    """The name of the format of a path, given or found, and the path that it reads."""
+    if format is not None and format not in NAMES:
+        raise ConfigError(f"--format: expected a format, got {format!r}.{did_you_mean(format, NAMES)}")
+    if not path.exists():
+        raise DataError(f"{path}: expected a file or folder of annotations, got nothing of that name.")
     if format is not None:
-        if format not in NAMES:
-            raise ConfigError(f"--format: expected a format, got {format!r}.{did_you_mean(format, NAMES)}")
-        if not path.exists():
-            raise DataError(f"{path}: expected a file or folder of annotations, got nothing of that name.")
-        return format
-    found = find(path, ANNOTATIONS) or find(path, CLASSES)
-    if found is None and path.is_dir():
+        return format, path
+    if found := (find(path, TABLES) if path.is_dir() else None) or find(path, ANNOTATIONS) or find(path, TABLES):
+        return found, path
+    if path.is_dir() and (file := _only_file(path)) is not None:
+        return file
+    if found := find(path, CLASSES):
+        return found, path
+    raise_unknown(path)
+    return "csv", path
+
+
+def _only_file(folder: Path) -> tuple[str, Path] | None:
+    """The format and path of the one file of annotations in a folder, or in its folder ``annotations``."""
+    files = [file for place in (folder, folder / "annotations") for file in sorted(place.glob("*")) if file.is_file()]
+    candidates = [file for file in files if file.suffix.lower() in _SUFFIXES][:_MANY]
+    found = [(name, file) for file in candidates if (name := find(file, ANNOTATIONS)) is not None]
+    if len(found) > 1:
+        names = ", ".join(file.relative_to(folder).as_posix() for _, file in found[:5])
+        raise DataError(f"{folder}: expected one file of annotations, got {len(found)}: {names}. Name one of them.")
+    return found[0] if found else None
+
+
+def raise_unknown(path: Path) -> None:
+    """Refuse a path of no known format; a file of text may still be a table.
+
+    Args:
+        path: the file or folder.
+
+    Raises:
+        DataError: a folder, an archive, JSON or XML.
+    """
+    if path.is_dir():
         images = image_count(path)
-        got = f"{images} images without annotations" if images else "none of them"
+        what = f"{images} images and no annotations" if images else "none of them"
         raise DataError(
             f"{path}: expected {_tables()} in this folder, or annotations of another format ({', '.join(NAMES)}), got "
-            f"{got}." + (" Name the file of annotations, with this folder as --images (images=...)." if images else "")
+            f"{what}." + (" Name the file of annotations, with this folder as --images (images=...)." if images else "")
         )
-    if found is None and not path.is_file():
-        raise DataError(f"{path}: expected a file or folder of annotations, got nothing of that name.")
-    if found is None:
-        refuse_archive(path)
-    if found is None and (is_json(path) or is_xml(path)):
+    refuse_archive(path)
+    if is_json(path) or is_xml(path):
         raise DataError(f"{path}: expected annotations of a known format ({', '.join(NAMES)}), got {_content(path)}.")
-    return found or "csv"
 
 
 def _content(path: Path) -> str:
