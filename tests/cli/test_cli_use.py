@@ -90,7 +90,7 @@ def test_wrong_runs_and_inputs(
     fails(steadfit("evaluate", tmp_path / "no", faces), 4, "config.yaml is missing")
     fails(steadfit("evaluate", trained[0], faces, "--label", "a"), 2, "--label: has no meaning with a run on points")
     fails(steadfit("predict", trained[0], faces / "no.png"), 3, f"{faces / 'no.png'}: expected an image", "got nothing")
-    fails(steadfit("predict", trained[0], tmp_path, "-o", tmp_path / "out"), 3, "expected images (bmp, jpeg")
+    fails(steadfit("predict", trained[0], tmp_path, "-o", tmp_path / "out"), 3, "expected images (apng, avif, bmp")
     fails(steadfit("predict", trained[0], regression[0], "-o", tmp_path / "out"), 3, "column 'image'")
     shutil.copytree(trained[0], tmp_path / "half")
     (tmp_path / "half" / "model.safetensors").unlink()

@@ -52,6 +52,28 @@ def test_a_run_encodes_other_tables_alike(tmp_path):
     assert found.schema == schema
 
 
+def test_what_is_filled_is_read_back(tmp_path):
+    path = table(tmp_path, example(colour=[*COLOURS[:3], ""] * 10, h=["", 1, 2, 3] * 10))
+    found = load_annotations(path, Schema(targets=("y",), categories=("colour",), impute=True))
+    again = load_annotations(table(tmp_path, dict(found.to_frame()), "again.csv"), found.schema)
+    np.testing.assert_array_equal(again.features, found.features)
+    assert again.schema == found.schema
+
+
+def test_a_run_without_missing_features_gets_no_new_ones(tmp_path):
+    for wanted in (Schema(targets=("y",), impute=True), Schema(targets=("y",), impute=True, categories=("a",))):
+        columns = {"a": range(ROWS), "y": range(ROWS)} if wanted.categories else example()
+        schema = load_annotations(table(tmp_path, columns), wanted).schema
+        other = table(tmp_path, {"a": ["", 2], "b": [1, 2]}, "other.csv")
+        if not wanted.categories:
+            with pytest.warns(DataWarning, match="1 missing features are filled"):
+                found = load_annotations(other, schema, need_splits=())
+        else:
+            found = load_annotations(other, schema, need_splits=())
+        assert found.features.shape == (2, len(schema.features))
+        assert found.schema.features == schema.features
+
+
 def test_medians_are_those_of_training(tmp_path):
     split = ["train", "train", "val", "test"] * 10
     height = [1, "", 100, 100] * 10
@@ -106,7 +128,7 @@ def test_missing_numbers(tmp_path):
     ):
         found = load_annotations(path, schema)
     assert (found.target == -200).sum() == 8
-    with pytest.warns(DataWarning, match="rows are left out. The first: .*, line 2: expected at least one label"):
+    with pytest.warns(DataWarning, match="6 of 40 rows have no label and are not trained on, the first in line 2"):
         found = load_annotations(path, schema.with_options(missing="-200", impute=True), skip_bad=True)
     assert (found.features > -1).all()
     assert not (found.target == -200).any()

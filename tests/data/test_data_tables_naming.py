@@ -18,7 +18,7 @@ VALUES = np.arange(48.0).reshape(12, 4) ** 1.1
 def read(tmp_path):
     """Reads a table with images and four columns of numbers, and further ones."""
     for k in range(12):
-        cv2.imwrite(str(tmp_path / f"{k}.png"), np.full((30, 40), k, dtype=np.uint8))
+        cv2.imwrite(str(tmp_path / f"{k}.png"), np.full((90, 90), 100 + k, dtype=np.uint8))
 
     def reader(columns, schema=None, more=None, values=VALUES):
         extra = {} if more is None else more

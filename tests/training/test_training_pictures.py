@@ -106,9 +106,8 @@ def test_a_run_reads_new_images_as_its_own(faces: Annotations, run: Run, lying: 
 
 def test_a_cascade_reads_images_as_its_schema_says(faces: Annotations, lying: Path, tmp_path: Path) -> None:
     settings = Settings(epochs=1, batch_size=8, size=16)
-    cascade = fit_cascade(
-        faces, settings, settings, [Region(name="eyes", points=(0, 1))], tmp_path / "cascade", device="cpu"
-    )
+    eyes = [Region(name="eyes", points=(0, 1))]
+    cascade = fit_cascade(faces, settings, settings, eyes, tmp_path / "cascade", device="cpu")
     wanted = cascade.predict(faces).mean[:1]
     np.testing.assert_allclose(cascade.predict(lying / "00.jpg").mean, wanted, atol=0.7)
 

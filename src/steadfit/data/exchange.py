@@ -8,19 +8,27 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from steadfit import _checks
-from steadfit.data.formats import coco
+from steadfit.data.formats import coco, cvat, dlc, fiftyone, labelme, labelstudio, lightning_pose, pts, via, yolo
 from steadfit.data.formats.finding import ANNOTATIONS, read_source
 from steadfit.data.formats.tabular import write_as_csv, write_as_parquet
 from steadfit.data.loading import read_annotations
 from steadfit.data.tables.annotations import Annotations
 from steadfit.errors import DataError
 
+_WRITTEN = (coco, cvat, dlc, fiftyone, labelme, labelstudio, lightning_pose, pts, via, yolo)
 WRITERS: Mapping[str, Callable[[Annotations, Path], Path]] = {
     "csv": write_as_csv,
     "parquet": write_as_parquet,
-    **{one.NAME: one.write for one in (coco,)},
+    **{
+        one.NAME: one.write for one in (coco, cvat, dlc, fiftyone, labelme, labelstudio, lightning_pose, pts, via, yolo)
+    },
 }
 """The functions that write a format, by its name."""
+PLACES: Mapping[str, Callable[[Annotations], Sequence[str]]] = {
+    dlc.NAME: dlc.image_names,
+    yolo.NAME: yolo.image_places,
+}
+"""For a format that has images where their names do not say, the function of their places in its folder of images."""
 
 
 def read(
@@ -99,13 +107,18 @@ def write(data: Annotations, path: str | Path, *, format: str, copy_images: bool
     written = WRITERS[format](data, Path(path))
     if copy_images:
         folder = ANNOTATIONS[format].ABOUT.images if format in ANNOTATIONS else "."
-        _copy_images(data, written.parent / folder)
+        here = written if written.is_dir() else written.parent
+        _copy_images(data, here / folder, PLACES.get(format, _same_places)(data))
     return written
 
 
-def _copy_images(data: Annotations, folder: Path) -> None:
-    for name in dict.fromkeys(data.images or ()):
-        origin, goal = Path(data.root, name), folder / name
+def _same_places(data: Annotations) -> Sequence[str]:
+    return data.images or ()
+
+
+def _copy_images(data: Annotations, folder: Path, places: Sequence[str]) -> None:
+    for name, place in dict(zip(data.images or (), places, strict=True)).items():
+        origin, goal = Path(data.root, name), folder / place
         if not os.path.realpath(goal).startswith(os.path.join(os.path.realpath(folder), "")):
             raise DataError(f"{name!r}: expected an image inside {data.root}, got one outside, which is not copied.")
         if not origin.is_file():

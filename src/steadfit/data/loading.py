@@ -13,7 +13,6 @@ import numpy.typing as npt
 from steadfit import _checks
 from steadfit.data.formats.finding import read_class_source, read_source
 from steadfit.data.grouping import drawn_split, groups_of
-from steadfit.data.images.paths import refuse_archive
 from steadfit.data.images.scanning import Progress
 from steadfit.data.images.store import Framing, ImageStore
 from steadfit.data.keeping import Keeper
@@ -87,7 +86,6 @@ def load_annotations(
     _checks.between("load_annotations", "test_share", test_share, 0, 1)
     for word in need_splits:
         _checks.one_of("load_annotations", "need_splits", word, SPLITS)
-    refuse_archive(path)
     return _check(
         read_source(path, schema, options=options, format=format, images=images),
         skip_bad=skip_bad,

@@ -1,16 +1,29 @@
-"""Images as users name them: paths, folders, arrays, and the boxes in them."""
+"""Images as users name them: paths, folders, arrays, the boxes in them, and what a network sees of them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
-from steadfit.data import folder_images, refuse_archive
+from steadfit.data import (
+    Frame,
+    Schema,
+    folder_images,
+    frame_map,
+    make_frame,
+    open_picture,
+    refuse_archive,
+    shrink_for,
+    whole_image,
+)
 from steadfit.errors import DataError
 
 Image = npt.NDArray[np.uint8]
@@ -73,3 +86,42 @@ def checked_boxes(boxes: npt.ArrayLike | None, count: int) -> npt.NDArray[np.flo
             f"predict: expected finite boxes ({count}, 4) with width and height > 0, got shape {found.shape} or others."
         )
     return found
+
+
+def frames_of(
+    images: Sequence[str | Path | bytes | Image],
+    boxes: npt.NDArray[np.float64] | None,
+    schema: Schema,
+    *,
+    size: tuple[int, int],
+    channels: int,
+    sampling: str,
+) -> tuple[Tensor, Frame]:
+    """Images as a network sees them, made as in its training.
+
+    Args:
+        images: B paths, bytes or arrays.
+        boxes: (B, 4), what the network sees of each; None: the whole image.
+        schema: that of the network's training.
+        size: (height, width) of the frame in px.
+        channels: 1 or 3.
+        sampling: that of the training's settings; ``"warp"`` stays, and boxes need it.
+
+    Returns:
+        Frames (B, C, height, width) of uint8, and the maps of the images into them.
+
+    Raises:
+        DataError: images that cannot be read.
+    """
+    boxed = boxes is not None or schema.box is not None or schema.box_fit == "stretch"
+    made_by = "crop" if schema.classes else "warp" if boxed or sampling == "warp" else "letterbox"
+    pictures = []
+    for k, image in enumerate(images):
+        shrink = shrink_for(size, made_by, None if boxes is None else boxes[k : k + 1], fit=schema.box_fit)
+        pictures.append(open_picture(image, channels, exif=schema.exif, shrink=shrink, who="predict"))
+    sizes = np.array([picture.size for picture in pictures], dtype=np.float64)
+    seen = whole_image(sizes) if boxes is None and boxed else boxes
+    maps = Frame(*(torch.from_numpy(part) for part in frame_map(sizes, seen, size, fit=schema.box_fit)))
+    matrices = maps.matrix(torch.arange(len(pictures)))
+    made = [make_frame(*one) for one in zip(pictures, repeat(size), repeat(made_by), matrices, strict=False)]
+    return torch.stack(made), maps

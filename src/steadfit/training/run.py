@@ -19,11 +19,6 @@ from steadfit.data import (
     LabelledDataset,
     Schema,
     Standardizer,
-    frame_map,
-    make_frame,
-    open_picture,
-    shrink_for,
-    whole_image,
 )
 from steadfit.errors import ConfigError, DataError, RunError
 from steadfit.metrics import negative_log_likelihood
@@ -32,7 +27,7 @@ from steadfit.noise import LabelNoise, NoiseModel, State
 from steadfit.outputs import Classes, HeatmapReader, Heatmaps
 from steadfit.training.calibrated import Calibrated
 from steadfit.training.folder import CONFIG, MODEL, opened, read_config, read_model
-from steadfit.training.images import Image, as_images, checked_boxes
+from steadfit.training.images import Image, as_images, checked_boxes, frames_of
 from steadfit.training.judgement import Judgement
 from steadfit.training.prediction import ClassPrediction, Prediction
 from steadfit.training.predictor import Located, Predictor, in_frame, read_heatmaps, to_user
@@ -204,32 +199,15 @@ class Run:
 
         Without boxes (B, 4), a run on boxes takes the whole image as the box.
         """
-        size, fit = self.frame, self.schema.box_fit
-        allowed = [
-            shrink_for(size, self._sampling(boxes), None if boxes is None else boxes[k : k + 1], fit=fit)
-            for k in range(len(images))
-        ]
-        opened_images = [
-            open_picture(image, self.settings.channels, exif=self.schema.exif, shrink=shrink, who="predict")
-            for image, shrink in zip(images, allowed, strict=True)
-        ]
-        sizes = np.array([image.size for image in opened_images], dtype=np.float64)
-        if boxes is None and (self.schema.box is not None or self.schema.box_fit == "stretch"):
-            boxes = whole_image(sizes)
-        pixels = Frame(*(torch.from_numpy(part) for part in frame_map(sizes, boxes, size, fit=fit)))
-        frame, sampling = pixels if self.schema.has_points else self._units(len(images)), self._sampling(boxes)
-        matrices = pixels.matrix(torch.arange(len(images)))
-        made = [
-            make_frame(image, size, sampling, matrix) for image, matrix in zip(opened_images, matrices, strict=True)
-        ]
-        return torch.stack(made), frame
-
-    def _sampling(self, boxes: npt.NDArray[np.float64] | None) -> str:
-        """How an image comes into the frame, as in training."""
-        if self.schema.classes:
-            return "crop"
-        boxed = boxes is not None or self.schema.box is not None or self.schema.box_fit == "stretch"
-        return "warp" if boxed or self.settings.sampling == "warp" else "letterbox"
+        value, pixels = frames_of(
+            images,
+            boxes,
+            self.schema,
+            size=self.frame,
+            channels=self.settings.channels,
+            sampling=self.settings.sampling,
+        )
+        return value, pixels if self.schema.has_points else self._units(len(images))
 
     def _features(self, inputs: Any) -> Tensor:
         if isinstance(inputs, pd.DataFrame):

@@ -70,8 +70,6 @@ def _changed(data: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
     if not words:
         return data, "nothing"
     word = words[int(rng.integers(len(words)))]
-    if kind == 5:
-        strange = _STRANGE[int(rng.integers(len(_STRANGE)))]
-    else:
-        strange = words[int(rng.integers(len(words)))][0]
+    chosen = _STRANGE if kind == 5 else [other[0] for other in words]
+    strange = chosen[int(rng.integers(len(chosen)))]
     return data[: word.start()] + strange + data[word.end() :], f"{word[0][:12]!r} to {strange[:12]!r}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from steadfit._files import write_text
 from steadfit.data.formats.about import About
-from steadfit.data.formats.coco_entries import OCCLUDED, VISIBLE, Entries, Row, read_entries, triples_of
+from steadfit.data.formats.coco_entries import OCCLUDED, VISIBLE, Entries, Image, Row, read_entries, triples_of
 from steadfit.data.formats.documents import is_json, json_at, text_at
 from steadfit.data.formats.instances import Floats, pose_source
 from steadfit.data.formats.roots import images_root
@@ -61,14 +62,44 @@ def read(path: Path, *, images: Path | None = None) -> Source:
     Raises:
         DataError: the file is not JSON, or its lists are not those of COCO.
     """
-    found = read_entries(path, json_at(path))
+    return read_parts(path, [Part(path)], images)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A COCO file of a set that has several.
+
+    Args:
+        file: the JSON file.
+        folder: the folder of its images relative to the root of the set's images; empty for the root.
+        split: the split of its images; empty where the file itself may say it.
+    """
+
+    file: Path
+    folder: str = ""
+    split: str = ""
+
+
+def read_parts(path: Path, parts: Sequence[Part], images: Path | None, *, format: str = NAME) -> Source:
+    """The instances of one or several COCO files as one set; see :func:`read`.
+
+    Args:
+        path: the file, or the folder of the files.
+        parts: the files.
+        images: the folder of the images; None: looked for near ``path``.
+        format: the name of the format.
+
+    Raises:
+        DataError: as for :func:`read`.
+    """
+    found = _together(path, [(part, read_entries(part.file, json_at(part.file))) for part in parts])
     rows = found.rows
     entries = [row.image for row in rows]
     names, xyv = _joined(found)
     return pose_source(
         path=path,
         root=images_root(path, [image.name for image in entries], images),
-        format=NAME,
+        format=format,
         points=names,
         images=[image.name for image in entries],
         xy=xyv[:, :, :2],
@@ -77,12 +108,31 @@ def read(path: Path, *, images: Path | None = None) -> Source:
         size=np.array([image.size or (np.nan,) * 2 for image in entries]).reshape(-1, 2),
         split=[image.split for image in entries],
         group=[image.group for image in entries],
-        at=[f"annotations[{row.place}]" for row in rows],
-        line=np.array([row.place + 1 for row in rows], dtype=np.int64),
+        at=[row.at for row in rows],
+        line=np.array([row.line for row in rows], dtype=np.int64),
         problems=found.problems,
         limbs=_limbs(rows, names),
         notes=[*found.notes, *_notes(xyv)],
     )
+
+
+def _together(path: Path, parts: Sequence[tuple[Part, Entries]]) -> Entries:
+    """The rows of all files, with the paths of their images relative to one root."""
+    rows: list[Row] = []
+    notes: list[str] = []
+    before = 0
+    for part, found in parts:
+        file = "" if part.file == path else part.file.relative_to(path).as_posix()
+        moved: dict[int, Image] = {}
+        for row in found.rows:
+            if id(row.image) not in moved:
+                name = f"{part.folder}/{row.image.name}" if part.folder else row.image.name
+                moved[id(row.image)] = row.image._replace(name=name, split=part.split or row.image.split)
+            rows.append(row._replace(image=moved[id(row.image)], file=file, before=before))
+        notes += [f"{file}: {note}" if file else note for note in found.notes]
+        before += found.total
+    triples = [values for _, found in parts for values in found.triples]
+    return Entries(rows, triples, [problem for _, found in parts for problem in found.problems], notes, before)
 
 
 def _joined(found: Entries) -> tuple[list[str], Floats]:

@@ -20,7 +20,9 @@ ABSENT, OCCLUDED, VISIBLE = 0, 1, 2
 """The values of v."""
 
 
-class _Image(NamedTuple):
+class Image(NamedTuple):
+    """An image of the file."""
+
     name: str
     size: tuple[float, float] | None
     split: str
@@ -36,10 +38,22 @@ class Row(NamedTuple):
     """An annotation with key points."""
 
     place: int  # among the annotations, from 0
-    image: _Image
+    image: Image
     category: _Category
     keypoints: list[Any]  # x, y, v of the points of the category
     box: tuple[float, float, float, float] | None
+    file: str = ""  # in a set of several files
+    before: int = 0  # annotations in the files before
+
+    @property
+    def at(self) -> str:
+        """Its place in the file."""
+        return f"{self.file}, annotations[{self.place}]" if self.file else f"annotations[{self.place}]"
+
+    @property
+    def line(self) -> int:
+        """Its number among the annotations of all files, from 1."""
+        return self.before + self.place + 1
 
 
 class Entries(NamedTuple):
@@ -49,6 +63,7 @@ class Entries(NamedTuple):
     triples: list[Floats]  # (K, 3) x, y, v of each row
     problems: list[Problem]
     notes: list[str]
+    total: int  # annotations, with those that are left out
 
 
 def read_entries(path: Path, content: Any) -> Entries:
@@ -91,11 +106,11 @@ def read_entries(path: Path, content: Any) -> Entries:
     notes += [f"{bare} annotations without key points are left out."] * bool(bare)
     unused = sum(id(image) not in used for image in images.values())
     notes += [f"{unused} of {len(images)} images have no annotation with key points."] * bool(unused)
-    return Entries(rows, [values for values in triples if values is not None], problems, notes)
+    return Entries(rows, [values for values in triples if values is not None], problems, notes, len(annotations))
 
 
-def _images(entries: Sequence[Any]) -> dict[Any, _Image]:
-    found: dict[Any, _Image] = {}
+def _images(entries: Sequence[Any]) -> dict[Any, Image]:
+    found: dict[Any, Image] = {}
     for place, entry in enumerate(entries):
         where = f"images[{place}]"
         values = expect.mapping(entry, where)
@@ -106,7 +121,7 @@ def _images(entries: Sequence[Any]) -> dict[Any, _Image]:
         if values.get("width") and values.get("height"):
             size = expect.number(values["width"], f"{where}.width"), expect.number(values["height"], f"{where}.height")
         group = values.get("video_id", values.get("vid_id", ""))
-        found[number] = _Image(
+        found[number] = Image(
             name=expect.text(values.get("file_name"), f"{where}.file_name"),
             size=size,
             split=values["split"] if isinstance(values.get("split"), str) else "",
@@ -141,7 +156,7 @@ def _limb(value: Any, where: str) -> tuple[int, int]:
 def _row(
     place: int,
     values: Mapping[str, Any],
-    images: Mapping[Any, _Image],
+    images: Mapping[Any, Image],
     categories: Mapping[Any, _Category],
     seen: set[Any],
 ) -> Row:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_LONE_CR = re.compile(rb"\r(?!\n)")
-_EMPTY_LINE = re.compile(rb"(?:\A|\n)\r?\n")
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ def _narrow(path: Path) -> Encoding:
                 strange = strange or (lines + _ends(block[: error.start]), block[error.start])
                 multibyte |= not block.decode("utf-8", "ignore").isascii()
                 undefined = undefined or _undefined(block, lines)
-        plain = plain and b'"' not in block and not _LONE_CR.search(block) and not _EMPTY_LINE.search(block)
+        plain = plain and _is_plain(block)
         lines += _ends(block)
     if strange is None:
         return Encoding("utf-8-sig", plain)
@@ -129,6 +126,15 @@ def _blocks(path: Path) -> Iterator[bytes]:
             yield block + file.readline()
 
 
+def _is_plain(block: bytes) -> bool:
+    """Whether each line of a block is a row of cells."""
+    if b'"' in block or b"\n\n" in block or block.startswith((b"\n", b"\r\n")):
+        return False
+    if b"\r" not in block:
+        return True
+    return b"\n\r\n" not in block and block.count(b"\r") == block.count(b"\r\n")
+
+
 def _undefined(block: bytes, lines: int) -> tuple[int, int] | None:
     try:
         block.decode("cp1252")
@@ -139,4 +145,5 @@ def _undefined(block: bytes, lines: int) -> tuple[int, int] | None:
 
 def _ends(block: bytes) -> int:
     """The number of line ends: LF, CR, or CR LF."""
-    return block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
+    carriage = block.count(b"\r") - block.count(b"\r\n") if b"\r" in block else 0
+    return block.count(b"\n") + carriage

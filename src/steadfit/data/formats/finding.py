@@ -7,10 +7,42 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from steadfit.data.formats import cifar, class_folders, coco, csv, excel, parquet
+from steadfit.data.formats import (
+    cifar,
+    class_folders,
+    coco,
+    csv,
+    cvat,
+    dlc,
+    excel,
+    fiftyone,
+    kaggle_faces,
+    labelme,
+    labelstudio,
+    lfw_net,
+    lightning_pose,
+    lsp,
+    lspet,
+    mpii,
+    mpii_csv,
+    mpii_json,
+    mtfl,
+    parquet,
+    parse,
+    pts,
+    roboflow,
+    sleap,
+    sleap_analysis,
+    udacity_faces,
+    utkface,
+    via,
+    wflw,
+    yolo,
+)
 from steadfit.data.formats.about import About
 from steadfit.data.formats.documents import is_json, is_xml, json_at, parsed_once, xml_at
-from steadfit.data.formats.roots import checked_folder
+from steadfit.data.formats.roots import checked_folder, image_count
+from steadfit.data.images.paths import refuse_archive
 from steadfit.data.tables.cells import RawTable, shorten
 from steadfit.data.tables.classes import as_classes
 from steadfit.data.tables.options import did_you_mean
@@ -46,7 +78,33 @@ TABLES: Mapping[str, Table] = {"csv": csv, "parquet": parquet, "excel": excel}
 """Tables by name."""
 CLASSES: Mapping[str, Table] = {"cifar": cifar, **TABLES, "class-folders": class_folders}
 """Formats in which labels may be classes, by name; the first one that fits is taken."""
-FORMATS: tuple[Format, ...] = (coco,)
+FORMATS: tuple[Format, ...] = (
+    coco,
+    dlc,
+    lightning_pose,
+    sleap,
+    sleap_analysis,
+    mpii_json,
+    mpii_csv,
+    kaggle_faces,
+    udacity_faces,
+    lfw_net,
+    mtfl,
+    lsp,
+    lspet,
+    parse,
+    mpii,
+    utkface,
+    labelme,
+    via,
+    pts,
+    wflw,
+    cvat,
+    labelstudio,
+    fiftyone,
+    roboflow,
+    yolo,
+)
 """Formats of points in images; the first one that fits is taken."""
 ANNOTATIONS: Mapping[str, Format] = {one.NAME: one for one in FORMATS}
 """Formats of points in images, by name."""
@@ -196,12 +254,16 @@ def _name(path: Path, format: str | None) -> str:
         return format
     found = find(path, ANNOTATIONS) or find(path, CLASSES)
     if found is None and path.is_dir():
+        images = image_count(path)
+        got = f"{images} images without annotations" if images else "none of them"
         raise DataError(
             f"{path}: expected {_tables()} in this folder, or annotations of another format ({', '.join(NAMES)}), got "
-            "none of them."
+            f"{got}." + (" Name the file of annotations, with this folder as --images (images=...)." if images else "")
         )
     if found is None and not path.is_file():
         raise DataError(f"{path}: expected a file or folder of annotations, got nothing of that name.")
+    if found is None:
+        refuse_archive(path)
     if found is None and (is_json(path) or is_xml(path)):
         raise DataError(f"{path}: expected annotations of a known format ({', '.join(NAMES)}), got {_content(path)}.")
     return found or "csv"

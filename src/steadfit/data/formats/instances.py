@@ -88,8 +88,8 @@ class Instances:
         try:
             yield
         except Misfit as error:
-            place = ".".join(part for part in (at, error.where) if part)
             number = self._number if line is None else line
+            place = _place(at or ("" if line is None else f"line {line}"), error.where)
             self._problems.append(Problem(str(file or self.path), number, None, error.reason, place))
 
     def add(
@@ -131,6 +131,11 @@ class Instances:
     def __len__(self) -> int:
         return len(self._images)
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all points, in the order of the file's head and then of the rows."""
+        return list(dict.fromkeys([*self.points, *(name for found in self._points for name in found)]))
+
     def source(
         self,
         root: Path,
@@ -152,7 +157,7 @@ class Instances:
         Raises:
             DataError: there is no row, or no point in any of them.
         """
-        names = list(dict.fromkeys([*self.points, *(name for found in self._points for name in found)]))
+        names = self.names
         place = {name: k for k, name in enumerate(names)}
         xy = np.full((len(self), len(names), 2), np.nan)
         visible = np.zeros((len(self), len(names)), dtype=np.int8)
@@ -183,6 +188,12 @@ class Instances:
             normalizer=normalizer,
             notes=notes,
         )
+
+
+def _place(at: str, where: str) -> str:
+    """A place in a row: ``annotations[3].keypoints``, or ``line 3, x of nose`` where rows are lines."""
+    mark = ", " if "line " in at or " " in where else "."
+    return mark.join(part for part in (at, where) if part)
 
 
 def pose_source(
@@ -284,6 +295,8 @@ def pose_source(
 def filled_boxes(box: Floats, xy: Floats) -> Floats:
     """Boxes (N, 4) with one around the points of each row that has none; NaN for a row without points.
 
+    Sides have nine decimals, so that formats of corners or percents give the same numbers again.
+
     Args:
         box: (N, 4) left, top, width and height in px, NaN for none.
         xy: (N, K, 2) in px, NaN = not annotated.
@@ -293,7 +306,7 @@ def filled_boxes(box: Floats, xy: Floats) -> Floats:
     low, high = np.nanmin(xy[rows], axis=1), np.nanmax(xy[rows], axis=1)  # (n, 2)
     margin = MARGIN * (high - low).max(axis=1, keepdims=True, initial=0)
     filled = box.copy()
-    filled[rows] = np.concatenate([low - margin, high - low + 2 * margin + 1], axis=1)
+    filled[rows] = np.concatenate([low - margin, high - low + 2 * margin + 1], axis=1).round(9)
     return filled
 
 

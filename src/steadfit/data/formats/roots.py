@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from steadfit.data.images.paths import is_image
 from steadfit.errors import DataError
 
 SAMPLE = 20
@@ -49,6 +50,19 @@ def checked_folder(images: Path) -> Path:
         return images
     packed = " Unpack it first." if images.is_file() else ""
     raise DataError(f"{images}: expected the folder of the images, got {'a file' if packed else 'nothing'}.{packed}")
+
+
+def image_count(folder: Path) -> int:
+    """The number of images directly in a folder.
+
+    Args:
+        folder: the folder.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sum(is_image(entry.name) and not entry.name.startswith(".") for entry in entries)
+    except OSError:
+        return 0
 
 
 def _candidates(here: Path, above: Path) -> list[Path]:

@@ -142,11 +142,13 @@ def json_text(content: Any, like: str | None = None) -> str:
 
     Args:
         content: plain containers.
-        like: the text of an earlier version, whose indentation is kept; None: without line breaks.
+        like: the text of an earlier version, whose indentation is kept, and its letters if all are ASCII; None: without
+            line breaks.
     """
     lines = [] if like is None else like.lstrip().splitlines()
     indent = len(lines[1]) - len(lines[1].lstrip()) if len(lines) > 1 else None
-    return json.dumps(content, ensure_ascii=False, indent=indent or None) + "\n"
+    ascii_only = like is not None and like.isascii()
+    return json.dumps(content, ensure_ascii=ascii_only, indent=indent or None) + "\n"
 
 
 def is_original(data: Annotations, format: str) -> bool:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 Data = bytes | npt.NDArray[np.uint8]
 
 _ORIENTATION = 0x0112  # the tag of TIFF and EXIF
+_STARTS = {b"\x89PNG": "png", b"GIF8": "gif", b"II*\0": "tiff", b"MM\0*": "tiff"}
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 _AVIF_PROPERTIES = 1 << 16  # bytes in which the properties of an AVIF's items are
 _AVIF_TURNS = {
@@ -48,11 +49,11 @@ def read_header(data: Data) -> Header:
         data: the bytes of the file.
     """
     view = memoryview(data)  # type: ignore[arg-type]  # arrays are buffers
-    reader = {"jpeg": _jpeg, "png": _png, "webp": _webp, "tiff": _tiff, "gif": _gif, "avif": _avif}.get(kind_of(view))
+    kind = kind_of(view)
     try:
-        return Header() if reader is None else reader(view)
+        return _READERS[kind](view) if kind else Header()
     except (struct.error, IndexError):  # the bytes end, or lead elsewhere
-        return Header(kind_of(view))
+        return Header(kind)
 
 
 def kind_of(data: Data | memoryview) -> str:
@@ -62,10 +63,10 @@ def kind_of(data: Data | memoryview) -> str:
     ('gif', '')
     """
     head = bytes(data[:12])
-    starts = {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png", b"GIF8": "gif", b"II*\0": "tiff", b"MM\0*": "tiff"}
-    for start, kind in starts.items():
-        if head.startswith(start):
-            return kind
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if head[:4] in _STARTS:
+        return _STARTS[head[:4]]
     if head[:4] == b"RIFF" and head[8:] == b"WEBP":
         return "webp"
     return "avif" if head[4:] in (b"ftypavif", b"ftypavis") else ""
@@ -183,3 +184,6 @@ def _avif(data: memoryview) -> Header:
     quarters = head[turn + 8] & 3 if turn >= 0 else 0
     axis = head[mirror + 8] & 1 if mirror >= 0 else None
     return Header("avif", _AVIF_TURNS[quarters, axis], head[8:12] == b"avis")
+
+
+_READERS = {"jpeg": _jpeg, "png": _png, "webp": _webp, "tiff": _tiff, "gif": _gif, "avif": _avif}

@@ -40,8 +40,8 @@ def described(head: bytes) -> str | None:
     """
     if what := archive(head):
         return f"{what}. {_UNPACK}"
-    if head[4:12] in (b"ftypavif", b"ftypavis"):
-        return f"an AVIF file that OpenCV does not decode here. {_CONVERT}"
+    if head.startswith(b"GIF8") or head[4:12] in (b"ftypavif", b"ftypavis"):  # older versions of OpenCV lack these
+        return f"{'a GIF' if head[:4] == b'GIF8' else 'an AVIF'} file that OpenCV does not decode here. {_CONVERT}"
     if head[4:8] == b"ftyp":
         return f"a {'HEIC file' if head[8:12] in _HEIF else 'video'}, which OpenCV does not decode here. {_CONVERT}"
     if head.startswith(b"version https://git-lfs"):

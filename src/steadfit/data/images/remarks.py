@@ -93,7 +93,8 @@ def _misfits(found: Scan, points: Floats, turned: Sequence[int]) -> list[str]:
         inside = np.asarray(((here >= -0.5) & (here <= size - 0.5)).all(axis=2))
         return np.asarray((missing | inside).all(axis=1))
 
-    return [found.names[row] for row in rows[~fits(size) & fits(size[..., ::-1])].tolist()]
+    misfits = rows[~fits(size) & fits(size[..., ::-1])].tolist()
+    return list(dict.fromkeys(found.names[row] for row in misfits))  # several rows may have one image
 
 
 def _warn_depth(path: Path, found: Scan) -> None:

@@ -66,7 +66,7 @@ def box_of_points(target: Floats, size: Floats, *, margin: float | tuple[float, 
 
     Args:
         target: (N, K, 2) in px, NaN = not annotated.
-        size: (N, 2), width and height of the images in px.
+        size: (N, 2), width and height of the images in px, NaN for unknown.
         margin: share of the longer side, or (horizontal, vertical) in px, >= 0.
 
     Returns:
@@ -75,7 +75,8 @@ def box_of_points(target: Floats, size: Floats, *, margin: float | tuple[float, 
     >>> box_of_points(np.array([[[10.0, 20.0], [30.0, 24.0]]]), np.array([[99.0, 99.0]]), margin=0.25).tolist()
     [[5.5, 15.5, 30.0, 14.0]]
     """
-    inside = np.clip(target, 0, size[:, None] - 1)  # (N, K, 2)
+    edge = np.where(np.isnan(size), np.inf, size - 1)  # an image of unknown size has no edge
+    inside = np.clip(target, 0, edge[:, None])  # (N, K, 2)
     low = np.where(np.isnan(target), np.inf, inside).min(axis=1)  # (N, 2)
     high = np.where(np.isnan(target), -np.inf, inside).max(axis=1)
     span = high - low

@@ -100,7 +100,8 @@ def warn_copies(path: Path, line: Rows, split: npt.NDArray[np.str_], group: Rows
         split: (N,), their splits.
         group: (N,), equal for rows with the same features.
     """
-    order = np.argsort(group, kind="stable")
+    copied = np.isin(group, np.flatnonzero(np.bincount(group) > 1)).nonzero()[0]
+    order = copied[np.argsort(group[copied], kind="stable")]
     starts = np.unique(group[order], return_index=True)[1][1:]
     across = [rows for rows in np.split(order, starts) if len(rows) > 1 and len(set(split[rows].tolist())) > 1]
     if not across:

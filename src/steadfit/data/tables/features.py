@@ -46,7 +46,8 @@ def with_features(raw: RawTable, schema: Schema) -> Schema:
         name for name in schema.categories if name not in {*named, *(_category(schema, one) for one in named)}
     )
     features = [one for name in named for one in _values(raw, schema, name)]
-    if schema.impute and not any(one.endswith(_GONE) for one in features):
+    of_a_run = bool(schema.medians) or any(_category(schema, one) is not None for one in schema.features)
+    if schema.impute and not of_a_run:
         columns = dict.fromkeys(_source(raw, schema, name) for name in features)
         features += [f"{name}{_GONE}" for name in columns if _is_gone(raw, schema, name).any()]
     return dataclasses.replace(schema, features=tuple(features))

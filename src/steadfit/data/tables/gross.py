@@ -53,4 +53,6 @@ def _told(annotations: Annotations, row: int, k: int, axes: npt.NDArray[np.bool_
     """Line, columns and values of label k in the axes where it is gross, as text."""
     columns = np.reshape(annotations.schema.columns, (-1, annotations.schema.dims))[k]
     cells = zip(columns[axes], annotations.target[row, k, axes], strict=True)
-    return f"line {annotations.line[row]}, " + ", ".join(f"{name} = {value:.10g}" for name, value in cells)
+    return f"line {annotations.line[row]}, " + ", ".join(
+        f"{annotations.named(name)} = {value:.10g}" for name, value in cells
+    )

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from steadfit.data.images.decoding import EXIF
 from steadfit.data.tables.options import NAME_LISTS, PAIR_LISTS, coerce, did_you_mean, names_of, parse_pairs, wrong
 from steadfit.errors import DataError
 
@@ -113,7 +114,7 @@ class Schema:
         _check_coordinates(self)
         if self.sides not in ("person", "observer"):
             raise wrong(f"sides 'person' or 'observer', got {self.sides!r}")
-        if self.exif not in ("honour", "ignore"):
+        if self.exif not in EXIF:
             raise wrong(f"exif 'honour' or 'ignore', got {self.exif!r}")
         for key in NAME_LISTS:
             _check_names(key, getattr(self, key))
