@@ -21,7 +21,7 @@ def test_a_sheet_has_a_tile_for_each_row_and_a_legend_of_all_points() -> None:
     tiles = [Tile(IMAGE, f"row {k}", POINTS, np.array([False, True, False, False])) for k in range(8)]
     figure = contact_sheet(tiles, NAMES, pairs=[(0, 1)], limbs=[(0, 2)])
     shown = [axes for axes in figure.axes if axes.get_visible()]
-    assert [axes.get_title() for axes in shown] == [f"row {k}" for k in range(8)]
+    assert [axes.get_title("left") for axes in shown] == [f"row {k}" for k in range(8)]
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["0 left eye", "1 right eye", "2 nose", "3 Öhr"]
     assert [line.get_markerfacecolor() for line in legend.get_lines()[:2]] == list(SIDES)
@@ -54,12 +54,12 @@ def test_labels_beyond_the_image_are_shown_up_to_half_of_its_side_away() -> None
 
 def test_a_sheet_without_tiles_and_one_of_grey_images_are_drawn() -> None:
     assert contact_sheet([]).axes
-    assert contact_sheet([Tile(IMAGE[:, :, 0], "cat")]).axes[0].get_title() == "cat"
+    assert contact_sheet([Tile(IMAGE[:, :, 0], "cat")]).axes[0].get_title("left") == "cat"
 
 
 def test_histograms_of_targets() -> None:
     values = np.array([[1.0, np.nan], [2.0, 3.0], [2.5, 4.0]])
-    assert [axes.get_title() for axes in target_histograms(["age", "yaw"], values).axes[:2]] == ["age", "yaw"]
+    assert [axes.get_title("left") for axes in target_histograms(["age", "yaw"], values).axes[:2]] == ["age", "yaw"]
 
 
 def annotations(schema: Schema, target: np.ndarray, **values: object) -> Annotations:
@@ -80,7 +80,7 @@ def test_three_lines_of_points() -> None:
         "Labels: 2 points; 12.5 % of the labels missing; 14.3 % of the labels occluded; no mirror pairs: nothing is "
         "mirrored",
         "Images: 64 x 48 px; first pixel's centre (0, 0), -1 px added to the file's coordinates; images as they are "
-        "shown (EXIF); whole images; 0 groups of images with the same bytes",
+        "shown (EXIF); whole images; no duplicates",
     ]
 
 

@@ -77,7 +77,8 @@ def told_facts(facts: Mapping[str, Any]) -> dict[str, str]:
     if facts.get("bad_images"):
         told["bad images"] = f"{_number(facts['bad_images'], 'row')} without a readable image"
     if "duplicates" in facts:
-        told["duplicates"] = f"{_number(len(facts['duplicates']), 'group')} of images with the same bytes"
+        groups = len(facts["duplicates"])
+        told["duplicates"] = f"{_number(groups, 'group')} of images with the same bytes" if groups else "no duplicates"
     return told
 
 
