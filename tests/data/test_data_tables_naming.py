@@ -99,16 +99,16 @@ def test_visibility(read):
     flags = [2, 1, 0] * 4
     for name, other in (("nose_v", "eye_v"), ("nose_visible", "eye_visible"), ("nose visibility", "eye visibility")):
         found = read(["nose_x", "nose_y", "eye_x", "eye_y"], more={name: flags, other: ["true", "", "false"] * 4})
-        assert found.visible[:3].tolist() == [[True, True], [True, True], [False, False]]
+        assert found.visible[:3].tolist() == [[2, 2], [1, 2], [1, 1]]
     found = read(["x_0", "y_0", "x_1", "y_1"], more={"v_0": flags})
-    assert found.visible[:3].tolist() == [[True, True], [True, True], [False, True]]
+    assert found.visible[:3].tolist() == [[2, 2], [1, 2], [1, 2]]
 
 
 def test_likelihoods_are_left_out(read):
     more = {"nose_likelihood": np.linspace(0, 1, 12), "eye_visibility": np.linspace(0.1, 0.9, 12)}
     with pytest.warns(DataWarning, match="columns 'nose_likelihood', 'eye_visibility' belong to points, but are"):
         found = read(["nose_x", "nose_y", "eye_x", "eye_y"], more=more)
-    assert found.visible is None
+    assert (found.visible == 2).all()
 
 
 def test_boxes_are_no_points(read):
