@@ -64,4 +64,4 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _count(folder: Path, names: Sequence[str]) -> int:
-    return sum(bool(name) and "\0" not in name and (folder / name).is_file() for name in names)
+    return sum(bool(name) and os.path.isfile(folder / name) for name in names)  # no file: a name that none can have
