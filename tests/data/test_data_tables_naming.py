@@ -99,7 +99,7 @@ def test_visibility(read):
     flags = [2, 1, 0] * 4
     for name, other in (("nose_v", "eye_v"), ("nose_visible", "eye_visible"), ("nose visibility", "eye visibility")):
         found = read(["nose_x", "nose_y", "eye_x", "eye_y"], more={name: flags, other: ["true", "", "false"] * 4})
-        assert found.visible[:3].tolist() == [[2, 2], [1, 2], [1, 1]]
+        assert found.visible[:3].tolist() == [[2, 1], [1, 2], [1, 1]]
     found = read(["x_0", "y_0", "x_1", "y_1"], more={"v_0": flags})
     assert found.visible[:3].tolist() == [[2, 2], [1, 2], [1, 2]]
 

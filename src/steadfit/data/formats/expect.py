@@ -84,6 +84,8 @@ def number(value: Any, where: str = "", *, missing: bool = False) -> float:
     >>> number("2.5"), number(None, missing=True)
     (2.5, nan)
     """
+    if type(value) is float and math.isfinite(value):
+        return value  # most of them, at once
     absent = value is None or (isinstance(value, str) and value.strip().lower() in ("", "nan"))
     if missing and absent:
         return math.nan

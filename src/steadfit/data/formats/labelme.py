@@ -79,6 +79,8 @@ def read(path: Path, *, images: Path | None = None) -> Source:
     """
     found = read_all(path)
     rows = found.instances
+    whole = max(found.groups, key=lambda group: len(group.points), default=None)
+    rows.points = [*rows.points, *(whole.points if whole else ())]  # the order does not depend on what the first misses
     lifted = images is None and any(name.startswith("../") for name in found.images)
     names = [_image_name(name, path, images, lifted=lifted) for name in found.images]
     base = path if path.is_dir() else path.parent

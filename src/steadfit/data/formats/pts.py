@@ -1,7 +1,8 @@
 """The .pts files of 300-W, 300-VW, FG-NET and others: the points of one face in each file, next to its image.
 
 ``version: 1``, ``n_points: 68``, ``{``, a line ``x y`` for each point, ``}``. Coordinates count pixels from 1, so 1 is
-subtracted. Points have no names; 68 points of faces have those of their layout. A missing point is ``nan nan``.
+subtracted. Points have no names; 68 points of faces have those of their layout, others those of a ``dataset.yaml`` in
+the folder, which is written where it is needed. A missing point is ``nan nan``.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from steadfit._files import write_text
+from steadfit._files import write_bytes, write_text
 from steadfit.data.formats.about import About
 from steadfit.data.formats.documents import head, parsed_once, text_at
 from steadfit.data.formats.face_layouts import FGNET, IBUG, Layout, asymmetry, layout_of
 from steadfit.data.formats.folders import file_names, files_below, has_table
 from steadfit.data.formats.instances import Floats, pose_source
 from steadfit.data.formats.pts_files import Shape, from_one, images_of_files, parsed, read_files, replaced
+from steadfit.data.formats.tabular import DESCRIPTION, description
 from steadfit.data.formats.writing import codes_of, images_of, is_original, lost_of_schema, splits_of, warn_lost
 from steadfit.data.tables.annotations import Annotations
+from steadfit.data.tables.schema import Schema
 from steadfit.data.tables.source import Source
 from steadfit.errors import DataError
 
@@ -32,7 +35,7 @@ ABOUT = About(
     shift=-1.0,
     exif="ignore",
     images=".",
-    lost=("names of points other than a layout's", "visibility", "boxes", "splits", "groups"),
+    lost=("visibility", "boxes", "splits", "groups"),
 )
 FOREIGN = 0.75
 """The asymmetry from which on points are not those of a face."""
@@ -70,14 +73,16 @@ def read(path: Path, *, images: Path | None = None) -> Source:
     shapes, problems, notes = read_files(path)
     root, names, unknown = images_of_files(path, [shape.name for shape in shapes], images)
     xy = np.array([shape.xy for shape in shapes]).reshape(len(shapes), -1, 2)
-    layout = _layout(xy)
-    if layout is None and layout_of(xy.shape[1], "face") is not None:
+    told = _told(path, xy.shape[1])
+    layout = None if told else _layout(xy)
+    if not told and layout is None and layout_of(xy.shape[1], "face") is not None:
         notes.append(f"The {xy.shape[1]} points are not those of a known layout of faces: they are numbered.")
+    meaning = told or layout
     return pose_source(
         path=path,
         root=root,
         format=NAME,
-        points=layout.points if layout else [str(k) for k in range(xy.shape[1])],
+        points=meaning.points if meaning else [str(k) for k in range(xy.shape[1])],
         images=names,
         xy=xy,
         visible=np.where(np.isnan(xy).any(axis=2), 0, 2).astype(np.int8),
@@ -87,20 +92,35 @@ def read(path: Path, *, images: Path | None = None) -> Source:
         group=_groups([shape.name for shape in shapes]),
         at=[shape.name for shape in shapes] if path.is_dir() else ["points"] * len(shapes),
         problems=problems,
-        pairs=layout.pairs if layout else None,
-        limbs=layout.limbs if layout else (),
-        normalizer=layout.normalizer if layout else None,
+        pairs=meaning.pairs if meaning else None,
+        limbs=meaning.limbs if meaning else (),
+        normalizer=_length(meaning),
         notes=[*notes, *([f"{layout.title} are named."] if layout else []), *unknown],
     )
+
+
+def _told(path: Path, count: int) -> Schema | None:
+    """What the ``dataset.yaml`` in the folder says about the points; None without one, or where it says nothing."""
+    found = Schema.discover(path) if path.is_dir() else Schema()
+    if found.points and len(found.points) != count:
+        raise DataError(
+            f"{path / DESCRIPTION}, points: expected the names of {count} points, which the files have, got "
+            f"{len(found.points)}."
+        )
+    return found if found.points else None
+
+
+def _length(meaning: Layout | Schema | None) -> float | tuple[int, int] | None:
+    """The normalising length; a column, which only a table has, is none."""
+    return None if meaning is None or isinstance(meaning.normalizer, str) else meaning.normalizer
 
 
 def _layout(xy: Floats) -> Layout | None:
     """The layout of the points; 68 points are iBUG's or FG-NET's, which their symmetry tells."""
     likely = layout_of(xy.shape[1], "face")
     some = xy[:: max(1, len(xy) // _SHAPES)]
-    choices = [likely, FGNET] if likely is IBUG else [likely] if likely else []
-    found = {layout.title: asymmetry(some, layout.pairs) for layout in choices if layout}
-    best = min((layout for layout in choices if layout), key=lambda layout: found[layout.title], default=None)
+    found = {layout.title: asymmetry(some, layout.pairs) for layout in _layouts(xy.shape[1])}
+    best = min(_layouts(xy.shape[1]), key=lambda layout: found[layout.title], default=None)
     if best is None or any(np.isnan(value) for value in found.values()):
         return likely
     return best if found[best.title] < FOREIGN else None
@@ -120,7 +140,8 @@ def write(data: Annotations, path: Path) -> Path:
     """Write the points of each row as a .pts file, in the folders of the images.
 
     The first row of ``a.jpg`` is ``a.pts``, the second one ``a_2.pts``. Points with the names of a layout are written
-    in its order. Annotations that were read from .pts files are written into a copy of these.
+    in its order; the meaning of others goes into a ``dataset.yaml``. Annotations that were read from .pts files are
+    written into a copy of these.
 
     Args:
         data: the annotations.
@@ -142,26 +163,35 @@ def write(data: Annotations, path: Path) -> Path:
     if alone and len(images) > 1:
         raise DataError(f"{path}: expected a folder, as a .pts file has one face, got a file's name.")
     order, known = _order(data)
-    warn_lost(data, ABOUT.title, _lost(data, known=known))
+    about = "" if known else _description(data.schema)
+    warn_lost(data, ABOUT.title, _lost(data, schema=alone and bool(about)))
     points = data.target[:, order]
     for row, name in enumerate(_names(images)):
         write_text(_text(points[row]), path if alone else path / name)
+    if about and not alone:
+        write_text(about, path / DESCRIPTION)
     return path
+
+
+def _description(schema: Schema) -> str:
+    """The ``dataset.yaml`` of points that are not those of a layout; empty where they are only numbered."""
+    length = None if isinstance(schema.normalizer, str) else schema.normalizer
+    found = Schema(points=schema.points, pairs=schema.pairs, limbs=schema.limbs, normalizer=length)
+    only_numbers = not schema.has_names and not (schema.pairs or schema.limbs or length)
+    return "" if only_numbers else description(found)
 
 
 def _order(data: Annotations) -> tuple[list[int], bool]:
     """The order of the points in the files, and whether it is that of a layout."""
     points = data.schema.points
-    for layout in (IBUG, FGNET, layout_of(len(points), "face")):
-        if layout and set(layout.points) == set(points):
+    for layout in _layouts(len(points)):
+        if set(layout.points) == set(points):
             return [points.index(name) for name in layout.points], True
-    if set(points) == {str(k) for k in range(len(points))}:
-        return sorted(range(len(points)), key=lambda k: int(points[k])), False
     return list(range(len(points))), False
 
 
-def _lost(data: Annotations, *, known: bool) -> list[str]:
-    lost = [] if known else lost_of_schema(data, names=False)
+def _lost(data: Annotations, *, schema: bool) -> list[str]:
+    lost = lost_of_schema(data, names=False) if schema else []
     lost += ["which points are occluded"] if data.has_occluded else []
     lost += ["boxes"] if data.box is not None and data.schema.box != "points" else []
     lost += ["splits"] if splits_of(data) else []
@@ -205,17 +235,30 @@ def _write_back(data: Annotations, path: Path) -> Path:
             shape = parsed(name, text_at(file))
             place = _places(data, len(shape.xy), file)
             write_text(_edited(shape, text_at(file), points[row], place), goal)
+    if original.is_dir():
+        good = {shape.name for shape in read_files(original)[0]}
+        for name in {*files_below(original, ".pts")} - good:  # what was left out as bad
+            write_bytes((original / name).read_bytes(), path / name)
+        if (original / DESCRIPTION).is_file():
+            write_bytes((original / DESCRIPTION).read_bytes(), path / DESCRIPTION)
     return path if original.is_dir() or path.suffix.lower() == ".pts" else path / original.name
 
 
 def _places(data: Annotations, count: int, file: Path) -> list[int]:
     """The place in the file of each point."""
-    for layout in (IBUG, FGNET, layout_of(count, "face")):
-        if layout and len(layout.points) == count and set(data.schema.points) <= set(layout.points):
-            return [layout.points.index(name) for name in data.schema.points]
-    if all(name.isdigit() and int(name) < count for name in data.schema.points):
-        return [int(name) for name in data.schema.points]
+    original = Path(data.path)
+    told = _told(original, count)
+    numbers = tuple(str(k) for k in range(count))
+    known = [told.points] if told else [*(one.points for one in _layouts(count)), numbers]
+    for points in known:
+        if set(data.schema.points) <= set(points):
+            return [points.index(name) for name in data.schema.points]
     raise DataError(f"{file}: expected the points that were read, got {count} others. The file has changed.")
+
+
+def _layouts(count: int) -> list[Layout]:
+    found = layout_of(count, "face")
+    return [IBUG, FGNET] if found is IBUG else [found] if found else []
 
 
 def _edited(shape: Shape, text: str, points: Floats, places: Sequence[int]) -> str:

@@ -23,6 +23,7 @@ from steadfit.data.tables.problems import Problem
 from steadfit.errors import DataError
 
 _PLAIN = re.compile(r"\s*version\s*:\s*\S+\s+n_points\s*:\s*(\d+)\s*\{([\s\d.eE+-]*)\}\s*")
+_FRACTION = re.compile(r"\.(\d*)")
 _COMMENTS = ("#", "//")
 _FURTHER = re.compile(r"(.+)_\d+")
 _DECIMALS = 15
@@ -109,9 +110,10 @@ def from_zero(numbers: Sequence[str]) -> Floats:
     ([0.1, 742.224], 0.10000000000000009)
     """
     value = np.array(numbers, dtype=np.float64)
-    places = max((len(word) - word.find(".") - 1 for word in numbers if "." in word), default=0)
+    joined = " ".join(numbers).lower()
+    places = max(map(len, _FRACTION.findall(joined)), default=0)
     scale = 10.0 ** min(places, _DECIMALS)
-    plain = places <= _DECIMALS and not any("e" in word or "E" in word for word in numbers)
+    plain = places <= _DECIMALS and "e" not in joined
     if plain and np.abs(value).max(initial=0) * scale < 2.0**50:
         return np.asarray((np.rint(value * scale) - scale) / scale)  # whole numbers, divided once
     return np.array([float(Decimal(word) - 1) for word in numbers])

@@ -91,6 +91,8 @@ def read(path: Path, *, images: Path | None = None) -> Source:
             found = groups_of(file, attribute, document.kind, others)
             groups += found
             empty += not found
+    whole = max(groups, key=lambda group: len(group.points), default=None)
+    rows.points = [*rows.points, *(whole.points if whole else ())]  # the order does not depend on what the first misses
     names = [group.file.name.replace("\\", "/") for group in groups]
     names = [inside(name.lstrip("/"), images) if images and is_absolute(name) else name for name in names]
     for number, (group, name) in enumerate(zip(groups, names, strict=True), start=1):

@@ -95,9 +95,7 @@ def names_attribute(path: Path, document: Document) -> str | None:
         return None
     remedy = f"Call the attribute with the names of points {NAMES!r} in VIA's attribute editor."
     if not candidates:
-        raise DataError(
-            f"{path}: expected the names of points in an attribute of regions, got points without. {remedy}"
-        )
+        raise DataError(f"{path}: expected an attribute of regions with the names of points, got none. {remedy}")
     telling = [key for key in candidates if all(_tells_apart(key, regions) for regions in images)]
     if len(candidates) > 1 and len(telling) != 1:
         found = ", ".join(map(repr, telling or candidates))
