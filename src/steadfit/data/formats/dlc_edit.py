@@ -83,7 +83,7 @@ def table_text(
 
 def number_text(value: float) -> str:
     """A number as pandas writes it, the shortest text that reads back as the same number; empty for NaN."""
-    return "" if np.isnan(value) else repr(float(value))
+    return "" if value != value else repr(float(value))
 
 
 def edited_table(
@@ -107,21 +107,22 @@ def edited_table(
     """
     _check_unchanged(table, data, rows, originals)
     codes = codes_of(data)
-    poses = {who: table.points(who) for who in table.head.places}
+    written = {who: table.points(who) for who in table.head.places}
+    labels = {who: np.where(np.isin(code, (-1, 2))[:, :, None], xy, np.nan) for who, (xy, code) in written.items()}
+    labelled = {who: (~np.isnan(xy[..., 0])).sum(axis=1).tolist() for who, (xy, _) in written.items()}
     changed: dict[int, dict[int, str]] = {}
     gone: set[int] = set()
     lost = 0
     for row, line in enumerate(table.lines):
         mine = rows.get(line, {})
-        had = [who for who, (xy, _) in poses.items() if not np.isnan(xy[row]).all()]
+        had = [who for who, counts in labelled.items() if counts[row]]
         if not mine and (had or not table.head.several):
             gone.add(line)
             continue
         changed[line] = {}
         for who in dict.fromkeys([*mine, *had]):
-            xy, given = poses[who]
             target = _target(table.head.places[who], data, codes, mine.get(who))
-            changed[line] |= _cells(table.head.places[who], xy[row], given[row], target)
+            changed[line] |= _cells(table.head.places[who], labels[who][row], target)
             absent = [k for k, name in enumerate(data.schema.points) if name not in table.head.places[who]]
             lost += int((codes[mine[who], absent] > 0).sum()) if who in mine else 0
     kept = (record for record in table.records if record.line not in gone)
@@ -156,9 +157,8 @@ def _target(places: Mapping[str, Columns], data: Annotations, codes: Codes, numb
     return found
 
 
-def _cells(places: Mapping[str, Columns], xy: Floats, given: Codes, target: Floats) -> dict[int, str]:
+def _cells(places: Mapping[str, Columns], before: Floats, target: Floats) -> dict[int, str]:
     """The cells of an animal that have to change, by column."""
-    before = np.where(np.isin(given, (-1, 2))[:, None], xy, np.nan)
     same = ((before == target) | (np.isnan(before) & np.isnan(target))).all(axis=1) | np.isinf(target[:, 0])
     found: dict[int, str] = {}
     for k, at in enumerate(places.values()):
