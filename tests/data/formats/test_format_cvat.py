@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import time
 import warnings
 from pathlib import Path
@@ -231,6 +232,11 @@ def test_a_new_file_carries_what_the_data_have(tmp_path: Path) -> None:
         np.testing.assert_array_equal(getattr(again, name), getattr(data, name), err_msg=name)
     assert (again.schema.points, again.schema.limbs) == (data.schema.points, data.schema.limbs)
     assert "<parent>instance</parent>" in result.read_text("utf-8")
+    skeleton, box = json.loads(result.with_name("cvat_labels.json").read_text("utf-8"))
+    assert [one["name"] for one in skeleton["sublabels"]] == list(data.schema.points)
+    assert skeleton["svg"].count("<circle") == 3
+    assert skeleton["svg"].count("<line") == 1
+    assert box == {"name": "instance_box", "type": "rectangle", "attributes": []}
 
 
 def test_start_tags_keep_what_is_not_named() -> None:

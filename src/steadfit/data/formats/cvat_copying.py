@@ -63,16 +63,21 @@ class _Editor:
     def remove(self, element: Element) -> None:
         """Remove an element with the white space before it."""
         span = self.span[id(element)]
-        before = self.content[: span.start]
-        self.parts[len(before.rstrip()), span.end] = b""
+        self.parts[self._margin(span.start), span.end] = b""
 
     def add(self, like: Element, attributes: Mapping[str, str]) -> None:
         """Add an empty element behind one from which it takes its other attributes and its indentation."""
         span = self.span[id(like)]
-        before = self.content[: span.start]
         tag = with_attributes(self.tag(like), attributes).rstrip(b"/>").rstrip() + b"/>"
         key = (span.end, span.end)
-        self.parts[key] = self.parts.get(key, b"") + before[len(before.rstrip()) :] + tag
+        space = self.content[self._margin(span.start) : span.start]
+        self.parts[key] = self.parts.get(key, b"") + space + tag
+
+    def _margin(self, place: int) -> int:
+        """Where the white space before a place begins."""
+        while place and self.content[place - 1 : place].isspace():
+            place -= 1
+        return place
 
     def result(self) -> bytes:
         """The file with all replacements; those inside a removed element are dropped with it."""

@@ -51,6 +51,7 @@ def people(work: Work, found: Works) -> list[Person]:
     }
     for key, mark in zip(keys, marks, strict=True):
         members.setdefault(key, []).append(mark)
+    found.left_out["rectangles without key points"] += len(frames.keys() - members.keys())
     return [_person(work, frames.get(key), own) for key, own in members.items()]
 
 
@@ -76,7 +77,7 @@ def _results(work: Work, found: Works) -> tuple[list[Mark], dict[Any, Frame], di
     for name, results in work.lists:
         for place, result in enumerate(results):
             where = f"{name}[{place}]"
-            entry = expect.mapping(result, where)
+            entry = result if isinstance(result, dict) else expect.mapping(result, where)
             kind, own = entry.get("type", ""), _id(entry, where)
             value = entry.get("value", entry)
             if kind == "relation":
@@ -114,8 +115,7 @@ def _id(entry: Mapping[str, Any], where: str) -> Any:
 
 
 def _label(value: Mapping[str, Any], where: str) -> str:
-    labels: Any = next((value[key] for key in ("keypointlabels", "labels") if value.get(key)), [])
-    listed = expect.sequence(labels, where)
+    listed = expect.sequence(value.get("keypointlabels") or value.get("labels") or [], where)
     if len(listed) > 1:
         raise Misfit(f"expected one label of a key point, got {len(listed)}.", where)
     return expect.text(listed[0], where) if listed else ""

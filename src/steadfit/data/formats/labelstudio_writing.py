@@ -24,9 +24,9 @@ from steadfit.data.formats.writing import (
     sizes_of,
     splits_of,
     warn_lost,
+    write_beside,
 )
 from steadfit.data.tables.annotations import Annotations
-from steadfit.errors import DataError
 
 CONFIG = "labelstudio_config.xml"
 """The name of the labelling configuration."""
@@ -55,10 +55,8 @@ def write_labelstudio(data: Annotations, file: Path, name: str, title: str) -> P
         config = text_at(given) if given.is_file() else ""
     else:
         text, config = json_text(_tasks(data, title)), _config(data)
-    if config and beside.is_file() and text_at(beside) != config:
-        raise DataError(f"{beside}: expected no labelling configuration of other points there. Choose another folder.")
     if config:
-        write_text(config, beside)
+        write_beside(config, beside)
     return write_text(text, file)
 
 
