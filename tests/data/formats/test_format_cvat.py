@@ -239,6 +239,15 @@ def test_a_new_file_carries_what_the_data_have(tmp_path: Path) -> None:
     assert box == {"name": "instance_box", "type": "rectangle", "attributes": []}
 
 
+@pytest.mark.parametrize("format", ["cvat", "labelstudio"])
+def test_names_that_are_no_text_are_refused(format: str, tmp_path: Path) -> None:
+    data = read(sample_cvat.build(tmp_path))
+    for name in ("a\x01.png", "a\udcff.png"):
+        images = (name, *data.images[1:])
+        with pytest.raises(DataError, match="expected names that .* can hold"):
+            steadfit.write(dataclasses.replace(data, format="", images=images), tmp_path / "new", format=format)
+
+
 def test_start_tags_keep_what_is_not_named() -> None:
     tag = b"""<points a='1' label="points='9'" points='1,2'  b="2" />"""
     assert with_attributes(tag, {"points": "3,4", "n": "'\"&<"}) == (

@@ -194,6 +194,20 @@ def test_a_point_and_its_label_may_be_two_results(tmp_path: Path) -> None:
     assert json.loads(path.read_text())[0]["meta"] == json.loads(result.read_text())[0]["meta"]
 
 
+def test_one_id_for_several_points_loses_none(tmp_path: Path) -> None:
+    data = read(written(tmp_path, [task(1, "a.png", [{**entry, "id": "same"} for entry in FACE])]))
+    np.testing.assert_array_equal(data.target, [[[12, 5], [2.4, 1]]])
+
+
+def test_other_shapes_are_counted(tmp_path: Path) -> None:
+    ellipse = {**FACE[0], "id": "e", "type": "ellipselabels", "value": {"x": 1, "y": 1, "radiusX": 2, "radiusY": 3}}
+    tall = {**FACE[0], "value": {**FACE[0]["value"], "height": 2}}
+    choice = {"id": "c", "type": "choices", "value": {"choices": ["blurred"]}}
+    data = read(written(tmp_path, [task(1, "a.png", [tall, FACE[1], ellipse, choice])]))
+    np.testing.assert_array_equal(data.target, [[[12, 5], [2.4, 1]]])
+    assert "1 other results are left out." in data.notes
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -28,6 +28,7 @@ from steadfit.errors import DataError
 _ATTRIBUTE = re.compile(rb"""([^\s=<>/"']+)\s*=\s*("[^"]*"|'[^']*')""")
 _START = re.compile(rb"""<[^\s<>/"']+(?:\s+[^\s=<>/"']+\s*=\s*(?:"[^"]*"|'[^']*'))*\s*/?>""")
 _ENCODING = re.compile(rb"""^<\?xml[^>]*?encoding\s*=\s*["']([^"']+)["']""")
+_ENTITIES = {'"': "&quot;", "'": "&apos;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
 _EMPTY = "points emptied in shapes of several points, which keep their places"
 
 
@@ -103,7 +104,7 @@ def with_attributes(tag: bytes, attributes: Mapping[str, str]) -> bytes:
         if name not in missing:
             return match[0]
         mark = match[2][:1]
-        value = escape(missing.pop(name), {'"': "&quot;", "'": "&apos;"}).encode()
+        value = escape(missing.pop(name), _ENTITIES).encode()
         return match[0][: match.start(2) - match.start()] + mark + value + mark
 
     changed = _ATTRIBUTE.sub(replaced, tag)

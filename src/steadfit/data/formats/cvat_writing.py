@@ -11,6 +11,7 @@ from steadfit._files import write_bytes
 from steadfit.data.formats.cvat_copying import edited
 from steadfit.data.formats.cvat_labels import add_labels, labels_json
 from steadfit.data.formats.documents import text_at
+from steadfit.data.formats.image_names import check_words
 from steadfit.data.formats.instances import Codes, Floats
 from steadfit.data.formats.writing import (
     codes_of,
@@ -42,7 +43,7 @@ def write_cvat(data: Annotations, file: Path, name: str, title: str) -> Path:
     Returns:
         The file.
     """
-    images_of(data, title)
+    check_words(Path(data.path), (*images_of(data, title), *data.schema.points), title)
     if is_original(data, name):
         content, lost = edited(data, codes_of(data))
         warn_lost(data, title, lost)

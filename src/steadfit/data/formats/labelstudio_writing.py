@@ -11,6 +11,7 @@ import numpy as np
 
 from steadfit._files import write_text
 from steadfit.data.formats.documents import text_at
+from steadfit.data.formats.image_names import check_words
 from steadfit.data.formats.instances import Codes, Floats
 from steadfit.data.formats.labelstudio_copying import edited
 from steadfit.data.formats.labelstudio_values import percents
@@ -48,7 +49,7 @@ def write_labelstudio(data: Annotations, file: Path, name: str, title: str) -> P
     Raises:
         DataError: the folder has another configuration.
     """
-    images_of(data, title)
+    check_words(Path(data.path), (*images_of(data, title), *data.schema.points), title)
     beside = file.with_name(CONFIG)
     if is_original(data, name):
         text, given = edited(data, codes_of(data)), Path(data.path).with_name(CONFIG)
