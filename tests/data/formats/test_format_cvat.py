@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import time
 import warnings
 from pathlib import Path
@@ -231,6 +232,20 @@ def test_a_new_file_carries_what_the_data_have(tmp_path: Path) -> None:
         np.testing.assert_array_equal(getattr(again, name), getattr(data, name), err_msg=name)
     assert (again.schema.points, again.schema.limbs) == (data.schema.points, data.schema.limbs)
     assert "<parent>instance</parent>" in result.read_text("utf-8")
+    skeleton, box = json.loads(result.with_name("cvat_labels.json").read_text("utf-8"))
+    assert [one["name"] for one in skeleton["sublabels"]] == list(data.schema.points)
+    assert skeleton["svg"].count("<circle") == 3
+    assert skeleton["svg"].count("<line") == 1
+    assert box == {"name": "instance_box", "type": "rectangle", "attributes": []}
+
+
+@pytest.mark.parametrize("format", ["cvat", "labelstudio"])
+def test_names_that_are_no_text_are_refused(format: str, tmp_path: Path) -> None:
+    data = read(sample_cvat.build(tmp_path))
+    for name in ("a\x01.png", "a\udcff.png"):
+        images = (name, *data.images[1:])
+        with pytest.raises(DataError, match="expected names that .* can hold"):
+            steadfit.write(dataclasses.replace(data, format="", images=images), tmp_path / "new", format=format)
 
 
 def test_start_tags_keep_what_is_not_named() -> None:

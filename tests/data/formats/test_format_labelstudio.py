@@ -169,6 +169,15 @@ def test_names_that_occur_twice_are_told_apart_by_rectangles(tmp_path: Path) -> 
         read(written(tmp_path, [task(1, "a.png", marks)]))
 
 
+def test_rectangles_that_contain_no_key_points_are_counted(tmp_path: Path) -> None:
+    boxes = [rectangle("A", 0, 0, 40, 50), rectangle("B", 60, 0, 40, 50)]
+    data = read(written(tmp_path, [task(1, "a.png", [*boxes, *FACE]), task(2, "b.png", [boxes[0], *moved(FACE, 90)])]))
+    assert data.schema.box is None
+    assert "3 rectangles without key points are left out." in data.notes
+    one = rectangle("A", 0, 0, 60, 50)
+    np.testing.assert_array_equal(read(written(tmp_path, [task(1, "a.png", [one, *FACE])])).box, [[0, 0, 14.4, 10]])
+
+
 def test_a_point_and_its_label_may_be_two_results(tmp_path: Path) -> None:
     results = []
     for entry in FACE:
@@ -183,6 +192,20 @@ def test_a_point_and_its_label_may_be_two_results(tmp_path: Path) -> None:
     left = json.loads(result.read_text())[0]["annotations"][0]["result"]
     assert [entry["value"]["y"] for entry in left] == [35, 35]
     assert json.loads(path.read_text())[0]["meta"] == json.loads(result.read_text())[0]["meta"]
+
+
+def test_one_id_for_several_points_loses_none(tmp_path: Path) -> None:
+    data = read(written(tmp_path, [task(1, "a.png", [{**entry, "id": "same"} for entry in FACE])]))
+    np.testing.assert_array_equal(data.target, [[[12, 5], [2.4, 1]]])
+
+
+def test_other_shapes_are_counted(tmp_path: Path) -> None:
+    ellipse = {**FACE[0], "id": "e", "type": "ellipselabels", "value": {"x": 1, "y": 1, "radiusX": 2, "radiusY": 3}}
+    tall = {**FACE[0], "value": {**FACE[0]["value"], "height": 2}}
+    choice = {"id": "c", "type": "choices", "value": {"choices": ["blurred"]}}
+    data = read(written(tmp_path, [task(1, "a.png", [tall, FACE[1], ellipse, choice])]))
+    np.testing.assert_array_equal(data.target, [[[12, 5], [2.4, 1]]])
+    assert "1 other results are left out." in data.notes
 
 
 @pytest.mark.parametrize(
@@ -291,7 +314,7 @@ def test_what_is_lost_is_said(tmp_path: Path) -> None:
 def test_the_configuration_of_other_points_is_not_replaced(tmp_path: Path) -> None:
     data = dataclasses.replace(read(sample_labelstudio.build(tmp_path)), format="")
     (tmp_path / "labelstudio_config.xml").write_text("<View/>")
-    with pytest.raises(DataError, match="no labelling configuration of other points"):
+    with pytest.raises(DataError, match="no such file for other points"):
         steadfit.write(data, tmp_path / "new.json", format="labelstudio")
 
 

@@ -99,7 +99,8 @@ def _notes(root: Element, found: Drafts) -> Sequence[str]:
 def write(data: Annotations, path: Path) -> Path:
     """Write annotations of points as CVAT XML "for images": skeletons, with a box of the same group where there is one.
 
-    A missing point is ``outside`` in the middle of the others. Annotations that were read from a CVAT file are written
+    The labels that the task in CVAT needs beforehand are in ``cvat_labels.json``, for its label constructor. A missing
+    point is ``outside`` in the middle of the others. Annotations that were read from a CVAT file are written
     into a copy of it, in which only the attributes of points that changed differ. Rows that are no longer there are
     left out of it.
 
@@ -111,7 +112,8 @@ def write(data: Annotations, path: Path) -> Path:
         The file.
 
     Raises:
-        DataError: there are no points in images, or the original file has changed.
+        DataError: there are no points in images, the original file has changed, or the folder has the labels of other
+            points.
 
     Warns:
         DataWarning: something is lost.

@@ -28,6 +28,7 @@ from steadfit.errors import DataError
 _ATTRIBUTE = re.compile(rb"""([^\s=<>/"']+)\s*=\s*("[^"]*"|'[^']*')""")
 _START = re.compile(rb"""<[^\s<>/"']+(?:\s+[^\s=<>/"']+\s*=\s*(?:"[^"]*"|'[^']*'))*\s*/?>""")
 _ENCODING = re.compile(rb"""^<\?xml[^>]*?encoding\s*=\s*["']([^"']+)["']""")
+_ENTITIES = {'"': "&quot;", "'": "&apos;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
 _EMPTY = "points emptied in shapes of several points, which keep their places"
 
 
@@ -63,16 +64,21 @@ class _Editor:
     def remove(self, element: Element) -> None:
         """Remove an element with the white space before it."""
         span = self.span[id(element)]
-        before = self.content[: span.start]
-        self.parts[len(before.rstrip()), span.end] = b""
+        self.parts[self._margin(span.start), span.end] = b""
 
     def add(self, like: Element, attributes: Mapping[str, str]) -> None:
         """Add an empty element behind one from which it takes its other attributes and its indentation."""
         span = self.span[id(like)]
-        before = self.content[: span.start]
         tag = with_attributes(self.tag(like), attributes).rstrip(b"/>").rstrip() + b"/>"
         key = (span.end, span.end)
-        self.parts[key] = self.parts.get(key, b"") + before[len(before.rstrip()) :] + tag
+        space = self.content[self._margin(span.start) : span.start]
+        self.parts[key] = self.parts.get(key, b"") + space + tag
+
+    def _margin(self, place: int) -> int:
+        """Where the white space before a place begins."""
+        while place and self.content[place - 1 : place].isspace():
+            place -= 1
+        return place
 
     def result(self) -> bytes:
         """The file with all replacements; those inside a removed element are dropped with it."""
@@ -98,7 +104,7 @@ def with_attributes(tag: bytes, attributes: Mapping[str, str]) -> bytes:
         if name not in missing:
             return match[0]
         mark = match[2][:1]
-        value = escape(missing.pop(name), {'"': "&quot;", "'": "&apos;"}).encode()
+        value = escape(missing.pop(name), _ENTITIES).encode()
         return match[0][: match.start(2) - match.start()] + mark + value + mark
 
     changed = _ATTRIBUTE.sub(replaced, tag)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Iterable, Sequence
 from xml.etree.ElementTree import Element, SubElement
@@ -76,6 +77,27 @@ def add_labels(
         SubElement(_label(labels, name, "points"), "parent").text = label
     if boxes:
         _label(labels, f"{label}_box", "rectangle")
+
+
+def labels_json(label: str, points: Sequence[str], limbs: Sequence[tuple[int, int]], xy: Floats, boxes: bool) -> str:
+    """The same labels as CVAT's label constructor takes them in its tab "Raw".
+
+    Args:
+        label: as for :func:`add_labels`.
+        points: as for :func:`add_labels`.
+        limbs: as for :func:`add_labels`.
+        xy: as for :func:`add_labels`.
+        boxes: as for :func:`add_labels`.
+    """
+    skeleton = {
+        "name": label,
+        "type": "skeleton",
+        "attributes": [],
+        "svg": _picture(points, limbs, template(xy)),
+        "sublabels": [{"name": name, "type": "points", "attributes": []} for name in points],
+    }
+    box = {"name": f"{label}_box", "type": "rectangle", "attributes": []}
+    return json.dumps([skeleton, box] if boxes else [skeleton], ensure_ascii=False, indent=1) + "\n"
 
 
 def _label(labels: Element, name: str, kind: str) -> Element:

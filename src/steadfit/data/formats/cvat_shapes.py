@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 from xml.etree.ElementTree import Element
 
 from steadfit.data.formats import expect
@@ -77,6 +78,10 @@ class _Shape:
     holder: Element
 
 
+_Boxes: TypeAlias = dict[tuple[str, str], list[Element]]
+"""Boxes by the keys of their images and their groups."""
+
+
 def drafts(root: Element, frames: Mapping[int, Frame]) -> Drafts:
     """The instances of a file.
 
@@ -89,15 +94,23 @@ def drafts(root: Element, frames: Mapping[int, Frame]) -> Drafts:
     """
     found = Drafts()
     skeletons, plain, boxes = _collect(root, frames, found)
-    at_place: dict[tuple[str, str], list[Element]] = {}
+    grouped: _Boxes = {}
     for box in boxes:
-        at_place.setdefault((box.frame.key, box.group), []).append(box.element)
-    used: set[tuple[str, str]] = set()
+        grouped.setdefault((box.frame.key, box.group), []).append(box.element)
+    if skeletons:
+        _add_skeletons(found, skeletons, grouped)
+        found.left_out["plain points beside skeletons"] += len(plain)
+    else:
+        _add_plain(found, plain, grouped)
+    used = {id(box) for row in found.rows for box in row.boxes}
+    found.left_out["boxes without the group_id of points"] += sum(id(box.element) not in used for box in boxes)
+    return found
+
+
+def _add_skeletons(found: Drafts, skeletons: Sequence[_Shape], boxes: _Boxes) -> None:
     for shape in skeletons:
-        key = (shape.frame.key, shape.group)
-        used.add(key)
-        found.labels[shape.label] = None
         elements = tuple(_labelled(shape.element))
+        found.labels[shape.label] = None
         found.rows.append(
             Draft(
                 at=shape.at,
@@ -105,20 +118,16 @@ def drafts(root: Element, frames: Mapping[int, Frame]) -> Drafts:
                 label=shape.label,
                 elements=elements,
                 labels=tuple(element.get("label", "").strip() for element in elements),
-                boxes=tuple(at_place.get(key, ()) if shape.group != SINGLE else ()),
+                boxes=_of_group(boxes, shape.frame.key, shape.group),
                 holder=shape.element,
                 shape=shape.element,
                 group=shape.element.get("group", ""),
             )
         )
-    if skeletons:
-        found.left_out["plain points beside skeletons"] += len(plain)
-    else:
-        _add_plain(found, plain, at_place, used)
-    found.left_out["boxes without the group_id of points"] += sum(
-        len(elements) for key, elements in at_place.items() if key not in used or key[1] == SINGLE
-    )
-    return found
+
+
+def _of_group(boxes: _Boxes, frame: str, group: str) -> tuple[Element, ...]:
+    return () if group == SINGLE else tuple(boxes.get((frame, group), ()))
 
 
 def _collect(
@@ -163,12 +172,7 @@ def _labelled(skeleton: Element) -> Iterator[Element]:
     return (child for child in skeleton if child.tag == "points" and child.get("keyframe", usual) == "1")
 
 
-def _add_plain(
-    found: Drafts,
-    plain: Sequence[_Shape],
-    boxes: Mapping[tuple[str, str], Sequence[Element]],
-    used: set[tuple[str, str]],
-) -> None:
+def _add_plain(found: Drafts, plain: Sequence[_Shape], boxes: _Boxes) -> None:
     sizes: dict[str, Counter[int]] = {}
     for shape in plain:
         sizes.setdefault(shape.label, Counter())[len(_pairs(shape.element))] += 1
@@ -180,7 +184,6 @@ def _add_plain(
         alone = shape.group == SINGLE and len(found.counts) == 1 and shape.label in found.counts
         members.setdefault((shape.frame.key, shape.group, shape.at if alone else ""), []).append(shape)
     for (frame, group, _), shapes in members.items():
-        used.add((frame, group))
         found.rows.append(
             Draft(
                 at=shapes[0].at,
@@ -188,7 +191,7 @@ def _add_plain(
                 label="",
                 elements=tuple(shape.element for shape in shapes),
                 labels=tuple(shape.label for shape in shapes),
-                boxes=tuple(boxes.get((frame, group), ()) if group != SINGLE else ()),
+                boxes=_of_group(boxes, frame, group),
                 holder=shapes[0].holder,
             )
         )
@@ -246,13 +249,23 @@ class Mark:
 
 
 def _point(element: Element, pair: str, label: str) -> Point:
-    where = f"points[{label}]"
-    sides = pair.split(",")
-    if len(sides) != 2:
-        raise Misfit(f"expected x,y in px, got {expect.fact(pair)}.", where)
-    x, y = expect.number(sides[0], where), expect.number(sides[1], where)
+    x, y = _coordinates(pair, label)
     occluded = 1 if element.get("occluded") == "1" else 2
     return Point(x, y, 0 if element.get("outside") == "1" else occluded)
+
+
+def _coordinates(pair: str, label: str) -> tuple[float, float]:
+    sides = pair.split(",")
+    try:
+        x, y = map(float, sides)
+    except ValueError:
+        x = y = math.nan
+    if math.isfinite(x) and math.isfinite(y) and "_" not in pair:
+        return x, y
+    where = f"points[{label}]"
+    if len(sides) != 2:
+        raise Misfit(f"expected x,y in px, got {expect.fact(pair)}.", where)
+    return expect.number(sides[0], where), expect.number(sides[1], where)
 
 
 def box_of(draft: Draft) -> Box | None:

@@ -9,7 +9,9 @@ import numpy as np
 
 from steadfit._files import write_bytes
 from steadfit.data.formats.cvat_copying import edited
-from steadfit.data.formats.cvat_labels import add_labels
+from steadfit.data.formats.cvat_labels import add_labels, labels_json
+from steadfit.data.formats.documents import text_at
+from steadfit.data.formats.image_names import check_words
 from steadfit.data.formats.instances import Codes, Floats
 from steadfit.data.formats.writing import (
     codes_of,
@@ -19,11 +21,14 @@ from steadfit.data.formats.writing import (
     plain_number,
     splits_of,
     warn_lost,
+    write_beside,
 )
 from steadfit.data.tables.annotations import Annotations
 
 LABEL = "instance"
 """The label of the skeletons."""
+LABELS = "cvat_labels.json"
+"""The name of the file of labels for CVAT's label constructor."""
 
 
 def write_cvat(data: Annotations, file: Path, name: str, title: str) -> Path:
@@ -38,20 +43,28 @@ def write_cvat(data: Annotations, file: Path, name: str, title: str) -> Path:
     Returns:
         The file.
     """
-    images_of(data, title)
+    check_words(Path(data.path), (*images_of(data, title), *data.schema.points), title)
     if is_original(data, name):
         content, lost = edited(data, codes_of(data))
         warn_lost(data, title, lost)
+        if (given := Path(data.path).with_name(LABELS)).is_file():
+            write_beside(text_at(given), file.with_name(LABELS))
         return write_bytes(content, file)
     warn_lost(data, title, lost_of_schema(data, limbs=True))
+    boxes, schema = _boxes(data) is not None, data.schema
+    write_beside(labels_json(LABEL, schema.points, schema.limbs, data.target, boxes), file.with_name(LABELS))
     root = _document(data, images_of(data, title))
     indent(root)
     return write_bytes(b'<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, encoding="utf-8") + b"\n", file)
 
 
+def _boxes(data: Annotations) -> Floats | None:
+    return None if data.schema.box == "points" else data.box
+
+
 def _document(data: Annotations, names: tuple[str, ...]) -> Element:
     codes, splits = codes_of(data), splits_of(data)
-    boxes = data.box if data.schema.box != "points" else None
+    boxes = _boxes(data)
     root = Element("annotations")
     SubElement(root, "version").text = "1.1"
     task = SubElement(SubElement(root, "meta"), "task")

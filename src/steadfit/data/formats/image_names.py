@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from steadfit.data.formats.roots import SAMPLE, images_root
+from steadfit.errors import DataError
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
 """Names that Label Studio gives to uploaded files: ``1a2b3c4d-name.jpg``."""
+
+
+_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def found_names(path: Path, variants: Sequence[Sequence[str]], images: Path | None) -> tuple[Path, list[str]]:
@@ -79,6 +83,22 @@ def names_of_address(address: str) -> list[str]:
     if len(parts.scheme) > 1 and "://" in address:  # s3, gs, azure-blob, file
         return _tails(address.split("://", 1)[1] if parts.scheme == "file" else parts.path)
     return _tails(re.sub(r"^[A-Za-z]:", "", address.replace("\\", "/")))
+
+
+def check_words(path: Path, words: Iterable[str], title: str) -> None:
+    """Refuse names that text in UTF-8 or XML cannot hold: control characters, bytes that are no text.
+
+    Args:
+        path: the annotations, for the message.
+        words: names of images and points.
+        title: the format that is written.
+
+    Raises:
+        DataError: such a name.
+    """
+    for word in words:
+        if _NO_TEXT.search(word):
+            raise DataError(f"{path}: expected names that {title} can hold, got {word!r}. Rename it.")
 
 
 def _tails(path: str) -> list[str]:

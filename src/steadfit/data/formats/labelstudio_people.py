@@ -51,6 +51,7 @@ def people(work: Work, found: Works) -> list[Person]:
     }
     for key, mark in zip(keys, marks, strict=True):
         members.setdefault(key, []).append(mark)
+    found.left_out["rectangles without key points"] += len(frames.keys() - members.keys())
     return [_person(work, frames.get(key), own) for key, own in members.items()]
 
 
@@ -76,27 +77,38 @@ def _results(work: Work, found: Works) -> tuple[list[Mark], dict[Any, Frame], di
     for name, results in work.lists:
         for place, result in enumerate(results):
             where = f"{name}[{place}]"
-            entry = expect.mapping(result, where)
-            kind, own = entry.get("type", ""), _id(entry, where)
-            value = entry.get("value", entry)
+            entry = result if isinstance(result, dict) else expect.mapping(result, where)
+            own, value, kind = _id(entry, where), entry.get("value", entry), _kind(entry)
             if kind == "relation":
                 relations[key_of(entry.get("from_id"))] = key_of(entry.get("to_id"))
-            elif kind in _NOT_AN_INSTANCE or not isinstance(value, dict) or "x" not in value:
-                found.left_out["other results"] += kind not in _NOT_AN_INSTANCE
-            elif "height" in value and (kind in ("", "rectangle", "rectanglelabels", "labels")):
+            elif kind == "rectangle":
                 frames.setdefault(own, Frame(value, entry, where))
-            elif kind in ("", "keypoint", "keypointlabels", "labels"):
+            elif kind == "keypoint":
                 found.hidden += entry.get("hidden") is True
                 mark = Mark(_label(value, where), value, entry, results, where)
                 first = seen.get(own)  # a point and its label may be two results of one id
-                seen[own] = mark if first is None else _joined(first, mark)
+                twins = first is not None and not (first.name and mark.name)
+                seen[own if first is None or twins else where] = _joined(first, mark) if first and twins else mark
             else:
-                found.left_out["other results"] += 1
+                found.left_out["other results"] += kind == "other"
     marks = list(seen.values())
     if unnamed := [mark for mark in marks if not mark.name]:
         raise Misfit("expected a label of the key point, got none.", unnamed[0].where)
     parents = {id(mark.entry): _parent(mark, frames, relations) for mark in marks}
     return marks, frames, parents
+
+
+def _kind(entry: Mapping[str, Any]) -> str:
+    """``relation``, ``rectangle``, ``keypoint``, ``other`` shapes, or empty for what has no place in the image."""
+    kind, value = entry.get("type", ""), entry.get("value", entry)
+    if kind == "relation" or kind in _NOT_AN_INSTANCE:
+        return "relation" if kind == "relation" else ""
+    if not isinstance(value, dict) or "x" not in value or "radiusX" in value:
+        return "other"
+    point = kind in ("keypoint", "keypointlabels") or bool(value.get("keypointlabels"))
+    if kind in ("rectangle", "rectanglelabels") or (kind in ("", "labels") and "height" in value and not point):
+        return "rectangle"
+    return "keypoint" if point or kind in ("", "labels") else "other"
 
 
 def _joined(first: Mark, second: Mark) -> Mark:
@@ -114,8 +126,7 @@ def _id(entry: Mapping[str, Any], where: str) -> Any:
 
 
 def _label(value: Mapping[str, Any], where: str) -> str:
-    labels: Any = next((value[key] for key in ("keypointlabels", "labels") if value.get(key)), [])
-    listed = expect.sequence(labels, where)
+    listed = expect.sequence(value.get("keypointlabels") or value.get("labels") or [], where)
     if len(listed) > 1:
         raise Misfit(f"expected one label of a key point, got {len(listed)}.", where)
     return expect.text(listed[0], where) if listed else ""

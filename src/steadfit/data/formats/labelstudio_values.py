@@ -13,6 +13,7 @@ from steadfit.data.formats.instances import Box, Floats
 
 DIGITS = 9
 """Decimals of a px to which percents are converted: a percent has about 16 digits."""
+_LARGEST = 2**31
 
 
 @dataclass(frozen=True)
@@ -67,24 +68,26 @@ def size_of(entry: Mapping[str, Any], usual: tuple[float, float] | None) -> tupl
     Raises:
         Misfit: there is no size, or the image was turned in Label Studio.
     """
-    if expect.number(entry.get("image_rotation") or 0, "image_rotation") % 360:
+    width, height, turned = (entry.get(key) for key in ("original_width", "original_height", "image_rotation"))
+    if type(width) is int and type(height) is int and not turned and 0 < width < _LARGEST and 0 < height < _LARGEST:
+        return width, height
+    if expect.number(turned or 0, "image_rotation") % 360:
         raise Misfit(
             f"expected an image as it is in its file, got one turned by {entry['image_rotation']} degrees in Label "
             "Studio. Turn it back there and correct its points, or leave it out.",
             "image_rotation",
         )
-    sides = [entry.get(key) for key in ("original_width", "original_height")]
-    if sides == [None, None]:
+    if width is None and height is None:
         if usual is None:
             raise Misfit(
                 "expected original_width and original_height, got none, and the image was not found. Name the folder "
                 "of the images with --images (images=...)."
             )
         return usual
-    width, height = expect.number(sides[0], "original_width"), expect.number(sides[1], "original_height")
-    if min(width, height) < 1:
-        raise Misfit(f"expected a size above 0, got {expect.fact(min(width, height))}.", "original_width")
-    return width, height
+    sides = expect.number(width, "original_width"), expect.number(height, "original_height")
+    if min(sides) < 1:
+        raise Misfit(f"expected a size above 0, got {expect.fact(min(sides))}.", "original_width")
+    return sides
 
 
 def place_of(mark: Mark, usual: tuple[float, float] | None) -> tuple[float, float]:
@@ -98,8 +101,9 @@ def place_of(mark: Mark, usual: tuple[float, float] | None) -> tuple[float, floa
         Misfit: it has no finite coordinates, or its image no size.
     """
     width, height = size_of(mark.entry, usual)
-    where = f"{mark.where}.value"
-    x, y = (expect.number(mark.value.get(key), f"{where}.{key}") for key in "xy")
+    x, y = mark.value.get("x"), mark.value.get("y")
+    if not (type(x) is float and type(y) is float and math.isfinite(x) and math.isfinite(y)):
+        x, y = (expect.number(mark.value.get(key), f"{mark.where}.value.{key}") for key in "xy")
     return round(x * width / 100, DIGITS), round(y * height / 100, DIGITS)
 
 

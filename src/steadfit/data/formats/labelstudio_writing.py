@@ -11,6 +11,7 @@ import numpy as np
 
 from steadfit._files import write_text
 from steadfit.data.formats.documents import text_at
+from steadfit.data.formats.image_names import check_words
 from steadfit.data.formats.instances import Codes, Floats
 from steadfit.data.formats.labelstudio_copying import edited
 from steadfit.data.formats.labelstudio_values import percents
@@ -24,9 +25,9 @@ from steadfit.data.formats.writing import (
     sizes_of,
     splits_of,
     warn_lost,
+    write_beside,
 )
 from steadfit.data.tables.annotations import Annotations
-from steadfit.errors import DataError
 
 CONFIG = "labelstudio_config.xml"
 """The name of the labelling configuration."""
@@ -48,17 +49,15 @@ def write_labelstudio(data: Annotations, file: Path, name: str, title: str) -> P
     Raises:
         DataError: the folder has another configuration.
     """
-    images_of(data, title)
+    check_words(Path(data.path), (*images_of(data, title), *data.schema.points), title)
     beside = file.with_name(CONFIG)
     if is_original(data, name):
         text, given = edited(data, codes_of(data)), Path(data.path).with_name(CONFIG)
         config = text_at(given) if given.is_file() else ""
     else:
         text, config = json_text(_tasks(data, title)), _config(data)
-    if config and beside.is_file() and text_at(beside) != config:
-        raise DataError(f"{beside}: expected no labelling configuration of other points there. Choose another folder.")
     if config:
-        write_text(config, beside)
+        write_beside(config, beside)
     return write_text(text, file)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from steadfit._files import write_text
 from steadfit.data.tables.annotations import Annotations
 from steadfit.data.tables.pairs import pairs_of_names
 from steadfit.errors import DataError, DataWarning
@@ -149,6 +150,21 @@ def json_text(content: Any, like: str | None = None) -> str:
     indent = len(lines[1]) - len(lines[1].lstrip()) if len(lines) > 1 else None
     ascii_only = like is not None and like.isascii()
     return json.dumps(content, ensure_ascii=ascii_only, indent=indent or None) + "\n"
+
+
+def write_beside(text: str, path: Path) -> None:
+    """Write what a file of annotations needs beside it, such as the configuration of a tool.
+
+    Args:
+        text: the content.
+        path: the file.
+
+    Raises:
+        DataError: it is there with another content.
+    """
+    if path.is_file() and path.read_bytes() != text.encode():
+        raise DataError(f"{path}: expected no such file for other points there. Choose another folder.")
+    write_text(text, path)
 
 
 def is_original(data: Annotations, format: str) -> bool:
