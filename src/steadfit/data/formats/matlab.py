@@ -80,7 +80,7 @@ def variable(path: Path, name: str) -> Any:
         if found == name:
             try:
                 return content.unpacked(_LARGEST).matrix().value
-            except (_DamagedError, zlib.error, struct.error, UnicodeDecodeError) as error:
+            except (ValueError, zlib.error, struct.error, MemoryError) as error:
                 raise _damaged(path, error) from None
     raise DataError(f"{path}: expected the variable {name!r}, got a file without it.")
 
@@ -222,9 +222,10 @@ class _Bytes:
         kind, start, stop, _ = self.element(at, end)
         if kind not in _NUMBERS:
             raise _DamagedError(f"numbers are of kind {kind}")
-        values = np.frombuffer(self.data[start:stop], dtype=f"{self.order}{_NUMBERS[kind]}")
-        if len(values) != count:
-            raise _DamagedError(f"{count} numbers are {len(values)}")
+        dtype = np.dtype(f"{self.order}{_NUMBERS[kind]}")
+        if stop - start != count * dtype.itemsize:
+            raise _DamagedError(f"{count} numbers have {stop - start} bytes")
+        values = np.frombuffer(self.data, dtype, count, start)
         return values[0].item() if count == 1 else values.reshape(shape, order="F")
 
     def _text(self, at: int, end: int) -> str:
@@ -284,7 +285,7 @@ def _variables(path: Path) -> Iterator[tuple[str, tuple[int, ...], _Bytes]]:
             name, shape = _named(_Bytes(first, order))
             yield name, shape, content
             at = stop if kind == _COMPRESSED else after
-    except (_DamagedError, zlib.error, struct.error, UnicodeDecodeError) as error:
+    except (ValueError, zlib.error, struct.error, MemoryError) as error:
         raise _damaged(path, error) from None
 
 
