@@ -56,7 +56,7 @@ def read(path: Path, *, images: Path | None = None) -> Source:
     if file is None:
         raise DataError(f"{path}: expected a MATLAB file with a structure {VARIABLE!r}, got none.")
     rows = Instances(path=file, format=NAME, points=BODY_16.points)
-    persons, count = _persons(rows, matlab.variable(file, VARIABLE, structures=True))
+    persons, count = _persons(rows, matlab.variable(file, VARIABLE))
     split = {"train", "test"} <= {person.split for person in persons}
     for person in persons:
         rows.add(
@@ -168,7 +168,7 @@ def _video(entry: Any) -> str:
 
 def _is(value: Any, number: int) -> bool:
     """Whether a value is a number, as such or as text."""
-    return not isinstance(value, np.ndarray) and str(value).strip() in (str(number), f"{number}.0")
+    return isinstance(value, int | float | str) and str(value).strip() in (str(number), f"{number}.0")
 
 
 def _with_heads(source: Source, persons: Sequence[_Person]) -> Source:
