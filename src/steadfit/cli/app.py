@@ -55,6 +55,7 @@ from steadfit.cli.options import (
     Weighing,
     Within,
     columns,
+    listed_formats,
     options_of,
     reading,
 )
@@ -382,7 +383,7 @@ def corrupt(
     say(console, f"{written}: {wrong:.1%} of the labels in {' and '.join(parts)} are wrong.")
 
 
-@app.command()
+@app.command(epilog=listed_formats())
 @options_of(schema=columns, source=reading)
 def convert(
     table: Table,
@@ -406,7 +407,7 @@ def convert(
     )  # fmt: skip
 
 
-@app.command()
+@app.command(epilog=listed_formats())
 @options_of(schema=columns, source=reading)
 def check(
     table: Data,

@@ -70,8 +70,10 @@ class Source:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 if any(isinstance(target, ast.Name) and target.id == name for target in targets):
                     return self.value(node.value)
-            if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
-                return Source.of(str(node.module).removeprefix("steadfit.")).constant(name)
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    if (alias.asname or alias.name) == name:
+                        return Source.of(str(node.module).removeprefix("steadfit.")).constant(alias.name)
         raise KeyError(name)
 
     def value(self, node: ast.expr) -> Any:
@@ -167,3 +169,39 @@ def _name(node: ast.ClassDef) -> str | None:
             value = field.value
             return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
     return None
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of annotations, as its module declares it.
+
+    Args:
+        name: by which it is chosen.
+        title: by which its users know it.
+        writes: whether it is written, too.
+        original: whether its reader was tested with files that its own tool or authors wrote.
+    """
+
+    name: str
+    title: str
+    writes: bool
+    original: bool
+
+
+@cache
+def formats() -> tuple[Format, ...]:
+    """The formats of annotations of points, in the order of their names.
+
+    >>> [one.title for one in formats() if one.name == "coco"]
+    ['COCO keypoints (JSON)']
+    """
+    found = []
+    for path in sorted((ROOT / "data" / "formats").glob("*.py")):
+        source = Source.of(f"data.formats.{path.stem}")
+        for node in source.tree.body:
+            named = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ABOUT"
+            if named and isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+                facts = {one.arg: source.value(one.value) for one in node.value.keywords}
+                original = facts.get("sample", "original") == "original"
+                found.append(Format(source.constant("NAME"), facts["title"], facts.get("writes", False), original))
+    return tuple(sorted(found, key=lambda one: one.name))

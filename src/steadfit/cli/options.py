@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeAlias
 
 from typer import Argument, Option
 
+from steadfit.cli.declared import formats
 from steadfit.cli.training import CLASS_LOSSES, HEATMAP_LOSSES, NAME, NOISES, among
 
 # These words are repeated here, as --help must not import torch; a test compares them with the library's.
@@ -34,6 +35,22 @@ MEANING: dict[str, Any] = {
     "rich_help_panel": "What the columns mean (overrides dataset.yaml)",
     "show_default": False,
 }
+
+DESCRIBED = "written from the description of the format, without a sample of its own tool"
+
+
+def listed_formats() -> str:
+    """The formats in three paragraphs: read and written, only read, and what a star means."""
+    shown = {one.name: f"{one.name} ({one.title}){'' if one.original else ' *'}" for one in formats()}
+    both = ["csv", "parquet", *(shown[one.name] for one in formats() if one.writes)]
+    only = ["excel (with the extra steadfit[excel])", *(shown[one.name] for one in formats() if not one.writes)]
+    classes = [
+        "cifar (CIFAR-10 and CIFAR-100, binary version)",
+        "class-folders (folders of images named after classes)",
+    ]
+    paragraphs = [f"Read and written: {', '.join(both)}.", f"Only read: {', '.join([*only, *classes])}."]
+    return "\n\n".join([*paragraphs, f"* {DESCRIBED}."])
+
 
 Table = Annotated[
     Path,
@@ -163,7 +180,12 @@ Weighing = Annotated[
 def reading(
     format: Annotated[
         str | None,
-        Option("--format", help="Format of the annotations; default: found by content.", metavar="NAME", **READING),
+        Option(
+            "--format",
+            help="Format of the annotations, as listed by 'steadfit convert --help'; default: found by content.",
+            metavar="NAME",
+            **READING,
+        ),
     ] = None,
     images: Annotated[
         Path | None,

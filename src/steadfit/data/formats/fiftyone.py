@@ -28,7 +28,7 @@ from steadfit.data.formats.fiftyone_writing import write
 from steadfit.data.formats.instances import Box, Instances
 from steadfit.data.formats.paths import relative
 from steadfit.data.formats.roots import images_root
-from steadfit.data.formats.sizes import shown_size
+from steadfit.data.images.sizes import image_size
 from steadfit.data.tables.source import Source
 from steadfit.errors import DataError
 
@@ -139,7 +139,7 @@ class _Reader:
             if min(size) > 0:
                 return size
         for folder in reversed(self._folders):
-            if shown := shown_size(folder, name):
+            if shown := image_size(folder, name):
                 return shown
         raise Misfit(
             f"expected the image {name!r}, whose size these shares are of, got none that can be read. Name the folder "

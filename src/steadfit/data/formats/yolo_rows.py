@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from steadfit.data.formats.expect import Misfit
-from steadfit.data.formats.sizes import shown_size
 from steadfit.data.formats.yolo_lines import Line, read_line
 from steadfit.data.formats.yolo_places import Place, Places, places_of
 from steadfit.data.formats.yolo_sets import YoloSet, bare_set, description_in, read_set
+from steadfit.data.images.sizes import image_size
 from steadfit.data.tables.problems import Problem
 from steadfit.errors import DataError
 
-NAME, TITLE = "yolo", "YOLO-pose (data.yaml)"
+NAME = "yolo"
+TITLE = "YOLO-pose (data.yaml)"
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _read_labels(found: Rows, place: Place) -> None:
         if not lines:
             found.odd["Images without labels"] += 1
             return
-        size = shown_size(found.places.root, place.name) if place.found else None
+        size = image_size(found.places.root, place.name) if place.found else None
         if size is None:
             raise Misfit(_no_size(found, place))
     except Misfit as error:
