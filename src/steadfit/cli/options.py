@@ -43,7 +43,7 @@ def listed_formats() -> str:
     """The formats in three paragraphs: read and written, only read, and what a star means."""
     shown = {one.name: f"{one.name} ({one.title}){'' if one.original else ' *'}" for one in formats()}
     both = ["csv", "parquet", *(shown[one.name] for one in formats() if one.writes)]
-    only = ["excel (with the extra steadfit[excel])", *(shown[one.name] for one in formats() if not one.writes)]
+    only = ["excel (with the extra 'excel')", *(shown[one.name] for one in formats() if not one.writes)]
     classes = [
         "cifar (CIFAR-10 and CIFAR-100, binary version)",
         "class-folders (folders of images named after classes)",
