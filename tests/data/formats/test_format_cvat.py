@@ -130,6 +130,19 @@ def test_an_unknown_point_of_a_skeleton_is_a_problem(tmp_path: Path) -> None:
         read(path)
 
 
+def test_a_skeleton_with_everything_outside_is_no_instance(tmp_path: Path) -> None:
+    ended = '<skeleton label="head"><points label="nose" outside="1" occluded="0" points="1,2"/></skeleton>'
+    text = sample_cvat.XML.replace('<tag label="blurred" source="manual"></tag>', 2 * ended)
+    data = read(written(tmp_path, text))
+    assert len(data) == 4
+    assert "2 skeletons with everything outside are left out." in data.notes
+    bare = dataclasses.replace(data, format="", box=None, schema=dataclasses.replace(data.schema, box=None))
+    target = data.target.copy()
+    target[3] = np.nan
+    with pytest.warns(DataWarning, match="does not carry 1 rows without points and box"):
+        assert len(read(steadfit.write(bare.with_target(target), tmp_path / "new", format="cvat"))) == 3
+
+
 def test_a_turned_box_gives_the_upright_one_around_it(tmp_path: Path) -> None:
     turned = sample_cvat.XML.replace('ybr="12.00"', 'ybr="12.00" rotation="90.00"')
     data = read(written(tmp_path, turned))

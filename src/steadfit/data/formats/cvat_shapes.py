@@ -85,8 +85,9 @@ _Boxes: TypeAlias = dict[tuple[str, str], list[Element]]
 def drafts(root: Element, frames: Mapping[int, Frame]) -> Drafts:
     """The instances of a file.
 
-    Skeletons are instances. In a file without skeletons the plain ``points`` of a group are one, or those of an image
-    that are in no group; a shape of several points is one of its own.
+    Skeletons are instances, unless everything of one is outside and it has no box. In a file without skeletons the
+    plain ``points`` of a group are one, or those of an image that are in no group; a shape of several points is one of
+    its own.
 
     Args:
         root: the root element.
@@ -110,7 +111,11 @@ def drafts(root: Element, frames: Mapping[int, Frame]) -> Drafts:
 def _add_skeletons(found: Drafts, skeletons: Sequence[_Shape], boxes: _Boxes) -> None:
     for shape in skeletons:
         elements = tuple(_labelled(shape.element))
+        framed = _of_group(boxes, shape.frame.key, shape.group)
         found.labels[shape.label] = None
+        if not framed and all(element.get("outside") == "1" for element in elements):
+            found.left_out["skeletons with everything outside"] += 1  # CVAT exports tracks that have ended so, too
+            continue
         found.rows.append(
             Draft(
                 at=shape.at,
@@ -118,7 +123,7 @@ def _add_skeletons(found: Drafts, skeletons: Sequence[_Shape], boxes: _Boxes) ->
                 label=shape.label,
                 elements=elements,
                 labels=tuple(element.get("label", "").strip() for element in elements),
-                boxes=_of_group(boxes, shape.frame.key, shape.group),
+                boxes=framed,
                 holder=shape.element,
                 shape=shape.element,
                 group=shape.element.get("group", ""),
