@@ -124,6 +124,13 @@ def test_a_shape_that_lacks_a_point_is_a_problem_not_shifted(tmp_path: Path) -> 
         read(path)
 
 
+def test_a_shape_with_a_point_too_many_does_not_rename_the_others(tmp_path: Path) -> None:
+    path = written(tmp_path, plain(points("nose", "1,2"), points("nose", "2,3"), points("nose", "1,2;5,6")))
+    with pytest.raises(DataError, match=r"image\[2\].points\[0\]: expected 1 points .* got 2"):
+        read(path)
+    assert read(path, skip_bad=True).schema.points == ("nose",)
+
+
 def test_an_unknown_point_of_a_skeleton_is_a_problem(tmp_path: Path) -> None:
     path = written(tmp_path, sample_cvat.XML.replace('<points label="nose"', '<points label="noes"', 1))
     with pytest.raises(DataError, match=r"image\[0\].skeleton\[0\]: expected a point of 'head', got 'noes'"):

@@ -181,9 +181,8 @@ def _add_plain(found: Drafts, plain: Sequence[_Shape], boxes: _Boxes) -> None:
     sizes: dict[str, Counter[int]] = {}
     for shape in plain:
         sizes.setdefault(shape.label, Counter())[len(_pairs(shape.element))] += 1
-    found.counts = {
-        label: counted.most_common(1)[0][0] for label, counted in sizes.items() if max(counted, default=1) > 1
-    }
+    usual = {label: counted.most_common(1)[0][0] for label, counted in sizes.items()}
+    found.counts = {label: count for label, count in usual.items() if count > 1}
     members: dict[tuple[str, str, str], list[_Shape]] = {}
     for shape in plain:
         alone = shape.group == SINGLE and len(found.counts) == 1 and shape.label in found.counts
