@@ -233,11 +233,9 @@ def _check(
     if skip_bad or kept.any():  # if no row is left, only the rows' own problems give the reason
         problems += file_problems(raw, annotations, before is not None, need_splits)
     skipped = settle(problems, raw.path, skip_bad=skip_bad)
-    told: tuple[float, ...] = ()
     if "train" in need_splits:
         check_classes(annotations)
-        told = warn_spikes(annotations)
-    warn_implausible(annotations, told=told)
+    warn_implausible(annotations, told=warn_spikes(annotations))
     annotations = impute(annotations)
     if annotations.images is None:
         warn_copies(annotations.path, annotations.line, annotations.split, group[kept])
