@@ -11,7 +11,7 @@ from sample_pts import build, content, draw
 
 from steadfit.data.exchange import read, write
 from steadfit.data.formats import pts
-from steadfit.data.formats.layouts import FGNET, IBUG
+from steadfit.data.formats.face_layouts import FGNET, IBUG
 from steadfit.data.formats.pts_files import from_one, from_zero
 from steadfit.errors import DataError, DataWarning
 

@@ -269,6 +269,7 @@ def pose_source(
         line=numbers + 1 if line is None else line,
         row=numbers,
         problems=tuple(problems),
+        names={f"{axis}{k}": f"{axis} of {name}" for k, name in enumerate(points) for axis in "xyv"},
         files=files,
         at=at,
         instances=True,
