@@ -17,7 +17,7 @@ from steadfit.errors import DataError
 @pytest.fixture
 def coco(tmp_path: Path) -> Path:
     """Twelve images with the points nose and tail; only the first, a training image, has a tail."""
-    ok, png = cv2.imencode(".png", np.zeros((20, 20, 3), dtype=np.uint8))
+    png = cv2.imencode(".png", np.full((20, 20, 3), 128, dtype=np.uint8))[1]
     images, annotations = [], []
     for k in range(12):
         (tmp_path / f"{k}.png").write_bytes(png.tobytes() + bytes([k]))
