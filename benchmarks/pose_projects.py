@@ -1,6 +1,6 @@
 """Pose projects as laboratories have them: read, checked, trained on, and written back with predictions.
 
-    python benchmarks/pose_projects.py             # two of DeepLabCut, one of Lightning Pose, about five minutes of one CPU
+    python benchmarks/pose_projects.py             # two of DeepLabCut, one of Lightning Pose, about five minutes
 
 All steps but the comparisons are commands, as a user types them: ``check``, ``fit``, ``predict --to`` and ``convert``.
 What they write is compared with the original: an unchanged project byte for byte; a project with predictions by reading
