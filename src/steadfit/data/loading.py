@@ -21,7 +21,7 @@ from steadfit.data.plausible import warn_implausible
 from steadfit.data.source_images import read_images
 from steadfit.data.tables import columns
 from steadfit.data.tables.annotations import Annotations
-from steadfit.data.tables.boxes import read_box
+from steadfit.data.tables.boxes import columns_of_box, read_box
 from steadfit.data.tables.cells import RawTable
 from steadfit.data.tables.duplicates import same_paths, warn_copies, warn_duplicates, warn_several
 from steadfit.data.tables.features import impute, read_features
@@ -267,7 +267,8 @@ def _read(
     box, found_box = read_box(raw, schema, target, size)
     if images is not None and source.pixels is None:
         once = bool(schema.classes)
-        found_images += same_paths(raw, schema.image, images, target=target, box=box, once=once)
+        given = columns_of_box(raw, schema) if raw.instances else None if schema.box == "points" else box
+        found_images += same_paths(raw, schema.image, images, target=target, box=given, once=once)
     problems += [*raw.problems, *found_visible, *found_features, *found_length, *found_split, *found_images, *found_box]
     annotations = Annotations(
         path=raw.path,
