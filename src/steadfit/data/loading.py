@@ -21,7 +21,7 @@ from steadfit.data.plausible import warn_implausible
 from steadfit.data.source_images import read_images
 from steadfit.data.tables import columns
 from steadfit.data.tables.annotations import Annotations
-from steadfit.data.tables.boxes import columns_of_box, read_box
+from steadfit.data.tables.boxes import read_box
 from steadfit.data.tables.cells import RawTable
 from steadfit.data.tables.duplicates import same_paths, warn_copies, warn_duplicates, warn_several
 from steadfit.data.tables.features import impute, read_features
@@ -233,11 +233,9 @@ def _check(
     if skip_bad or kept.any():  # if no row is left, only the rows' own problems give the reason
         problems += file_problems(raw, annotations, before is not None, need_splits)
     skipped = settle(problems, raw.path, skip_bad=skip_bad)
-    told: tuple[float, ...] = ()
     if "train" in need_splits:
         check_classes(annotations)
-        told = warn_spikes(annotations)
-    warn_implausible(annotations, told=told)
+    warn_implausible(annotations, told=warn_spikes(annotations))
     annotations = impute(annotations)
     if annotations.images is None:
         warn_copies(annotations.path, annotations.line, annotations.split, group[kept])
@@ -267,7 +265,7 @@ def _read(
     box, found_box = read_box(raw, schema, target, size)
     if images is not None and source.pixels is None:
         once = bool(schema.classes)
-        given = columns_of_box(raw, schema) if raw.instances else None if schema.box == "points" else box
+        given = None if schema.box == "points" else box
         found_images += same_paths(raw, schema.image, images, target=target, box=given, once=once)
     problems += [*raw.problems, *found_visible, *found_features, *found_length, *found_split, *found_images, *found_box]
     annotations = Annotations(

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sample_coco
 from samples import SAMPLES
 from test_formats_contract import POINTS_ONLY, same, scene
 
@@ -71,12 +70,3 @@ def test_boxes_that_coco_gets_around_points_are_not_taken_for_annotated_ones(tmp
     content = json.loads(steadfit.write(data, tmp_path / "out.json", format="coco").read_text())
     assert content["info"] == {"boxes": "points"}
     assert all(side > 0 for entry in content["annotations"] if "bbox" in entry for side in entry["bbox"][2:])
-
-
-def test_the_same_box_twice_is_still_an_error(tmp_path: Path) -> None:
-    file = sample_coco.build(tmp_path)
-    content = json.loads(file.read_text())
-    content["annotations"][1]["bbox"] = content["annotations"][0]["bbox"]
-    file.write_text(json.dumps(content))
-    with pytest.raises(steadfit.errors.DataError, match=r"annotations\[1\].*different boxes"):
-        steadfit.read(file)

@@ -293,9 +293,8 @@ def pose_source(
 
 
 def filled_boxes(box: Floats, xy: Floats) -> Floats:
-    """Boxes (N, 4) with one around the points of each row that has none.
+    """Boxes (N, 4) with one around the points of each row that has none; NaN for a row of less than two points apart.
 
-    A row without points, or with points that span less than a pixel, keeps NaN: it is seen in its whole image.
     Sides have nine decimals, so that formats of corners or percents give the same numbers again.
 
     Args:
@@ -305,11 +304,10 @@ def filled_boxes(box: Floats, xy: Floats) -> Floats:
     labelled = ~np.isnan(xy).all(axis=(1, 2))
     rows = np.flatnonzero(np.isnan(box).any(axis=1) & labelled)
     low, high = np.nanmin(xy[rows], axis=1), np.nanmax(xy[rows], axis=1)  # (n, 2)
-    spread = (high - low).max(axis=1, initial=0) >= 1
-    rows, low, high = rows[spread], low[spread], high[spread]
-    margin = MARGIN * (high - low).max(axis=1, keepdims=True, initial=0)
+    span = (high - low).max(axis=1, keepdims=True, initial=0)  # (n, 1)
+    around = np.concatenate([low - MARGIN * span, high - low + 2 * MARGIN * span + 1], axis=1).round(9)
     filled = box.copy()
-    filled[rows] = np.concatenate([low - margin, high - low + 2 * margin + 1], axis=1).round(9)
+    filled[rows] = np.where(span >= 1, around, np.nan)
     return filled
 
 

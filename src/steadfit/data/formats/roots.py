@@ -9,6 +9,7 @@ from pathlib import Path
 from steadfit.data.images.paths import is_image
 from steadfit.errors import DataError
 
+_OF_ANNOTATIONS = ("annot", "label", "json", "xml", "gt")
 SAMPLE = 20
 """The number of names by which a folder is found."""
 
@@ -17,7 +18,8 @@ def images_root(path: Path, names: Sequence[str], images: Path | None) -> Path:
     """The folder to which the names of images are relative.
 
     Without one that is given it is the first of these that contains the most of some names: the folder of the file, its
-    ``images``, the one above, its ``images``, and the folders in these.
+    ``images``, and the folders in it; for a file in a folder of annotations also the folder above, its ``images``, and
+    the folders in it. Others are not looked at, as images of the same name may belong to another set.
 
     Args:
         path: the file of annotations, or the folder of the set.
@@ -66,8 +68,10 @@ def image_count(folder: Path) -> int:
 
 
 def _candidates(here: Path, above: Path) -> list[Path]:
-    found = [here, here / "images", above, above / "images"]
-    return [folder for folder in [*found, *_inside(here), *_inside(above)] if folder.is_dir()]
+    found = [here, here / "images", *_inside(here)]
+    if here.resolve().name.lower().startswith(_OF_ANNOTATIONS):
+        found += [above, above / "images", *_inside(above)]
+    return [folder for folder in found if folder.is_dir()]
 
 
 def _inside(folder: Path) -> list[Path]:

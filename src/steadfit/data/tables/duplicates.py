@@ -34,21 +34,18 @@ def same_paths(
         column: the column of images.
         images: N paths.
         target: (N, K, D), NaN = not annotated.
-        box: (N, 4) as given, NaN for none; None for whole images and for boxes that are made of the points.
+        box: (N, 4), None for whole images. Instances of a format may share a box, where several people annotated one.
         once: whether an image may occur only once, as with classes.
     """
     rules: dict[str, Floats | None] = {"an image once": None}
     if not once:
         rules = {"rows of one image to differ in their labels": target}
-        rules |= {} if box is None else {"rows of one image to have different boxes": box}
+        rules |= {} if box is None or raw.instances else {"rows of one image to have different boxes": box}
     earlier: dict[tuple[str, str, bytes], int] = {}
     problems = []
     bare = set(np.flatnonzero(np.isnan(target).all(axis=(1, 2))).tolist()) if raw.instances else set()
-    bare_box = set() if box is None else set(np.flatnonzero(np.isnan(box).any(axis=1)).tolist())
     for row, place in enumerate(place_of(images)):
         for rule, values in rules.items() if place and row not in bare else ():
-            if values is box and row in bare_box:
-                continue
             first = earlier.setdefault((place, rule, b"" if values is None else values[row].tobytes()), row)
             if first != row:
                 where = f"line {raw.line[first]}" if raw.at is None else raw.at[first]
