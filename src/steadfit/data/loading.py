@@ -265,7 +265,8 @@ def _read(
     box, found_box = read_box(raw, schema, target, size)
     if images is not None and source.pixels is None:
         once = bool(schema.classes)
-        found_images += same_paths(raw, schema.image, images, target=target, box=box, once=once)
+        given = None if schema.box == "points" else box
+        found_images += same_paths(raw, schema.image, images, target=target, box=given, once=once)
     problems += [*raw.problems, *found_visible, *found_features, *found_length, *found_split, *found_images, *found_box]
     annotations = Annotations(
         path=raw.path,

@@ -294,7 +294,7 @@ def pose_source(
 
 
 def filled_boxes(box: Floats, xy: Floats) -> Floats:
-    """Boxes (N, 4) with one around the points of each row that has none; NaN for a row without points.
+    """Boxes (N, 4) with one around the points of each row that has none; NaN for a row of less than two points apart.
 
     Sides have nine decimals, so that formats of corners or percents give the same numbers again.
 
@@ -305,9 +305,10 @@ def filled_boxes(box: Floats, xy: Floats) -> Floats:
     labelled = ~np.isnan(xy).all(axis=(1, 2))
     rows = np.flatnonzero(np.isnan(box).any(axis=1) & labelled)
     low, high = np.nanmin(xy[rows], axis=1), np.nanmax(xy[rows], axis=1)  # (n, 2)
-    margin = MARGIN * (high - low).max(axis=1, keepdims=True, initial=0)
+    span = (high - low).max(axis=1, keepdims=True, initial=0)  # (n, 1)
+    around = np.concatenate([low - MARGIN * span, high - low + 2 * MARGIN * span + 1], axis=1).round(9)
     filled = box.copy()
-    filled[rows] = np.concatenate([low - margin, high - low + 2 * margin + 1], axis=1).round(9)
+    filled[rows] = np.where(span >= 1, around, np.nan)
     return filled
 
 
