@@ -235,7 +235,7 @@ def _check(
     skipped = settle(problems, raw.path, skip_bad=skip_bad)
     if "train" in need_splits:
         check_classes(annotations)
-    warn_implausible(annotations, told=warn_spikes(annotations))
+    warn_implausible(annotations, told=warn_spikes(annotations), learned=decode)
     annotations = impute(annotations)
     if annotations.images is None:
         warn_copies(annotations.path, annotations.line, annotations.split, group[kept])
