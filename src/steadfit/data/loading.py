@@ -235,7 +235,7 @@ def _check(
     skipped = settle(problems, raw.path, skip_bad=skip_bad)
     told: tuple[float, ...] = ()
     if "train" in need_splits:
-        check_classes(annotations)
+        check_classes(annotations, skipped)
         told = warn_spikes(annotations)
     warn_implausible(annotations, told=told)
     annotations = impute(annotations)
