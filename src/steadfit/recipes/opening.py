@@ -274,7 +274,7 @@ def open_for_run(
     seed = run.settings.seed
     annotations = load_by_name(table, schema, skip_bad=skip_bad, seed=seed, format=format, images=images)
     if schema.box == "points" and (bare := int(np.isnan(annotations.target).all(axis=(1, 2)).sum())):
-        warn_whole(table, bare, "rows have no points and so")
+        warn_whole(table, bare, f"{'row has' if bare == 1 else 'rows have'} no points and so")
     if (annotations.images is not None) != run.takes_images:
         wanted, got = ("images", "features") if annotations.images is None else ("features", "images")
         raise DataError(f"{table}: expected {wanted}, which the run was trained on, got a table of {got}.")
