@@ -160,7 +160,8 @@ def _tell(facts: Mapping[str, Any], console: Console) -> None:
     for head, key in (("note", "notes"), ("warning", "warnings"), ("problem", "problems")):
         for line in listed(head, facts[key]):
             say(console, line)
-    for line in listed("error", [text for text in facts["errors"] if text not in facts["problems"]]):
+    known = set(facts["problems"])
+    for line in listed("error", [text for text in facts["errors"] if text not in known]):
         say(console, line)
 
 

@@ -22,6 +22,7 @@ from steadfit.data import (
     Framing,
     Schema,
     folder_images,
+    is_image,
     load_annotations,
     load_classes,
     refuse_archive,
@@ -237,7 +238,9 @@ def image_paths(inputs: str | Path, *, skip_bad: bool = False, other: str = "") 
         paths = _readable(paths)
     if not paths:
         kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
-        raise DataError(f"{inputs}: expected images ({kinds}){other} in this folder, got none.")
+        below = any(is_image(path) for path in inputs.glob("*/*")) if inputs.is_dir() else False
+        hint = " Images in its subfolders are not read: name one of these." if below else ""
+        raise DataError(f"{inputs}: expected images ({kinds}){other} in this folder, got none.{hint}")
     return paths
 
 

@@ -109,7 +109,8 @@ class ImageFinder:
             return name, reason
         if self._is_there(name):
             return name, None
-        found = next((other for other in _spellings(name) if self._is_inside(other)), None)
+        others = dict.fromkeys(other for other in _spellings(name) if other != name)
+        found = next((other for other in others if self._is_inside(other)), None)
         return (found, None) if found else (name, self._missing(name))
 
     def _absolute(self, name: str) -> tuple[str, str | None]:
