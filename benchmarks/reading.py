@@ -33,8 +33,8 @@ ROWS, COLUMNS, USED, REPEATS = 1_000_000, 20, 10, 1
 INSTANCES = 100_000
 REMARKS = (
     "Cells of text stay in memory as their bytes, so the peak is about twice the file's size; numbers are made of the",
-    "used columns only. A file with a quote in it is read row by row, as only that gives the line of each row. More than",
-    "half of the time of `load_annotations` goes into the checks, the splits and the search for copies.",
+    "used columns only. A file with a quote in it is read row by row, as only that gives the line of each row. More",
+    "than half of the time of `load_annotations` goes into the checks, the splits and the search for copies.",
 )
 FEATURES = [f"f{k}" for k in range(USED - 1)]
 
