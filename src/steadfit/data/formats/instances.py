@@ -89,7 +89,8 @@ class Instances:
             yield
         except Misfit as error:
             number = self._number if line is None else line
-            place = _place(at or ("" if line is None else f"line {line}"), error.where)
+            lines = not at and line is not None and file is None and not error.where.startswith("line ")
+            place = _place(f"line {line}" if lines else at, error.where)
             self._problems.append(Problem(str(file or self.path), number, None, error.reason, place))
 
     def add(
@@ -192,7 +193,7 @@ class Instances:
 
 def _place(at: str, where: str) -> str:
     """A place in a row: ``annotations[3].keypoints``, or ``line 3, x of nose`` where rows are lines."""
-    mark = ", " if "line " in at or " " in where else "."
+    mark = ", " if "line " in at or " of " in where else "."
     return mark.join(part for part in (at, where) if part)
 
 
