@@ -9,6 +9,7 @@ from pathlib import Path
 
 from steadfit import _checks
 from steadfit.data.formats import coco, cvat, dlc, fiftyone, labelme, labelstudio, lightning_pose, pts, via, yolo
+from steadfit.data.formats.documents import parsed_once
 from steadfit.data.formats.finding import ANNOTATIONS, read_source
 from steadfit.data.formats.tabular import write_as_csv, write_as_parquet
 from steadfit.data.loading import read_annotations
@@ -104,7 +105,8 @@ def write(data: Annotations, path: str | Path, *, format: str, copy_images: bool
     _checks.one_of("write", "format", format, tuple(WRITERS))
     if os.path.realpath(path) == os.path.realpath(data.path):
         raise DataError(f"{path}: expected another path than that of the original. It is never replaced.")
-    written = WRITERS[format](data, Path(path))
+    with parsed_once():
+        written = WRITERS[format](data, Path(path))
     if copy_images:
         folder = ANNOTATIONS[format].ABOUT.images if format in ANNOTATIONS else "."
         here = written if written.is_dir() else written.parent
