@@ -108,3 +108,50 @@ def test_fit_tells_in_three_lines(trained: tuple[Path, Result]) -> None:
     assert lines[0] == "Data: CSV table; 60 rows of 60 images; 40 train, 10 val, 10 test (given)"
     assert "mirror pair" in lines[1]
     assert "24 x 24 px" in lines[2]
+
+
+def test_many_points_and_many_errors_of_a_kind_take_few_lines(
+    own_faces: Path, steadfit: Steadfit, tmp_path: Path
+) -> None:
+    images = pd.read_csv(own_faces / "annotations.csv")["image"]
+    points = {f"{axis}{k}": float(k) for k in range(68) for axis in "xy"}
+    pd.DataFrame({"image": images, **points}).to_csv(own_faces / "many.csv", index=False)
+    (own_faces / "dataset.yaml").unlink()
+    result = steadfit("check", own_faces / "many.csv", "-o", tmp_path)
+    assert result.exit_code == 1, result.output
+    assert "points: 68, no label missing: 0 to 67" in result.stdout
+    assert "column 'x0': expected labels that vary" in result.stdout
+    assert "and 135 more of this kind: column 'y0'; column 'x1'; column 'y1'; …" in result.stdout
+    assert "136 errors would stop" in result.stdout
+    assert len(result.stdout) < 4000
+    found = facts(tmp_path)
+    assert (len(found["points"]), len(found["errors"])) == (68, 136)
+
+
+def test_nothing_to_learn_is_one_error(own_faces: Path, steadfit: Steadfit, tmp_path: Path) -> None:
+    pd.read_csv(own_faces / "annotations.csv")[["image"]].assign(yaw=1.0).to_csv(own_faces / "t.csv", index=False)
+    (own_faces / "dataset.yaml").unlink()
+    result = steadfit("check", own_faces / "t.csv", "-o", tmp_path)
+    assert result.exit_code == 1, result.output
+    assert "points:" not in result.stdout
+    assert "name any other targets with --targets" in result.stdout
+    assert "1 error would stop" in result.stdout
+
+
+def test_classes_are_told_with_their_sizes(steadfit: Steadfit, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for k in range(15):
+        path = tmp_path / "data" / ("NA" if k % 3 else "DE") / f"{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path), rng.integers(0, 255, (16, 16, 3)))
+    result = steadfit("check", tmp_path / "data", "--task", "classification", "-o", tmp_path / "out")
+    assert "class sizes: DE (5), NA (10)" in result.stdout
+
+
+def test_repeated_rows_of_features_are_counted(
+    features: Callable[..., Path], steadfit: Steadfit, tmp_path: Path
+) -> None:
+    table = pd.read_csv(features(tmp_path / "table.csv"))
+    pd.concat([table, table.head(7)]).to_csv(tmp_path / "table.csv", index=False)
+    result = steadfit("check", tmp_path / "table.csv", "--targets", "age", "-o", tmp_path / "out")
+    assert "duplicates: 7 rows with the same features as an earlier row" in result.stdout

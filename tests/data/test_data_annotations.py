@@ -173,7 +173,7 @@ def test_points_from_features(write: Write) -> None:
 
 
 def test_points_named_fewer_than_there_are_columns(write: Write, rows: list[str]) -> None:
-    with pytest.warns(DataWarning, match="1 points are named, so columns 'x1' and their y are not used"):
+    with pytest.warns(DataWarning, match="1 point is named, so columns 'x1' and their y are not used"):
         assert load_annotations(write(rows), Schema(points=("nose",))).target.shape == (10, 1, 2)
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -230,3 +231,18 @@ def test_the_yaml_and_the_options(write: Write, boxed: list[str], tmp_path: Path
 def test_wrong_options(options: dict[str, object], message: str) -> None:
     with pytest.raises(DataError, match=message):
         Schema.from_dict(options)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"), [("left,top,right,bottom", True), ("x1,y1,x2,y2", True), ("l,t,w,h", False)]
+)
+def test_edges_in_place_of_width_and_height_are_told(tmp_path, recwarn, names, told):
+    header = names.split(",")
+    lines = [f"image,a_x,a_y,{names}"]
+    for k in range(12):
+        cv2.imwrite(str(tmp_path / f"{k}.png"), np.full((60, 60), 9 * k + 20, dtype=np.uint8))
+        lines.append(f"{k}.png,{k},{2 * k},0,0,30,40")
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    load_annotations(tmp_path / "t.csv", Schema(box=tuple(header)))
+    said = [str(one.message) for one in recwarn if "are read as width and height of the boxes" in str(one.message)]
+    assert len(said) == told

@@ -250,7 +250,7 @@ def test_a_table_with_ids_and_names(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("image,kind\n0.png,a\n", "expected a column 'label' or 'class' of classes, got image, kind"),
-        ("path,label\n0.png,a\n1.png,b\n", "expected a column 'image', got path, label"),
+        ("path,label\n0,a\n1,b\n", "expected a column 'image', got path, label"),
         ("image,label\n0.png,a\n1.png,a\n", "column 'label': expected at least two classes, got 1"),
         ("image,label\n0.png,a\n1.png,b\n2.png,\n", "line 4, column 'label': expected a class, got none"),
         ("image,label\n0.png,a\n1.png,b\n0.png,b\n", "line 4, column 'image': expected an image once, got '0.png'"),
@@ -379,3 +379,16 @@ def test_a_source_has_its_images_where_it_says(tmp_path: Path) -> None:
     assert source.schema.classes == ("cat", "dog")
     assert source.cells.text("image")[-1] == "test/dog/0.png"
     assert read_source(write_pets(tmp_path, "targets: [pet]\n")).schema.targets == ("pet",)
+
+
+def test_rows_that_were_left_out_are_named_where_a_class_is_gone(tmp_path):
+    lines = ["image,label"]
+    for k in range(6):
+        cv2.imwrite(str(tmp_path / f"{k}.png"), np.full((8, 8), 40 * k + 20, dtype=np.uint8))
+        lines += [f"{k}.png,{name}" for name in ("cat", "dog")]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    match = (
+        r"got none of 'dog'\. Rows with problems were left out, the first: .*line 3, column 'image': expected an image"
+    )
+    with pytest.warns(DataWarning, match="left out"), pytest.raises(DataError, match=match):
+        load_classes(tmp_path / "t.csv", skip_bad=True)

@@ -197,3 +197,9 @@ def test_what_is_no_image_is_named(tmp_path: Path, content: bytes, text: str) ->
     reason = str(scan(tmp_path, ["a.jpg"]).reasons[0])
     assert reason.startswith("expected an image, got 'a.jpg', ")
     assert text in reason
+
+
+def test_opencv_writes_nothing_about_floats(tmp_path, capfd):
+    cv2.imwrite(str(tmp_path / "a.tif"), np.linspace(0, 1, 48, dtype=np.float32).reshape(6, 8))
+    assert read_image(tmp_path / "a.tif", 3).shape == (6, 8, 3)
+    assert capfd.readouterr().err == ""

@@ -98,3 +98,24 @@ def test_a_link_out_of_folders_of_classes_is_refused_with_advice(tmp_path: Path)
     (root / "a" / "link.jpg").symlink_to(tmp_path / "far.jpg")
     with pytest.raises(DataError, match=r"expected an image inside .* Copy the file there, or give a folder"):
         load_classes(root)
+
+
+@pytest.mark.parametrize("name", ["__MACOSX", "@eaDir", ".git", "$RECYCLE.BIN"])
+def test_what_systems_leave_behind_is_no_class(tmp_path: Path, name: str) -> None:
+    for k in range(12):
+        path = tmp_path / "ab"[k % 2] / f"{k}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data_of(".png", k))
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "._0.png").write_bytes(b"x")
+    assert load_classes(tmp_path).schema.classes == ("a", "b")
+
+
+def test_images_beside_the_folders_of_classes_are_told(tmp_path: Path) -> None:
+    for k in range(12):
+        path = tmp_path / "ab"[k % 2] / f"{k}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data_of(".png", k))
+    (tmp_path / "loose.jpg").write_bytes(data_of(".jpg", 99))
+    with pytest.warns(DataWarning, match=r"1 image lies beside the folders of classes .*'loose\.jpg'"):
+        assert len(load_classes(tmp_path)) == 12

@@ -17,6 +17,7 @@ from steadfit.data.plausible import (
     PLACES,
     POINTS,
     Labels,
+    centred,
     constant,
     exchanged,
     never,
@@ -27,6 +28,7 @@ from steadfit.data.plausible import (
     repeated,
     shares,
     twins,
+    upward,
 )
 from steadfit.errors import DataWarning
 
@@ -295,3 +297,40 @@ def test_nothing_is_said_about_real_data(name: str) -> None:
         read = steadfit.read(path)
     assert len(read) > 10
     assert not [str(one.message) for one in caught if "coordinates" in str(one.message) or "label" in str(one.message)]
+
+
+def test_shares_with_zero_in_the_middle() -> None:
+    found = labels()
+    for scale in (1.0, 2.0):
+        text = centred(changed(found, scale * (found.xy / found.size[:, None] - 0.5)))
+        assert text is not None
+        assert "between -1 and 1, in images of 640 x 480 px" in text
+        assert "x = (share + 1) * width / 2" in text
+    assert centred(found) is None
+    assert centred(changed(found, found.xy / found.size[:, None])) is None  # plain shares
+
+
+def test_y_that_points_up() -> None:
+    found = labels()
+    text = upward(changed(found, found.xy * [1, -1]))
+    assert text is not None
+    assert text.startswith("100 % of the labels are above their images, and inside with -y")
+    assert upward(found) is None
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, -999.0, 9999.0])
+@pytest.mark.parametrize("rows", [2, 3])
+def test_two_rows_at_a_usual_mark_are_told(value: float, rows: int) -> None:
+    found = labels(rows=400)
+    found.xy[:rows, 1] = value
+    text = repeated(found)
+    assert text is not None
+    assert f"({rows}) have a label at exactly ({value:g}, {value:g}), of p1" in text
+    found.xy[1:rows, 1] += 1  # one label alone may be a mistake
+    assert repeated(found) is None
+
+
+def test_two_rows_at_another_place_are_no_mark() -> None:
+    found = labels(rows=400)
+    found.xy[:2, 1] = (900.0, 20.0)
+    assert repeated(found) is None

@@ -110,7 +110,7 @@ def book(tmp_path):
 
 def test_excel(book):
     rows = [["a", "word", "y", None], *([k / 4, "x" if k else None, k * k, None] for k in range(N)), [None] * 4]
-    with pytest.warns(DataWarning, match="columns 'word' are not numbers"):
+    with pytest.warns(DataWarning, match="cells of column 'word' are not numbers"):
         found = load_annotations(book(rows), Y)
     assert found.schema.features == ("a",)
     np.testing.assert_array_equal(found.target[:, 0, 0], np.arange(N) ** 2)
@@ -149,3 +149,13 @@ def test_without_openpyxl(book, monkeypatch):
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(DataError, match=r"expected the package openpyxl, .* pip install 'steadfit\[excel\]'"):
         read_table(path)
+
+
+@pytest.mark.parametrize("cell", [b"\x89PNG", {"bytes": b"\x89PNG", "path": "a.png"}, [1, 2]])
+def test_pictures_in_cells_are_one_error(tmp_path, cell):
+    frame = pd.DataFrame({"image": [cell] * 3, "x0": [1.0, 2.0, 3.0], "y0": [1.0, 2.0, 4.0]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(
+        DataError, match="column 'image': expected the paths of images, got cells of the type .*Save the"
+    ):
+        load_annotations(tmp_path / "t.parquet")

@@ -6,6 +6,7 @@ import re
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from steadfit.data import Schema, load_annotations
@@ -152,3 +153,80 @@ def test_features_are_never_points(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("acc_x,acc_y,y\n" + "".join(f"{k},{k * k},{-k}\n" for k in range(12)))
     assert load_annotations(path, Schema(targets=("y",))).schema.features == ("acc_x", "acc_y")
+
+
+@pytest.mark.parametrize("unit", ["_px", " [px]", " (px)", " (pixels)", "_pixel"])
+def test_pixels_in_names_are_no_part_of_the_point(read, unit):
+    found = read([f"{point}_{axis}{unit}" for point in ("nose", "eye") for axis in "xy"])
+    assert found.schema.points == ("nose", "eye")
+    np.testing.assert_array_equal(found.target.reshape(12, 4), VALUES)
+
+
+@pytest.mark.parametrize("columns", [["x", "y"], ["X", "Y"]])
+def test_one_point_needs_no_name(read, columns):
+    found = read(columns, values=VALUES[:, :2])
+    assert found.schema.points == ("0",)
+    np.testing.assert_array_equal(found.target[:, 0], VALUES[:, :2])
+
+
+def test_a_data_frame_with_levels_of_names_in_parquet(read, tmp_path):
+    read(["x0", "y0", "x1", "y1"])  # for the images
+    names = pd.MultiIndex.from_product([["me"], ["nose", "eye"], ["x", "y"]])
+    index = pd.Index([f"{k}.png" for k in range(12)], name="image")
+    pd.DataFrame(VALUES, columns=names, index=index).to_parquet(tmp_path / "t.parquet")
+    found = load_annotations(tmp_path / "t.parquet")
+    assert found.schema.points == ("nose", "eye")
+    assert found.images == tuple(f"{k}.png" for k in range(12))
+    np.testing.assert_array_equal(found.target.reshape(12, 4), VALUES)
+
+
+@pytest.mark.parametrize("name", ["image_id", "filename", "Image", "Bild"])
+@pytest.mark.parametrize("columns", [["x0", "y0", "x1", "y1"], ["nose_x", "nose_y", "eye_x", "eye_y"]])
+def test_the_column_of_images_may_have_another_name(read, tmp_path, name, columns):
+    read(columns)
+    path = tmp_path / "t.csv"
+    path.write_text(path.read_text().replace("image", name, 1))
+    with pytest.warns(DataWarning, match=f"column '{name}' is read as that of the images"):
+        found = load_annotations(path)
+    assert found.images == tuple(f"{k}.png" for k in range(12))
+    assert found.schema.image == name
+    np.testing.assert_array_equal(found.target.reshape(12, 4), VALUES)
+    silent = load_annotations(path, Schema(image=name))
+    assert silent.images == found.images
+
+
+def test_features_beside_names_of_images_are_features_with_a_word(read, tmp_path):
+    read(["a", "b", "c", "age"], Schema(targets=("age",)))
+    path = tmp_path / "t.csv"
+    path.write_text(path.read_text().replace("image", "filename", 1))
+    with pytest.warns(DataWarning) as told:
+        found = load_annotations(path, Schema(targets=("age",)))
+    assert found.images is None
+    assert found.schema.features == ("a", "b", "c")
+    assert any("'image: filename' in a dataset.yaml" in str(one.message) for one in told)
+
+
+def test_a_table_of_images_and_targets_alone_is_one_of_images(read, tmp_path):
+    read(["age"], Schema(targets=("age",)), values=VALUES[:, :1])
+    path = tmp_path / "t.csv"
+    path.write_text(path.read_text().replace("image", "filename", 1))
+    with pytest.warns(DataWarning, match="is read as that of the images"):
+        found = load_annotations(path, Schema(targets=("age",)))
+    assert found.images is not None
+
+
+def test_without_any_column_of_images_the_key_is_named(read, tmp_path):
+    read(["x0", "y0", "x1", "y1"])
+    path = tmp_path / "t.csv"
+    path.write_text(path.read_text().replace("image", "name", 1).replace(".png", ""))
+    with pytest.raises(
+        DataError, match=r"'image: NAME' in a dataset\.yaml next to the table names the column of images"
+    ):
+        load_annotations(path)
+
+
+def test_a_header_of_several_lines(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("image,nose,nose,eye,eye\n,x,y,x,y\na.png,1,2,3,4\n")
+    with pytest.raises(DataError, match="A header of several lines has to be joined to one, such as nose_x, nose_y"):
+        load_annotations(path)

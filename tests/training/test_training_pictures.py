@@ -7,7 +7,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from steadfit.data import Annotations, Region, Schema, load_annotations
 from steadfit.errors import DataError, DataWarning
@@ -61,6 +63,9 @@ def test_one_array_is_one_picture(run: Run, grey: np.ndarray) -> None:
         (np.zeros((0, 9, 3), np.uint8), DataError, r"at least one pixel, got \(0, 9, 3\)"),
         ([[1, 2], [3, 4]], TypeError, "expected a list of image paths or arrays, got list in it"),
         ({"a": 1}, TypeError, "expected image paths or arrays, got dict"),
+        (memoryview(np.zeros((9, 9), dtype=np.uint8)), TypeError, "expected image paths or arrays, got memoryview"),
+        (pd.Series(["a.png"]), TypeError, r"got Series\. numpy\.asarray makes an array of it"),
+        ([torch.zeros(9, 9)], TypeError, r"got Tensor in it\. numpy\.asarray makes an array of it"),
     ],
 )
 def test_what_is_no_picture(run: Run, given: Any, error: type[Exception], message: str) -> None:

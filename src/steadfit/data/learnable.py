@@ -31,6 +31,8 @@ def obstacles(annotations: Annotations) -> list[str]:
         names=annotations.names,
         at=None if annotations.at is None else annotations.at.tolist(),
     )
+    if not annotations.schema.n_targets:
+        return [columns.no_targets(annotations.path, "neither")]
     classes = bool(annotations.schema.classes)
     needed = ("train",) if classes else ("train", "val")
     labelled = annotations.take(~np.isnan(annotations.target).all(axis=(1, 2)))
@@ -115,17 +117,19 @@ def file_problems(raw: RawTable, annotations: Annotations, given: bool, need_spl
     return problems
 
 
-def check_classes(annotations: Annotations) -> None:
+def check_classes(annotations: Annotations, left_out: Sequence[Problem] = ()) -> None:
     """Refuse a class without training images, which cannot be learned.
 
     Args:
         annotations: the rows.
+        left_out: what was wrong with rows that were left out, which may be the reason.
 
     Raises:
         DataError: there is one.
     """
     names = annotations.schema.classes
     if names and (empty := np.flatnonzero(annotations.counts("train") == 0)).size:
+        reason = f" Rows with problems were left out, the first: {left_out[0]}" if left_out else ""
         raise DataError(
-            f"{annotations.path}: expected training images of every class, got none of {names[empty[0]]!r}."
+            f"{annotations.path}: expected training images of every class, got none of {names[empty[0]]!r}.{reason}"
         )

@@ -234,7 +234,7 @@ def _check(
         problems += file_problems(raw, annotations, before is not None, need_splits)
     skipped = settle(problems, raw.path, skip_bad=skip_bad)
     if "train" in need_splits:
-        check_classes(annotations)
+        check_classes(annotations, skipped)
     warn_implausible(annotations, told=warn_spikes(annotations), learned=decode)
     annotations = impute(annotations)
     if annotations.images is None:

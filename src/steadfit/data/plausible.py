@@ -26,6 +26,8 @@ LOOKED_AT = 500_000
 """Labels that are looked at; in larger sets evenly spaced rows represent all."""
 SHOWN = 5
 """Names that a sentence lists."""
+MARKS = (0.0, -1.0, -9.0, -99.0, -999.0, -9999.0, 999.0, 9999.0)
+"""Coordinates that stand for "missing" so often that two rows with a label at such a place are told."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,30 @@ def shares(labels: Labels) -> str | None:
     )
 
 
+def centred(labels: Labels) -> str | None:
+    """Whether coordinates are from -1 to 1, with 0 in the middle of the image."""
+    xy, size = _sized(labels)
+    if len(xy) < FEWEST or np.median(size) < 16 or _within(xy, -1.01, 1.01) < 0.95 or _within(xy, -1.01, -0.05) < 0.05:
+        return None
+    return (
+        f"{_percent(_within(xy, -1.01, 1.01))} of the coordinates are between -1 and 1, in images of {_sizes(size)}. "
+        "If these are shares with 0 in the middle of the image, make pixels of them: x = (share + 1) * width / 2 for "
+        "-1 to 1, x = (share + 0.5) * width for -0.5 to 0.5, and y with the height."
+    )
+
+
+def upward(labels: Labels) -> str | None:
+    """Whether y is negative where it should be positive, because it points up."""
+    xy, size = _sized(labels)
+    away, mirrored = (_share(_outside(xy * factor, size), xy) for factor in ([1, 1], [1, -1]))
+    if len(xy) < FEWEST or away < 0.5 or mirrored > 0.1:
+        return None
+    return (
+        f"{_percent(away)} of the labels are above their images, and inside with -y instead of y. Pixels are counted "
+        "downwards, from the top row: change the sign of y."
+    )
+
+
 def percents(labels: Labels) -> str | None:
     """Whether coordinates are percentages of the images' sides: from 0 to 100 in images that are much larger."""
     xy, size = _sized(labels)
@@ -172,7 +198,10 @@ def repeated(labels: Labels) -> str | None:
     still = list(_constant(labels))
     some[:, still] = np.nan
     place, rows = _frequent(some)
-    many = [at for at, count in zip(place, rows, strict=True) if count >= FEWEST and _is_alone(some, at, count)]
+    enough = [
+        count >= (2 if _is_mark(at) else max(FEWEST, 0.01 * len(some))) for at, count in zip(place, rows, strict=True)
+    ]
+    many = [at for at, count, told in zip(place, rows, enough, strict=True) if told and _is_alone(some, at, count)]
     found = [at for at in many if not np.isin(at, labels.told).all()]
     if not found:
         return None
@@ -239,7 +268,7 @@ def never(labels: Labels) -> str | None:
     return f"{labels.listed(absent)} {have} no label in any row. {_leave_out(labels)}"
 
 
-PLACES: tuple[Callable[[Labels], str | None], ...] = (shares, percents, exchanged, outside, one_corner)
+PLACES: tuple[Callable[[Labels], str | None], ...] = (shares, centred, percents, exchanged, upward, outside, one_corner)
 """Findings about how coordinates are meant; the first one that applies explains the others."""
 POINTS: tuple[Callable[[Labels], str | None], ...] = (repeated, one_spot, constant, twins, never)
 """Findings about single points, each for itself."""
@@ -274,13 +303,18 @@ def _share(flags: Flags, xy: Floats) -> float:
 
 
 def _frequent(xy: Floats) -> tuple[Floats, list[int]]:
-    """The places (M, 2) that labels of at least 1 % of the rows share, frequent first, and the numbers of the rows."""
+    """Places (M, 2) that labels share, frequent first, and the numbers of their rows.
+
+    These are places of at least 1 % of the rows, and those of ``MARKS``.
+    """
     plain = np.where(np.isnan(xy[:, :, :1]), np.nan, xy)
     code = plain[:, :, 0] + 1j * plain[:, :, 1]  # (N, K)
     values, counts = np.unique(code[~np.isnan(code)], return_counts=True)
-    likely = values[counts >= max(0.01 * len(xy), 2)]
-    rows = [(int((code == value).any(axis=1).sum()), value) for value in likely[:200]]
-    kept = sorted(((count, value) for count, value in rows if count >= 0.01 * len(xy)), key=lambda one: -one[0])
+    marked = (values.real == values.imag) & np.isin(values.real, MARKS)
+    likely = values[(counts >= 2) & (marked | (counts >= 0.01 * len(xy)))]
+    likely = likely[np.argsort(~np.isin(likely, values[marked]), kind="stable")][:200]
+    rows = [(int((code == value).any(axis=1).sum()), value) for value in likely]
+    kept = sorted(rows, key=lambda one: -one[0])
     place = np.array([(value.real, value.imag) for _, value in kept], dtype=np.float64).reshape(-1, 2)
     return place, [count for count, _ in kept]
 
@@ -293,6 +327,11 @@ def _is_alone(xy: Floats, place: Floats, count: int) -> bool:
     at = (xy == place).all(axis=2)
     near = (np.abs(xy - place) <= radius).all(axis=2) & ~at
     return int(near.sum()) * 3 <= count and not _are_copies(xy[at.any(axis=1)], place)
+
+
+def _is_mark(place: Floats) -> bool:
+    """Whether a place is one that often stands for "missing", such as (-1, -1)."""
+    return bool(place[0] == place[1] and np.isin(place[0], MARKS))
 
 
 def _are_copies(xy: Floats, place: Floats) -> bool:

@@ -22,9 +22,10 @@ from steadfit.data.tables.annotations import OCCLUDED
 from steadfit.data.tables.sentinels import warn_spikes
 from steadfit.errors import ConfigError, DataError, DataWarning
 from steadfit.recipes.opening import open_classes, open_table
+from steadfit.reports.brief import counted, listed
 from steadfit.reports.contact_sheet import Tile, contact_sheet, target_histograms
 from steadfit.reports.style import save
-from steadfit.reports.understood import facts_of, listed, told_facts
+from steadfit.reports.understood import facts_of, told_facts
 
 FORMAT_VERSION = 1
 NO_IMAGE = ("expected an image", "expected the path of an image", "expected a readable image", "expected a whole image")
@@ -159,15 +160,16 @@ def _tell(facts: Mapping[str, Any], console: Console) -> None:
     for head, key in (("note", "notes"), ("warning", "warnings"), ("problem", "problems")):
         for line in listed(head, facts[key]):
             say(console, line)
-    for line in listed("error", [text for text in facts["errors"] if text not in facts["problems"]]):
+    known = set(facts["problems"])
+    for line in listed("error", [text for text in facts["errors"] if text not in known]):
         say(console, line)
 
 
 def _verdict(errors: list[str], *, of_rows: bool) -> str:
     if not errors:
         return "Nothing here would stop 'steadfit fit'."
-    skip = " (those of rows could be left out with --skip-bad)" if of_rows else ""
-    return f"{len(errors)} {'error' if len(errors) == 1 else 'errors'} would stop 'steadfit fit'{skip}."
+    skip = " --skip-bad leaves out rows with problems." if of_rows else ""
+    return f"{counted(len(errors), 'error')} would stop 'steadfit fit'.{skip}"
 
 
 def _draw(annotations: Annotations, out: Path, sheet: int, seed: int) -> Path | None:

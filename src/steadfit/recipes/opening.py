@@ -22,6 +22,7 @@ from steadfit.data import (
     Framing,
     Schema,
     folder_images,
+    is_image,
     load_annotations,
     load_classes,
     refuse_archive,
@@ -237,7 +238,9 @@ def image_paths(inputs: str | Path, *, skip_bad: bool = False, other: str = "") 
         paths = _readable(paths)
     if not paths:
         kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
-        raise DataError(f"{inputs}: expected images ({kinds}){other} in this folder, got none.")
+        below = any(is_image(path) for path in inputs.glob("*/*")) if inputs.is_dir() else False
+        hint = " Images in its subfolders are not read: name one of these." if below else ""
+        raise DataError(f"{inputs}: expected images ({kinds}){other} in this folder, got none.{hint}")
     return paths
 
 
@@ -274,7 +277,7 @@ def open_for_run(
     seed = run.settings.seed
     annotations = load_by_name(table, schema, skip_bad=skip_bad, seed=seed, format=format, images=images)
     if schema.box == "points" and (bare := int(np.isnan(annotations.target).all(axis=(1, 2)).sum())):
-        warn_whole(table, bare, "rows have no points and so")
+        warn_whole(table, bare, f"{'row has' if bare == 1 else 'rows have'} no points and so")
     if (annotations.images is not None) != run.takes_images:
         wanted, got = ("images", "features") if annotations.images is None else ("features", "images")
         raise DataError(f"{table}: expected {wanted}, which the run was trained on, got a table of {got}.")

@@ -185,7 +185,7 @@ def _predict_images(
         )
     paths = image_paths(inputs, skip_bad=skip_bad, other=" or annotations.csv")
     if run.schema.box is not None:
-        warn_whole(inputs, len(paths), "images have")
+        warn_whole(inputs, len(paths), "image has" if len(paths) == 1 else "images have")
     return run.predict_positions(paths, views=views, coverage=coverage), {"image": [str(path) for path in paths]}, paths
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,19 @@ import numpy as np
 from steadfit.data import SPLITS, Annotations
 from steadfit.data.formats.finding import ANNOTATIONS
 from steadfit.data.tables.annotations import OCCLUDED
-from steadfit.reports.values import capital, count, percent, short
+from steadfit.reports.brief import counted, missing_shares, named
+from steadfit.reports.values import count, percent, short
 
 CODES = "0 missing, 1 occluded, 2 visible"
-TABLES = {"csv": "CSV table", "parquet": "Parquet table", "class-folders": "folders of classes", "cifar": "CIFAR"}
+MOST_TARGETS = 12
+"""Scalar targets that are told one by one."""
+TABLES = {
+    "csv": "CSV table",
+    "parquet": "Parquet table",
+    "excel": "Excel table",
+    "class-folders": "folders of classes",
+    "cifar": "CIFAR",
+}
 
 
 def facts_of(annotations: Annotations) -> dict[str, Any]:
@@ -50,9 +59,9 @@ def summary_lines(annotations: Annotations) -> list[str]:
     ]
     parts = {head: [told[key] for key in keys if key in told and key != "points"] for head, keys in lines}
     if points := facts.get("points"):
-        parts["Labels"].insert(0, _number(len(points), "point"))
+        parts["Labels"].insert(0, counted(len(points), "point"))
     if notes := len(annotations.notes):
-        parts["Images"].append(f"{_number(notes, 'note')} ('steadfit check' shows them)")
+        parts["Images"].append(f"{counted(notes, 'note')} ('steadfit check' shows them)")
     return [f"{head}: {'; '.join(texts)}" for head, texts in parts.items() if texts]
 
 
@@ -66,19 +75,24 @@ def told_facts(facts: Mapping[str, Any]) -> dict[str, str]:
     if "points" in facts:
         told |= _points(facts)
     if "targets" in facts:
-        told["targets"] = "; ".join(map(_target, facts["targets"]))
+        more = len(facts["targets"]) - MOST_TARGETS
+        rest = [f"{counted(more, 'more target')}"] if more > 0 else []
+        told["targets"] = "; ".join([*map(_target, facts["targets"][:MOST_TARGETS]), *rest])
     if "features" in facts:
-        told["features"] = _number(len(facts["features"]), "feature")
+        told["features"] = counted(len(facts["features"]), "feature")
     if "classes" in facts:
         told["classes"] = f"{len(facts['classes'])} classes"
+        told["class sizes"] = named([f"{name} ({sum(each.values())})" for name, each in facts["classes"].items()], 20)
     for key in ("sizes", "kinds", "pixels", "orientation", "boxes"):
         if facts.get(key):
             told[key] = facts[key]
     if facts.get("bad_images"):
-        told["bad images"] = f"{_number(facts['bad_images'], 'row')} without a readable image"
+        told["bad images"] = f"{counted(facts['bad_images'], 'row')} without a readable image"
+    if facts.get("repeated"):
+        told["duplicates"] = f"{counted(facts['repeated'], 'row')} with the same features as an earlier row"
     if "duplicates" in facts:
         groups = len(facts["duplicates"])
-        told["duplicates"] = f"{_number(groups, 'group')} of images with the same bytes" if groups else "no duplicates"
+        told["duplicates"] = f"{counted(groups, 'group')} of images with the same bytes" if groups else "no duplicates"
     return told
 
 
@@ -95,6 +109,8 @@ def _of_rows(annotations: Annotations) -> dict[str, Any]:
         facts["divided_groups"] = len(pairs) - facts["groups"]
     if annotations.images is not None:
         facts |= {"sizes": _sizes(annotations), "duplicates": [list(same) for same in annotations.duplicates]}
+    elif annotations.key is not None and len(annotations):
+        facts["repeated"] = len(annotations) - len(np.unique(annotations.key))
     return facts
 
 
@@ -104,6 +120,8 @@ def _of_labels(annotations: Annotations) -> dict[str, Any]:
     if schema.classes:
         counts = {word: annotations.counts(word).tolist() for word in SPLITS}
         return {"classes": {name: {w: counts[w][k] for w in SPLITS} for k, name in enumerate(schema.classes)}}
+    if not schema.n_targets:
+        return features
     if not schema.has_points:
         return {"targets": [_target_facts(annotations, k) for k in range(schema.n_targets)]} | features
     return _point_facts(annotations) | features | (_pixel_facts(annotations) if annotations.images is not None else {})
@@ -177,9 +195,9 @@ def _sizes(annotations: Annotations) -> str:
 
 
 def _rows(facts: Mapping[str, Any]) -> str:
-    rows = _number(facts["rows"], "row")
-    groups = f", {_number(facts['groups'], 'group')}" if facts.get("groups") else ""
-    return rows + (f" of {_number(facts['images'], 'image')}" if "images" in facts else "") + groups
+    rows = counted(facts["rows"], "row")
+    groups = f", {counted(facts['groups'], 'group')}" if facts.get("groups") else ""
+    return rows + (f" of {counted(facts['images'], 'image')}" if "images" in facts else "") + groups
 
 
 def _splits(facts: Mapping[str, Any]) -> str:
@@ -190,17 +208,16 @@ def _splits(facts: Mapping[str, Any]) -> str:
 
 
 def _points(facts: Mapping[str, Any]) -> dict[str, str]:
-    each = ", ".join(f"{point['name']} ({percent(point['missing'])})" for point in facts["points"])
-    pairs = ", ".join(" - ".join(pair) for pair in facts["pairs"])
+    pairs, limbs = (named([" - ".join(two) for two in facts[key]], 12) for key in ("pairs", "limbs"))
     seen = f"{percent(facts['occluded'])} of the labels occluded" if facts["occluded"] else "no label is occluded"
     return {
-        "points": f"{len(facts['points'])}, with their share of missing labels: {each}",
+        "points": missing_shares(facts["points"]),
         "missing": f"{percent(facts['missing'])} of the labels missing",
         "visibility": seen,
-        "pairs": f"{_number(len(facts['pairs']), 'mirror pair')}" if pairs else "no mirror pairs: nothing is mirrored",
+        "pairs": f"{counted(len(facts['pairs']), 'mirror pair')}" if pairs else "no mirror pairs: nothing is mirrored",
         "pair names": pairs,
-        "limbs": ", ".join(" - ".join(limb) for limb in facts["limbs"]),
-        "length": facts["length"],
+        "limbs": limbs,
+        "normalising length": "none, so no failure rates" if facts["length"] == "none" else facts["length"],
     }
 
 
@@ -210,21 +227,3 @@ def _target(facts: Mapping[str, Any]) -> str:
         return f"{facts['name']} without values"
     low, middle, high = (short(facts[key]) for key in ("min", "median", "max"))
     return f"{facts['name']} {low} to {high} (median {middle}){absent}"
-
-
-def _number(number: int, what: str) -> str:
-    return f"{count(number)} {what}{'' if number == 1 else 's'}"
-
-
-def listed(head: str, texts: Sequence[str], *, most: int = 20) -> list[str]:
-    """A heading with its number of texts and, below it, the texts; nothing for none.
-
-    Args:
-        head: in the singular.
-        texts: one for each line.
-        most: the number of texts that are shown.
-    """
-    if not texts:
-        return []
-    more = [f"  and {count(len(texts) - most)} more, all of them in check.json"] if len(texts) > most else []
-    return [f"{capital(_number(len(texts), head))}:", *(f"  {text}" for text in texts[:most]), *more]

@@ -48,9 +48,9 @@ def as_images(inputs: Any) -> Sequence[str | Path | bytes | Image]:
         return [inputs]
     if isinstance(inputs, np.ndarray) and inputs.dtype.kind not in "OUS":
         return _in_array(inputs)
-    if isinstance(inputs, np.ndarray | Sequence):
+    if isinstance(inputs, np.ndarray | Sequence) and not isinstance(inputs, memoryview):
         return [_one(image) for image in inputs]
-    raise TypeError(f"predict: expected image paths or arrays, got {type(inputs).__name__}.")
+    raise TypeError(f"predict: expected image paths or arrays, got {type(inputs).__name__}.{_as_array(inputs)}")
 
 
 def _in_array(pixels: Image) -> Sequence[Image]:
@@ -69,7 +69,14 @@ def _one(image: Any) -> str | Path | bytes | Image:
         return image
     if isinstance(image, os.PathLike):
         return Path(image)
-    raise TypeError(f"predict: expected a list of image paths or arrays, got {type(image).__name__} in it.")
+    raise TypeError(
+        f"predict: expected a list of image paths or arrays, got {type(image).__name__} in it.{_as_array(image)}"
+    )
+
+
+def _as_array(value: Any) -> str:
+    """A remedy for pictures of other libraries, and for a column of paths."""
+    return " numpy.asarray makes an array of it." if hasattr(value, "__array__") else ""
 
 
 def checked_boxes(boxes: npt.ArrayLike | None, count: int) -> npt.NDArray[np.float64] | None:

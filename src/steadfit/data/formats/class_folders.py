@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +15,14 @@ from steadfit.data.tables.cells import Cells, RawTable
 from steadfit.data.tables.schema import Schema
 from steadfit.data.tables.source import Source
 from steadfit.data.tables.splits import SPLIT_WORDS
-from steadfit.errors import DataError
+from steadfit.errors import DataError, DataWarning
 
 
 def read(root: Path, schema: Schema | None = None) -> Source:
     """The images under a folder, classes and files in the order of their names; files of other kinds are ignored.
 
     With a folder ``train`` (and ``val``, ``test``) the classes are its subfolders, else those of ``root``. Folders in a
-    class's folder belong to the class. Hidden ones are ignored.
+    class's folder belong to the class. Hidden ones are ignored, and what systems leave behind, such as ``__MACOSX``.
 
     Args:
         root: the folder.
@@ -31,7 +32,7 @@ def read(root: Path, schema: Schema | None = None) -> Source:
         DataError: no class folders, a class that is missing in ``train``, or a schema that names a column of classes.
 
     Warns:
-        DataWarning: files that seem to be images or videos are passed over.
+        DataWarning: files that seem to be images or videos are passed over; images lie beside the folders of classes.
     """
     if schema is not None and schema.targets:
         raise DataError(
@@ -48,6 +49,7 @@ def read(root: Path, schema: Schema | None = None) -> Source:
             f"{len(names)} with {len(found)} images."
         )
     warn_passed_over(root, _passed_over(root, splits))
+    _warn_beside(root, splits)
     number = {name: float(k) for k, name in enumerate(names)}
     cells: dict[str, Cells] = {
         "image": [image for image, _, _ in found],
@@ -63,6 +65,20 @@ def read(root: Path, schema: Schema | None = None) -> Source:
         files=[str(root / image) for image, _, _ in found],
     )
     return Source(table, Schema(targets=("label",), classes=tuple(names)), root)
+
+
+def _warn_beside(root: Path, splits: dict[str, str]) -> None:
+    """Warn of images next to the folders of classes, which have no class."""
+    folders = {root, *(root / folder for folder in splits.values())}
+    found = sorted(path for folder in folders for path in folder.iterdir() if is_image(path) and path.is_file())
+    if found:
+        lie, are = ("1 image lies", "is") if len(found) == 1 else (f"{len(found)} images lie", "are")
+        warnings.warn(
+            f"{root}: {lie} beside the folders of classes and {are} not used, such as "
+            f"{found[0].relative_to(root).as_posix()!r}.",
+            DataWarning,
+            stacklevel=5,
+        )
 
 
 def is_one(root: Path) -> bool:
@@ -86,7 +102,12 @@ def _entries(root: Path, folder: str, split: str) -> list[tuple[str, str, str]]:
 
 
 def _subfolders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not _is_left_over(entry.name))
+
+
+def _is_left_over(name: str) -> bool:
+    """Whether a folder is hidden, or one that macOS, Synology or Windows leaves beside the data."""
+    return name.startswith((".", "$")) or name in ("__MACOSX", "@eaDir", "System Volume Information")
 
 
 def _images(folder: Path) -> Iterator[Path]:

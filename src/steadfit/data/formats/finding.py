@@ -45,6 +45,7 @@ from steadfit.data.formats.roots import checked_folder, image_count
 from steadfit.data.images.paths import refuse_archive
 from steadfit.data.tables.cells import RawTable, shorten
 from steadfit.data.tables.classes import as_classes
+from steadfit.data.tables.image_column import with_image_column
 from steadfit.data.tables.options import did_you_mean
 from steadfit.data.tables.schema import Schema
 from steadfit.data.tables.source import Source
@@ -163,11 +164,11 @@ def read_source(
     with parsed_once():
         name, path = _located(path, format)
         if name in ANNOTATIONS:
-            source = ANNOTATIONS[name].read(path, images=folder)
+            source = _oriented(ANNOTATIONS[name].read(path, images=folder), ANNOTATIONS[name].ABOUT.exif)
             return _with_options(source if schema is None else as_in(source, schema), given)
         if name in TABLES:
             meaning = (Schema.discover(path) if schema is None else schema).with_options(**given)
-            source = TABLES[name].read(path, meaning)
+            source = with_image_column(TABLES[name].read(path, meaning))
         else:
             source = CLASSES[name].read(path)
     source = dataclasses.replace(source, format=name, root=source.root if folder is None else checked_folder(folder))
@@ -196,6 +197,11 @@ def as_in(source: Source, schema: Schema) -> Source:
     kept = {name: getattr(schema, name) for name in taken}
     box = None if schema.box is None else (found.schema.box or "points")
     return dataclasses.replace(found, schema=dataclasses.replace(found.schema, normalizer=length, box=box, **kept))
+
+
+def _oriented(source: Source, exif: str) -> Source:
+    """A source whose images are read as those on which a format's labels are made: turned by EXIF, or as stored."""
+    return dataclasses.replace(source, schema=dataclasses.replace(source.schema, exif=exif))
 
 
 def _with_options(source: Source, given: Mapping[str, Any]) -> Source:
@@ -232,6 +238,7 @@ def read_class_source(path: str | Path, label: str | None = None, *, format: str
             f"named after their classes, got {'a file of another kind' if path.is_file() else 'none of them'}.{packed}"
         )
     source = CLASSES[name].read(path, Schema(targets=() if label is None else (label,)))
+    source = with_image_column(source, classes=True) if name in TABLES else source
     return dataclasses.replace(source if source.schema.classes else as_classes(source), format=name)
 
 

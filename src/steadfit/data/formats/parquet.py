@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from steadfit.data.formats.tables import table_at, table_source
+from steadfit.data.images.paths import is_image
 from steadfit.data.tables.cells import Cells, RawTable, shorten
 from steadfit.data.tables.schema import Schema
 from steadfit.data.tables.source import Source
@@ -56,13 +57,22 @@ def _cells(path: Path) -> RawTable:
 
 
 def _names(path: Path, table: Any) -> dict[int, str]:
-    """The columns' numbers and names, without the index of a data frame."""
+    """The columns' numbers and names, without the index of a data frame, unless it holds the names of images."""
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    index = [name for name in index if not _is_of_images(table, name)]
     names = {k: name for k, name in enumerate(table.column_names) if name not in index}
     for name in (twice := Counter(names.values())):
         if twice[name] > 1:
             raise DataError(f"{path}, column {name!r}: expected a column once, got it {twice[name]} times.")
     return names
+
+
+def _is_of_images(table: Any, name: Any) -> bool:
+    """Whether an index (a name; a mapping for a range of numbers) begins with the name of an image."""
+    if not isinstance(name, str) or name.startswith("__index_level_") or name not in table.column_names:
+        return False
+    first = table.column(name)[0].as_py() if table.num_rows else None
+    return isinstance(first, str) and is_image(first.strip())
 
 
 def _column(column: Any) -> Cells:

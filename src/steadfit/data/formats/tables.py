@@ -70,13 +70,20 @@ def check_header(path: Path, header: Sequence[str], line: int) -> None:
             places = [k + 1 for k, other in enumerate(names) if other == name]
             raise DataError(
                 f"{path}, line {line}, column {name!r}: expected a column once, got it at places "
-                f"{' and '.join(map(str, places))} of the header."
+                f"{' and '.join(map(str, places))} of the header.{_of_several_lines(names)}"
             )
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
         raise DataError(
             f"{path}, line {line}: expected columns separated by commas, semicolons or tabs, got {shorten(names[0])}."
         )
     _check_names(path, [name for name in names if name], line)
+
+
+def _of_several_lines(names: Sequence[str]) -> str:
+    """A remedy for a header in which most names are not the only ones, as those of points with x and y below them."""
+    alone = sum(names.count(name) == 1 for name in names)
+    several = len(names) > 2 and (names.count("") > 1 or alone <= max(1, len(names) // 3))
+    return " A header of several lines has to be joined to one, such as nose_x, nose_y." if several else ""
 
 
 def _check_names(path: Path, names: Sequence[str], line: int) -> None:

@@ -6,6 +6,7 @@ are applied here, so that all kinds are read alike.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -176,7 +177,14 @@ def _in_their_own_channels(data: Data, channels: int) -> npt.NDArray[Any] | None
     return found if found.ndim == 3 else np.repeat(found[:, :, None], 3, axis=2)
 
 
+@functools.cache
+def _quieten() -> None:
+    """Keep OpenCV from writing to standard error about files that it cannot decode, which the errors here tell."""
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
 def _imdecode(data: Data, mode: int) -> npt.NDArray[Any] | None:
+    _quieten()
     try:
         found = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # such as a size beyond OpenCV's limit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -71,6 +72,17 @@ def refuse_archive(path: str | Path) -> None:
             raise DataError(f"{path}: expected a folder or a table, got {what}. Unpack it first.")
 
 
+def _shown(name: str, most: int = 300) -> str:
+    return repr(name if len(name) <= most else f"{name[: most - 3]}...")
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """Other ways to write a path: with slashes, without spaces or quotes around it, with (de)composed letters."""
+    for bare in (name, name.strip().strip("\"'").strip()):
+        for slashed in (bare, bare.replace("\\", "/")):
+            yield from (form for form in (slashed, *(unicodedata.normalize(how, slashed) for how in ("NFC", "NFD"))))
+
+
 class ImageFinder:
     """Finds the images of a data set; see :func:`resolve_image`.
 
@@ -91,29 +103,31 @@ class ImageFinder:
             return name, f"expected the path of an image, got {name!r}."
         if "://" in name:
             return name, f"expected the path of an image, got the address {name!r}. Download the images first."
-        if os.path.isabs(name) or _DRIVE.match(name) or name.startswith("\\\\"):
+        if os.path.isabs(name) or _DRIVE.match(name) or (name.startswith("\\") and not self._is_there(name)):
             return self._absolute(name)
         if reason := self._outside(name):
             return name, reason
-        if not self._is_there(name):
-            slashed = name.replace("\\", "/")
-            if slashed == name or self._outside(slashed) or not self._is_there(slashed):
-                return name, self._missing(name)
-            return slashed, None
-        return name, None
+        if self._is_there(name):
+            return name, None
+        others = dict.fromkeys(other for other in _spellings(name) if other != name)
+        found = next((other for other in others if self._is_inside(other)), None)
+        return (found, None) if found else (name, self._missing(name))
 
     def _absolute(self, name: str) -> tuple[str, str | None]:
         for root in (self.root, self._given):
             inside = os.path.relpath(name, root)
             if os.path.isabs(name) and inside.split(os.sep)[0] != os.pardir:
                 return self.find(inside.replace(os.sep, "/"))
-        parts = [part for part in re.split(r"[\\/]", name) if part not in ("", ".", "..")]
-        for start in range(1, len(parts)):
+        parts = [part for part in re.split(r"[\\/]", name.strip()) if part not in ("", ".", "..")]
+        for start in range(len(parts)):
             end = "/".join(parts[start:])
-            if self._is_there(end) and not self._outside(end):
+            if self._is_inside(end):
                 self.guessed[name] = end
                 return end, None
         return name, f"expected a path relative to {self.root}, got the absolute {name!r}. {_TOLD}"
+
+    def _is_inside(self, name: str) -> bool:
+        return self._is_there(name) and not self._outside(name)
 
     def _is_there(self, name: str) -> bool:
         try:
@@ -135,21 +149,34 @@ class ImageFinder:
 
     def _missing(self, name: str) -> str:
         """That there is no such file, with one whose name differs only in case, suffix or folder's separator."""
-        here = f"expected an image file, got no file at {name!r} in {self.root}"
+        here = f"expected an image file, got no file at {_shown(name)} in {self.root}"
         self._hints -= 1
         near = next(self._near(name.replace("\\", "/")), None) if self._hints >= 0 else None
         return f"{here}. There is {near!r}." if near else f"{here}."
 
     def _near(self, name: str) -> Iterator[str]:
-        folder, file = os.path.split(name)
-        try:
-            with os.scandir(os.path.join(self.root, folder)) as found:
-                names = sorted(entry.name for entry in islice(found, _LISTED))
-        except (OSError, ValueError):
-            return
+        head, file = os.path.split(name)
+        folder = self._folder(head)
+        names = self._listed(folder)
         stem, whole = os.path.splitext(file)[0].strip().casefold(), file.strip().casefold()
         paths = {other: os.path.join(folder, other) for other in names}
         yield from (path for other, path in paths.items() if other.casefold() == whole)
         yield from (
             path for other, path in paths.items() if is_image(other) and os.path.splitext(other)[0].casefold() == stem
         )
+
+    def _folder(self, name: str) -> str:
+        """A folder, found without regard to case where it is not there as it is written."""
+        found = ""
+        for part in name.split("/"):
+            same = [] if os.path.isdir(os.path.join(self.root, found, part)) else self._listed(found)
+            found = os.path.join(found, next((other for other in same if other.casefold() == part.casefold()), part))
+        return found
+
+    def _listed(self, folder: str) -> list[str]:
+        """The names in a folder, sorted; none where there is no such folder."""
+        try:
+            with os.scandir(os.path.join(self.root, folder)) as found:
+                return sorted(entry.name for entry in islice(found, _LISTED))
+        except (OSError, ValueError):
+            return []

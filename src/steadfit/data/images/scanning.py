@@ -152,6 +152,8 @@ def _inspect(
         data = Path(root, name).read_bytes()
     except FileNotFoundError:
         return _Found(name, f"expected an image file, got no file at {name!r}{f' in {root}' if root else ''}.")
+    except IsADirectoryError:
+        return _Found(name, f"expected an image file, got the folder {name!r}.")
     except (OSError, ValueError) as error:
         return _Found(name, f"expected a readable image file, got {error}.")
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()

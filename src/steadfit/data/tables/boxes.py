@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,7 +12,9 @@ from steadfit.data.images.frame import whole_image
 from steadfit.data.tables.cells import RawTable
 from steadfit.data.tables.problems import Problem
 from steadfit.data.tables.schema import Schema
+from steadfit.errors import DataWarning
 
+_LAST_CORNER = re.compile(r"(?:.*[\W_])?(?:right|bottom|[xy]_?(?:2|max|end|br)|(?:max|end)_?[xy])", re.IGNORECASE)
 Floats = npt.NDArray[np.float64]
 
 
@@ -31,6 +36,13 @@ def read_box(raw: RawTable, schema: Schema, target: Floats, size: Floats | None)
     columns = schema.box_columns
     if raw.instances:
         return _of_instances(raw, columns, size)
+    if any(_LAST_CORNER.fullmatch(raw.name(column)) for column in columns[2:]):
+        warnings.warn(
+            f"{raw.path}: columns {columns[2]!r} and {columns[3]!r} are read as width and height of the boxes. If they "
+            "are the right and lower edges, replace them by width and height.",
+            DataWarning,
+            stacklevel=5,
+        )
     box, problems = _numbers(raw, columns)
     wrong = {problem.line for problem in problems}
     for place, name in ((2, "width"), (3, "height")):

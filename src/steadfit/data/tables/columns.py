@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from steadfit.data.tables.options import did_you_mean
 from steadfit.data.tables.problems import Problem, report
 from steadfit.data.tables.schema import Schema
 from steadfit.data.tables.sentinels import without_missing
+from steadfit.data.tables.text import ObjectColumn
 from steadfit.errors import DataError, DataWarning
 
 Floats = npt.NDArray[np.float64]
@@ -41,11 +43,7 @@ def resolve(raw: RawTable, schema: Schema, *, labels: bool = True) -> Schema:
     """
     schema = schema.with_discovered_points(raw.cells)
     if not schema.n_targets and labels:
-        raise DataError(
-            f"{raw.path}: expected columns x0, y0, x1, y1, ... or named targets, got columns {listed(raw.cells)}. "
-            f"Points are read from columns {READS}; name any other targets with --targets, or in a dataset.yaml next "
-            "to the table."
-        )
+        raise DataError(no_targets(raw.path, f"columns {listed(raw.cells)}"))
     _check_columns(raw, schema, labels)
     if schema.box is not None and schema.image not in raw.cells:
         raise DataError(f"{raw.path}: expected images for the box {schema.box!r}, got no column {schema.image!r}.")
@@ -55,8 +53,40 @@ def resolve(raw: RawTable, schema: Schema, *, labels: bool = True) -> Schema:
                 f"{raw.path}, column {schema.image!r}: expected images or features, got both. "
                 "Set image: '' to read the table without its images."
             )
+        check_paths(raw, schema.image)
         return dataclasses.replace(schema, units=schema.units or ("px" if schema.has_points else ""))
     return with_features(raw, schema)
+
+
+def check_paths(raw: RawTable, column: str) -> None:
+    """Refuse a column of images that holds pictures, or anything else that is no text.
+
+    Args:
+        raw: the table.
+        column: the column.
+
+    Raises:
+        DataError: it does.
+    """
+    cells = raw.cells[column]
+    if isinstance(cells, ObjectColumn) and not cells.is_plain:
+        raise DataError(
+            f"{raw.path}, column {raw.name(column)!r}: expected the paths of images, got cells of the type "
+            f"{cells.cells.type}. Save the images as files, and give their paths."
+        )
+
+
+def no_targets(path: Path, got: str) -> str:
+    """What is said about a table in which there is nothing to learn.
+
+    Args:
+        path: the table.
+        got: what it has.
+    """
+    return (
+        f"{path}: expected columns x0, y0, x1, y1, ... or named targets, got {got}. Points are read from columns "
+        f"{READS}; name any other targets with --targets, or in a dataset.yaml next to the table."
+    )
 
 
 def read_target(raw: RawTable, schema: Schema) -> tuple[Floats, list[Problem]]:
@@ -246,16 +276,18 @@ def _check_columns(raw: RawTable, schema: Schema, labels: bool) -> None:
         raise DataError(report([raw.file_problem(name, _absent(raw, name)) for name in absent]))
     surplus = [f"x{k}" for k in range(len(schema.points), 200) if f"x{k}" in raw.cells and f"y{k}" in raw.cells]
     if schema.points and surplus:
+        points = "1 point is" if len(schema.points) == 1 else f"{len(schema.points)} points are"
         warnings.warn(
-            f"{raw.path}: {len(schema.points)} points are named, so columns {listed(surplus)} and their y are not "
-            "used.",
+            f"{raw.path}: {points} named, so columns {listed(surplus)} and their y are not used.",
             DataWarning,
             stacklevel=5,
         )
 
 
 def _absent(raw: RawTable, name: str) -> str:
-    return f"expected this column, got {len(raw.cells)} columns without it.{did_you_mean(name, list(raw.cells))}"
+    hint = did_you_mean(name, list(raw.cells))
+    hint += " 'image: NAME' in a dataset.yaml next to the table names the column of images." if name == "image" else ""
+    return f"expected this column, got {len(raw.cells)} columns without it.{hint}"
 
 
 def _half_points(

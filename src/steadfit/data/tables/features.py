@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from steadfit.data.tables.cells import RawTable, shorten
+from steadfit.data.tables.image_column import is_of_images
 from steadfit.data.tables.numbers import is_date
 from steadfit.data.tables.problems import Problem
 from steadfit.data.tables.schema import Schema
@@ -78,7 +79,7 @@ def other_numbers(raw: RawTable, schema: Schema) -> tuple[str, ...]:
     used: set[object] = {*schema.columns, *schema.categories, schema.split, schema.image, schema.normalizer}
     used |= {f"v{k}" for k in range(len(schema.points))}
     others = [name for name in raw.cells if name not in used]
-    numeric = [name for name in others if name and _mostly_numbers(raw, name)]
+    numeric = [name for name in others if name and _mostly_numbers(raw, name) and not is_of_images(raw, name)]
     left_out = [name for name in others if name not in numeric]
     if not numeric and not schema.categories:
         raise DataError(
@@ -87,8 +88,9 @@ def other_numbers(raw: RawTable, schema: Schema) -> tuple[str, ...]:
     if left_out:
         dates = any(is_date(next((cell for cell in raw.cells[name] if cell), "")) for name in left_out if name)
         remedy = " A date has to be given as a number, such as days since a first day." if dates else ""
+        columns = f"cells of column {listed(left_out)}" if len(left_out) == 1 else f"columns {listed(left_out)}"
         warnings.warn(
-            f"{raw.path}: columns {listed(left_out)} are not numbers or have no name, and are not used as features. "
+            f"{raw.path}: {columns} are not numbers or have no name, and are not used as features. "
             f"--categories names those whose words are categories.{remedy}",
             DataWarning,
             stacklevel=6,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +27,9 @@ _LAST = re.compile(rf"(?P<point>.+?)[\s_.:/()\[\]-]+(?P<what>{_WORDS})[)\]]?", r
 _LAST_JOINED = re.compile(r"(?P<point>.*(?:[^\W\d_](?=[XYV]$)|\d(?=[xyvXYV]$)))(?P<what>[xyvXYV])")
 _FIRST = re.compile(rf"(?P<what>{_WORDS})[\s_.:/()\[\]-]+(?P<point>.+?)[)\]]?", re.IGNORECASE)
 _FIRST_JOINED = re.compile(r"(?P<what>[xyvXYV])(?P<point>\d+)|(?P<low>[xyv])(?P<name>[A-Z].*)")
+_PIXELS = re.compile(r"[\s_]*[(\[]\s*(?:px|pixels?)\s*[)\]]$|[\s_]+(?:px|pixels?)$", re.IGNORECASE)
+_LEVELS = re.compile(r"\((?:.*, )?'([^']+)', '([^']+)'\)")
+"""How a data frame with several levels of names writes them to Parquet: ``('nose', 'x')``."""
 _CORNERS = {"min", "max", "left", "right", "top", "bottom", "tl", "br"}
 
 
@@ -87,19 +90,28 @@ def _named(schema: Schema) -> set[object]:
     return {schema.image, schema.split, schema.normalizer, *schema.box_columns, *schema.features, ""}
 
 
-def _found(columns: Iterable[str]) -> dict[str, Found]:
+def _found(columns: Collection[str]) -> dict[str, Found]:
     """The points by name, in the order of their first columns; those with numbers in that of the numbers."""
     styles: list[dict[str, Found]] = [{}, {}]
     for column in columns:
+        plain = _PIXELS.sub("", _LEVELS.sub(r"\1_\2", column))
         for style, (spaced, joined) in zip(styles, ((_LAST, _LAST_JOINED), (_FIRST, _FIRST_JOINED)), strict=True):
-            if match := spaced.fullmatch(column) or joined.fullmatch(column):
+            if match := spaced.fullmatch(plain) or joined.fullmatch(plain):
                 parts = match.groupdict()
                 what, point = parts["what"] or parts["low"], parts["point"] or parts["name"]
                 style.setdefault(point.strip(), Found()).columns.setdefault(_word(what), column)
                 break
     kept = [{name: one for name, one in style.items() if set(one.columns) & set(AXES)} for style in styles]
     found = max(kept, key=lambda style: sum(one.whole for one in style.values()))
+    if not any(one.whole for one in found.values()):
+        return _single(columns) or found
     return dict(sorted(found.items(), key=lambda item: int(item[0]))) if all(map(str.isdecimal, found)) else found
+
+
+def _single(columns: Collection[str]) -> dict[str, Found]:
+    """One point without a name, in columns ``x`` and ``y``."""
+    one = {_word(column): column for column in columns if _word(column) in (*AXES, "v")}
+    return {"0": Found(one)} if set(AXES) <= set(one) else {}
 
 
 def _word(text: str) -> str:

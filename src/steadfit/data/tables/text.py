@@ -106,6 +106,11 @@ class ObjectColumn(Sequence[str]):
         return str(cell.as_py()) if self._plain else str(self.cells.type)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether every cell has a text of its own."""
+        return self._plain
+
+    @property
     def is_wide(self) -> bool:
         """Whether these are whole numbers."""
         return bool(pa.types.is_integer(self.cells.type))
