@@ -10,6 +10,7 @@ from pathlib import Path
 
 from steadfit import _checks
 from steadfit.data.formats import coco, cvat, dlc, fiftyone, labelme, labelstudio, lightning_pose, pts, via, yolo
+from steadfit.data.formats.documents import parsed_once
 from steadfit.data.formats.finding import ANNOTATIONS, read_source
 from steadfit.data.formats.tabular import write_as_csv, write_as_parquet
 from steadfit.data.images.kinds import kinds
@@ -104,15 +105,23 @@ def write(data: Annotations, path: str | Path, *, format: str, copy_images: bool
         DataWarning: what the format does not carry.
     """
     _checks.one_of("write", "format", format, tuple(WRITERS))
-    if os.path.realpath(path) == os.path.realpath(data.path):
+    if _replaces(data, path, format):
         raise DataError(f"{path}: expected another path than that of the original. It is never replaced.")
     _warn_turned(data, format)
-    written = WRITERS[format](data, Path(path))
+    with parsed_once():
+        written = WRITERS[format](data, Path(path))
     if copy_images:
         folder = ANNOTATIONS[format].ABOUT.images if format in ANNOTATIONS else "."
         here = written if written.is_dir() else written.parent
         _copy_images(data, here / folder, PLACES.get(format, _same_places)(data))
     return written
+
+
+def _replaces(data: Annotations, path: str | Path, format: str) -> bool:
+    """Whether a path is that of the original, or its folder, in which the format may have a file of the same name."""
+    goal, original = os.path.realpath(path), os.path.realpath(data.path)
+    same = data.format == format or os.path.basename(original).startswith("annotations.")
+    return goal == original or (same and os.path.isfile(original) and goal == os.path.dirname(original))
 
 
 def _warn_turned(data: Annotations, format: str) -> None:
@@ -139,9 +148,13 @@ def _same_places(data: Annotations) -> Sequence[str]:
 def _copy_images(data: Annotations, folder: Path, places: Sequence[str]) -> None:
     for name, place in dict(zip(data.images or (), places, strict=True)).items():
         origin, goal = Path(data.root, name), folder / place
-        if not os.path.realpath(goal).startswith(os.path.join(os.path.realpath(folder), "")):
+        if not (_is_inside(goal, folder) and _is_inside(origin, data.root)):
             raise DataError(f"{name!r}: expected an image inside {data.root}, got one outside, which is not copied.")
         if not origin.is_file():
             raise DataError(f"{origin}: expected an image to copy, got none. Leave out --copy-images (copy_images).")
         goal.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(origin, goal)
+
+
+def _is_inside(file: Path, folder: Path) -> bool:
+    return os.path.realpath(file).startswith(os.path.join(os.path.realpath(folder), ""))

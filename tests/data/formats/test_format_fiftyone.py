@@ -198,3 +198,17 @@ def test_writing_back_changes_only_what_changed(tmp_path: Path) -> None:
         len(steadfit.read(steadfit.write(data.take([0, 1]), tmp_path / "less", format="fiftyone"), images=data.root))
         == 2
     )
+
+
+def test_several_fields_of_points_without_the_usual_name_are_a_warning(tmp_path: Path) -> None:
+    file = build(tmp_path) / "samples.json"
+
+    def rename(content: Any) -> None:
+        for one in content["samples"]:
+            if "ground_truth" in one:
+                one["first"] = one.pop("ground_truth")
+                one["other"] = {"_cls": "Keypoints", "keypoints": []}
+
+    change(file.parent, rename)
+    with pytest.warns(DataWarning, match="'first' is read, not 'other'. Rename the one to read to 'ground_truth'"):
+        steadfit.read(file)

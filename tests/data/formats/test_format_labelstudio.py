@@ -323,3 +323,10 @@ def test_a_size_is_needed_to_write(tmp_path: Path) -> None:
     data = dataclasses.replace(read(sample_labelstudio.build(tmp_path)), format="", size=None)
     with pytest.raises(DataError, match="expected the sizes of all images"):
         steadfit.write(data, tmp_path / "new.json", format="labelstudio")
+
+
+def test_labels_of_a_task_without_data_are_a_problem(tmp_path: Path) -> None:
+    content = [task(1, "a.png", FACE), task(2, "b.png", FACE)]
+    del content[0]["data"]
+    with pytest.raises(DataError, match=r"tasks\[0\].annotations\[0\].data: expected the address of an image"):
+        read(written(tmp_path, content))

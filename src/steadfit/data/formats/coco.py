@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from steadfit._files import write_text
 from steadfit.data.formats.about import About
-from steadfit.data.formats.coco_entries import OCCLUDED, VISIBLE, Entries, Image, Row, read_entries, triples_of
+from steadfit.data.formats.coco_entries import OCCLUDED, VISIBLE, Entries, Image, Row, read_entries
 from steadfit.data.formats.documents import is_json, json_at, text_at
 from steadfit.data.formats.face_layouts import layout_of
 from steadfit.data.formats.instances import Floats, pose_source
@@ -259,34 +259,35 @@ def _flat(target: Floats, codes: npt.NDArray[np.int8]) -> list[int | float]:
 def _edited(data: Annotations) -> str:
     """The original file with the key points of these rows."""
     original, content = Path(data.path), json_at(Path(data.path))
-    by_place = {row.place: row for row in read_entries(original, content).rows}
+    found = read_entries(original, content)
+    by_place = {row.place: (row, triples) for row, triples in zip(found.rows, found.triples, strict=True)}
     codes, images = codes_of(data), images_of(data, ABOUT.title)
+    index = {name: k for k, name in enumerate(data.schema.points)}
     places = [] if data.at is None else [int(re.sub(r"\D", "", place)) for place in data.at.tolist()]
     for number, place in enumerate(places):
-        if place not in by_place or images[number] != by_place[place].image.name.replace("\\", "/"):
+        if place not in by_place or images[number] != by_place[place][0].image.name.replace("\\", "/"):
             raise DataError(
                 f"{original}, annotations[{place}]: expected the annotation that was read, got another one. The file "
                 "has changed: read it again."
             )
-        _edit(content["annotations"][place], by_place[place], data, number, codes[number])
+        row, before = by_place[place]
+        mine = [index.get(name, -1) for name in row.category.points]
+        _edit(
+            content["annotations"][place], before, data.target[number, mine], codes[number, mine], np.array(mine) >= 0
+        )
     dropped = set(by_place) - set(places)
     content["annotations"] = [entry for place, entry in enumerate(content["annotations"]) if place not in dropped]
     return json_text(content, text_at(original))
 
 
-def _edit(entry: dict[str, Any], row: Row, data: Annotations, number: int, codes: npt.NDArray[np.int8]) -> None:
-    """Write the points of one row into its annotation, where they differ."""
-    triples = triples_of(row.keypoints)
+def _edit(
+    entry: dict[str, Any], triples: Floats, target: Floats, codes: npt.NDArray[np.int8], known: npt.NDArray[np.bool_]
+) -> None:
+    """Write the known ones of K points into an annotation, where they differ from its own."""
     before = np.where(triples[:, 2:] > 0, triples[:, :2], np.nan)
-    changed = False
-    for k, name in enumerate(row.category.points):
-        if name not in data.schema.points:
-            continue
-        mine = data.schema.points.index(name)
-        target, code = data.target[number, mine], int(codes[mine])
-        if code == triples[k, 2] and np.array_equal(target, before[k], equal_nan=True):
-            continue
-        entry["keypoints"][3 * k : 3 * k + 3] = _flat(target[None], codes[mine : mine + 1])
-        changed = True
+    same = ((target == before) | (np.isnan(target) & np.isnan(before))).all(axis=1) & (codes == triples[:, 2])
+    changed = np.flatnonzero(known & ~same).tolist()
+    for k in changed:
+        entry["keypoints"][3 * k : 3 * k + 3] = _flat(target[k : k + 1], codes[k : k + 1])
     if changed and "num_keypoints" in entry:
         entry["num_keypoints"] = sum(bool(code) for code in entry["keypoints"][2::3])

@@ -7,6 +7,7 @@ COCO adds nothing.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from steadfit.data.formats.about import About
 from steadfit.data.formats.documents import is_json, json_at
 from steadfit.data.formats.expect import Misfit
 from steadfit.data.formats.fiftyone_samples import (
+    USUAL,
     chosen_field,
     fields_of,
     instances_in,
@@ -30,7 +32,7 @@ from steadfit.data.formats.paths import relative
 from steadfit.data.formats.roots import images_root
 from steadfit.data.images.sizes import image_size
 from steadfit.data.tables.source import Source
-from steadfit.errors import DataError
+from steadfit.errors import DataError, DataWarning
 
 __all__ = ["ABOUT", "NAME", "is_one", "read", "write"]
 
@@ -65,6 +67,9 @@ def read(path: Path, *, images: Path | None = None) -> Source:
 
     Raises:
         DataError: a file is not JSON, or not one of FiftyOne.
+
+    Warns:
+        DataWarning: several fields of points, none of which is ``ground_truth``.
     """
     file = path / "samples.json" if path.is_dir() else path
     try:
@@ -78,7 +83,10 @@ def read(path: Path, *, images: Path | None = None) -> Source:
         reader.read_sample(place, sample)
     notes = reader.notes()
     if others := sorted(fields_of(samples) - {chosen}):
-        notes.append(f"Of several fields of points {chosen!r} is read, not {', '.join(map(repr, others))}.")
+        reason = f"Of several fields of points {chosen!r} is read, not {', '.join(map(repr, others))}."
+        notes.append(reason)
+        if chosen != USUAL:
+            warnings.warn(f"{file}: {reason} Rename the one to read to {USUAL!r}.", DataWarning, stacklevel=4)
     return reader.rows.source(images_root(file, reader.images, images), limbs=limbs, notes=notes)
 
 

@@ -17,6 +17,7 @@ from steadfit.data.tables.pairs import pairs_of_names
 from steadfit.errors import DataError, DataWarning
 
 Floats = npt.NDArray[np.float64]
+_LOOKED_AT = 65_536  # letters of a document by which its style is told
 
 
 def plain_number(value: float) -> int | float:
@@ -143,13 +144,25 @@ def json_text(content: Any, like: str | None = None) -> str:
 
     Args:
         content: plain containers.
-        like: the text of an earlier version, whose indentation is kept, and its letters if all are ASCII; None: without
-            line breaks.
+        like: the text of an earlier version, whose indentation, spaces and line ends are kept, and its letters if all
+            are ASCII; None: without line breaks.
+
+    >>> json_text({"a": [1, 2]}, like='{"b":3}')
+    '{"a":[1,2]}'
     """
-    lines = [] if like is None else like.lstrip().splitlines()
-    indent = len(lines[1]) - len(lines[1].lstrip()) if len(lines) > 1 else None
-    ascii_only = like is not None and like.isascii()
-    return json.dumps(content, ensure_ascii=ascii_only, indent=indent or None) + "\n"
+    if like is None:
+        return json.dumps(content, ensure_ascii=False) + "\n"
+    lines = like.lstrip().splitlines()
+    margin = lines[1][: len(lines[1]) - len(lines[1].lstrip())] if len(lines) > 1 else ""
+    separators = ("," if margin or _is_compact(like) else ", ", ":" if _is_compact(like) else ": ")
+    text = json.dumps(content, ensure_ascii=like.isascii(), indent=margin or None, separators=separators)
+    text += "\n" * like.endswith("\n")
+    return text.replace("\n", "\r\n") if "\r\n" in like else text
+
+
+def _is_compact(text: str) -> bool:
+    """Whether a document has no space between a key and its value, as those that JavaScript writes."""
+    return '":' in text[:_LOOKED_AT] and '": ' not in text[:_LOOKED_AT]
 
 
 def write_beside(text: str, path: Path) -> None:
