@@ -261,7 +261,9 @@ def _read(
     length, found_length = columns.read_length(raw, schema, target)
     split, found_split = read_split(raw, schema.split) if schema.split in raw.cells else (_all_train(raw), [])
     keeper = Keeper(source, target, framing, store)
-    images, size, digests, found_images = read_images(source, target, keeper, progress, decode=decode)
+    images, size, digests, found_images, turned = read_images(source, target, keeper, progress, decode=decode)
+    if turned is False:  # then it only matters for new images, which are shown to the network as to people
+        schema = dataclasses.replace(schema, exif="honour")
     box, found_box = read_box(raw, schema, target, size)
     if images is not None and source.pixels is None:
         once = bool(schema.classes)

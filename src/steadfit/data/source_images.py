@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +22,28 @@ from steadfit.data.tables.source import Source
 from steadfit.errors import DataWarning
 
 Floats = npt.NDArray[np.float64]
-Found = tuple[tuple[str, ...] | None, Floats | None, Sequence[str], list[Problem]]
+
+
+class Found(NamedTuple):
+    """The images of N rows.
+
+    Args:
+        names: their paths relative to the root; None for a table of features.
+        size: (N, 2) width and height in px, NaN for an image that is not there; None for a table of features.
+        keys: hashes of the bytes, empty where they are not read.
+        problems: what is wrong with them.
+        turned: whether some image is shown otherwise than it is stored; None where that was not looked at.
+    """
+
+    names: tuple[str, ...] | None
+    size: Floats | None
+    keys: Sequence[str]
+    problems: list[Problem]
+    turned: bool | None = None
 
 
 def read_images(source: Source, target: Floats, keeper: Keeper, progress: Progress | None, *, decode: bool) -> Found:
-    """Names (N), sizes (N, 2) and keys (N) of the images, and what is wrong with them.
+    """The images of the rows of a source: looked at, or decoded once each.
 
     Args:
         source: the source with its schema filled in.
@@ -33,20 +51,17 @@ def read_images(source: Source, target: Floats, keeper: Keeper, progress: Progre
         keeper: stores what is needed of the images.
         progress: called with the number of images done and their total number; None: nothing is called.
         decode: whether the images are decoded; otherwise they need not be there, and have no keys.
-
-    Returns:
-        No names and sizes for a table of features; NaN for the size of an image that is not there.
     """
     raw, column = source.cells, source.schema.image
     if column not in raw.cells:
-        return None, None, [""] * len(raw.line), []
+        return Found(None, None, [""] * len(raw.line), [])
     images = raw.text(column)
     if source.pixels is not None:
         size = np.array(source.pixels.shape[:1:-1], dtype=np.float64)  # width, height
-        return tuple(images), np.tile(size, (len(images), 1)), _digests(source.pixels), []
+        return Found(tuple(images), np.tile(size, (len(images), 1)), _digests(source.pixels), [], turned=False)
     if not decode:
         names, sizes = _found(source, images)
-        return names, sizes, [""] * len(images), []
+        return Found(names, sizes, [""] * len(images), [])
     unique, row_of = np.unique(np.array(images, dtype=object), return_inverse=True)  # each file is read once
     rows_of: list[list[int]] = [[] for _ in unique]
     for row, place in enumerate(row_of.tolist()):
@@ -73,7 +88,8 @@ def read_images(source: Source, target: Floats, keeper: Keeper, progress: Progre
     warn_orientation(raw.path, found, target if source.schema.has_points else None, source.schema.exif)
     _warn_resized(source, found)
     problems = [raw.problem(row, column, reason) for row, reason in enumerate(found.reasons) if reason]
-    return tuple(found.names), found.sizes, found.digests, problems
+    turned = any(traits.orientation != 1 for traits in seen.traits)
+    return Found(tuple(found.names), found.sizes, found.digests, problems, turned)
 
 
 def _digests(pixels: Tensor) -> list[str]:
