@@ -8,7 +8,6 @@ A part writes a file, reads it in processes of their own, each several times in 
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -70,7 +69,12 @@ def in_processes(reader: str, path: Path) -> dict[str, float]:
     command = [sys.executable, __file__, reader, str(path)]
     found = [subprocess.run(command, check=True, capture_output=True, text=True).stdout.split() for _ in range(REPEATS)]
     seconds, busy, memory = np.median(np.array(found, dtype=float), axis=0).tolist()
-    return {"seconds": seconds, "CPU seconds": busy, "rows a CPU second": round(ROWS / busy), "peak MiB": round(memory)}
+    return {
+        "seconds": seconds,
+        "CPU seconds": busy,
+        "rows a CPU second": f"{ROWS / busy:,.0f}",
+        "peak MiB": round(memory),
+    }
 
 
 def measure(reader: Callable[[Path], float], path: Path) -> tuple[float, float, float]:
@@ -80,8 +84,9 @@ def measure(reader: Callable[[Path], float], path: Path) -> tuple[float, float, 
 
 
 def peak() -> float:
-    """The peak of resident memory in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The peak of this process's resident memory in MiB; ``ru_maxrss`` would include that of its parent."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def by_pandas(path: Path) -> float:

@@ -90,7 +90,9 @@ class Keeper:
         """The box (1, 4) of a row; None for the whole image."""
         if self._schema.box == "points":
             return box_of_points(self._target[place : place + 1], size, margin=self._schema.box_margin)
-        return None if self._columns is None else self._columns[place : place + 1]
+        given = None if self._columns is None else self._columns[place : place + 1]
+        unboxed = given is not None and self._raw.instances and np.isnan(given).any()
+        return None if unboxed else given
 
 
 def _is_bad(box: Floats | None) -> bool:

@@ -28,6 +28,7 @@ def obstacles(annotations: Annotations) -> list[str]:
         cells={},
         line=annotations.line,
         row=np.arange(len(annotations), dtype=np.int64),
+        names=annotations.names,
         at=None if annotations.at is None else annotations.at.tolist(),
     )
     if not annotations.schema.n_targets:

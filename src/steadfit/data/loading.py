@@ -233,11 +233,9 @@ def _check(
     if skip_bad or kept.any():  # if no row is left, only the rows' own problems give the reason
         problems += file_problems(raw, annotations, before is not None, need_splits)
     skipped = settle(problems, raw.path, skip_bad=skip_bad)
-    told: tuple[float, ...] = ()
     if "train" in need_splits:
         check_classes(annotations, skipped)
-        told = warn_spikes(annotations)
-    warn_implausible(annotations, told=told)
+    warn_implausible(annotations, told=warn_spikes(annotations), learned=decode)
     annotations = impute(annotations)
     if annotations.images is None:
         warn_copies(annotations.path, annotations.line, annotations.split, group[kept])
@@ -267,7 +265,8 @@ def _read(
     box, found_box = read_box(raw, schema, target, size)
     if images is not None and source.pixels is None:
         once = bool(schema.classes)
-        found_images += same_paths(raw, schema.image, images, target=target, box=box, once=once)
+        given = None if schema.box == "points" else box
+        found_images += same_paths(raw, schema.image, images, target=target, box=given, once=once)
     problems += [*raw.problems, *found_visible, *found_features, *found_length, *found_split, *found_images, *found_box]
     annotations = Annotations(
         path=raw.path,

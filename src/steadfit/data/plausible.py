@@ -40,6 +40,7 @@ class Labels:
         names: K names.
         in_table: whether they come from a table of columns.
         told: values that are known to look like "missing".
+        learned: whether the labels are to be learned, so that each point must have some.
     """
 
     xy: Floats
@@ -64,26 +65,28 @@ class Labels:
         return shown + (f" and {len(points) - SHOWN} more" if len(points) > SHOWN else "")
 
 
-def warn_implausible(annotations: Annotations, *, told: Sequence[float] = ()) -> None:
+def warn_implausible(annotations: Annotations, *, told: Sequence[float] = (), learned: bool = True) -> None:
     """Warn about points in images that seem to be misread; classes, numbers and tables of features pass.
 
     Args:
         annotations: the checked rows.
         told: values about which another warning says that they may mean "missing".
+        learned: whether the labels are to be learned, so that each point must have some.
 
     Warns:
         DataWarning: one for each finding, with what to do.
     """
-    for sentence in implausible(annotations, told=told):
+    for sentence in implausible(annotations, told=told, learned=learned):
         warnings.warn(f"{annotations.path}: {sentence}", DataWarning, stacklevel=4)
 
 
-def implausible(annotations: Annotations, *, told: Sequence[float] = ()) -> list[str]:
+def implausible(annotations: Annotations, *, told: Sequence[float] = (), learned: bool = True) -> list[str]:
     """What seems to be wrong with points in images, one sentence or two for each finding, with its remedy.
 
     Args:
         annotations: the checked rows.
         told: values that are known to look like "missing".
+        learned: whether the labels are to be learned, so that each point must have some.
     """
     if annotations.images is None or not annotations.schema.has_points or np.isnan(annotations.target).all():
         return []
@@ -91,7 +94,8 @@ def implausible(annotations: Annotations, *, told: Sequence[float] = ()) -> list
     in_table = annotations.format in ("", "csv", "parquet")
     labels = Labels(annotations.target, size, annotations.schema.target_names, in_table, tuple(told))
     some = labels.some()
-    found = [next((text for look in PLACES if (text := look(some))), None), *(look(labels) for look in POINTS)]
+    points = [look for look in POINTS if learned or look is not never]
+    found = [next((text for look in PLACES if (text := look(some))), None), *(look(labels) for look in points)]
     return [text for text in found if text]
 
 

@@ -11,11 +11,11 @@ from rich.console import Console
 
 from steadfit._console import say
 from steadfit._files import atomic_path, write_json
-from steadfit.data import Annotations, Region, read_image, read_regions
+from steadfit.data import Annotations, Region, read_regions
 from steadfit.evaluation.measures import by_split, summarize
 from steadfit.recipes.fit import tell, trained, write_labels, write_report
 from steadfit.recipes.opening import Flags, check_rows, check_start
-from steadfit.recipes.panels import pose_figures, shown_rows
+from steadfit.recipes.panels import image_loader, pose_figures, shown_rows
 from steadfit.reports.cascade_crops import crop_figure
 from steadfit.reports.panel import Panel
 from steadfit.reports.understood import summary_lines
@@ -124,7 +124,9 @@ def _panels(cascade: CoarseToFine, annotations: Annotations, first: Judgement, j
     rows = rows[:SHOWN]
     some, estimate, final = annotations.take(rows), first.predicted[rows], judgement.predicted[rows]
     assert some.images is not None  # cascades are of images
-    pictures = [read_image(some.root / name, 3, some.schema.exif) for name in some.images]
+    load = image_loader(some)
+    assert load is not None
+    pictures = [load(name) for name in some.images]
     found = {region.name: final[:, list(region.points)] for region in cascade.regions}
     return [crop_figure(pictures, estimate, cascade.crops(estimate, some), found), *panels]
 

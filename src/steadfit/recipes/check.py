@@ -201,7 +201,7 @@ def _rows(annotations: Annotations, sheet: int, seed: int) -> list[int]:
 def _tile(annotations: Annotations, row: int) -> Tile:
     schema, name = annotations.schema, (annotations.images or ())[row]
     place = f"line {annotations.line[row]}" if annotations.at is None else str(annotations.at[row])
-    caption = f"{os.path.basename(name)[-34:]}, {place}"
+    caption = f"{os.path.basename(name)[-24:]}, {place.rpartition(', ')[2]}"  # without the file of the row
     if schema.classes:
         return Tile(_image(annotations, row), f"{schema.classes[annotations.label[row]]}, {caption}")
     if not schema.has_points:

@@ -160,7 +160,9 @@ def _poses(annotations: Annotations, judgements: Mapping[str, Judgement], rows: 
     if annotations.length is not None:
         limit = PCK_ALPHA * annotations.length[rows, None]
         missed = {method: np.linalg.norm(pose - given, axis=-1) > limit for method, pose in shown.items()}
-    pictures = [read_image(annotations.root / images[row], 3, schema.exif) for row in rows]
+    load = image_loader(annotations)
+    assert load is not None
+    pictures = [load(images[row]) for row in rows]
     limbs, pairs = sticks(schema)
     return stick_figures(pictures, {"annotated": given, **shown}, limbs=limbs, pairs=pairs, missed=missed)
 

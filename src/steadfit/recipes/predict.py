@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor
 
 from steadfit._files import shortened, write_csv
 from steadfit.audit import row_of
@@ -86,7 +87,8 @@ def predict_to(
         frame.insert(place, name, column)
     write_csv(frame, out / "predictions.csv")
     if paths and run.schema.has_points:
-        _draw(run, paths if overlays < 0 else paths[:overlays], prediction, out / "overlays", console)
+        pixels = None if opened is None else opened.pixels
+        _draw(run, paths if overlays < 0 else paths[:overlays], prediction, out / "overlays", console, pixels)
     if to is not None:
         data = annotations_of(paths, run.schema) if opened is None else opened
         write(predicted(data, prediction), out / to, format=to)
@@ -187,12 +189,20 @@ def _predict_images(
     return run.predict_positions(paths, views=views, coverage=coverage), {"image": [str(path) for path in paths]}, paths
 
 
-def _draw(run: Predictor, paths: list[Path], prediction: Prediction, folder: Path, console: Console | None) -> None:
+def _draw(
+    run: Predictor,
+    paths: list[Path],
+    prediction: Prediction,
+    folder: Path,
+    console: Console | None,
+    pixels: Tensor | None,
+) -> None:
     ellipses = prediction.covariance if prediction.ellipsoids is None else prediction.ellipsoids
     limbs, pairs = sticks(run.schema)
     shown = track(paths, "drawing", console=console, transient=True) if console and console.is_terminal else paths
     for number, path in enumerate(shown):
         around = None if ellipses is None else ellipses[number]
-        image = read_image(path, 3, run.schema.exif)
+        stored = None if pixels is None else np.ascontiguousarray(pixels[number].permute(1, 2, 0).numpy())
+        image = read_image(path, 3, run.schema.exif) if stored is None else stored
         picture = draw_points(image, prediction.mean[number], ellipses=around, limbs=limbs, pairs=pairs)
         write_image(picture, folder / f"{number:05d}-{shortened(path.stem)}.png")

@@ -103,7 +103,10 @@ def _of_rows(annotations: Annotations) -> dict[str, Any]:
     facts["splits"] = {word: len(annotations.rows(word)) for word in SPLITS}
     facts["drawn"] = 0 if annotations.drawn is None else int(annotations.drawn.sum())
     if annotations.group is not None:
-        facts["groups"] = len(set(annotations.group[annotations.group != ""].tolist()))
+        named = annotations.group != ""
+        pairs = set(zip(annotations.group[named].tolist(), annotations.split[named].tolist(), strict=True))
+        facts["groups"] = len({group for group, _ in pairs})
+        facts["divided_groups"] = len(pairs) - facts["groups"]
     if annotations.images is not None:
         facts |= {"sizes": _sizes(annotations), "duplicates": [list(same) for same in annotations.duplicates]}
     elif annotations.key is not None and len(annotations):
@@ -200,7 +203,7 @@ def _rows(facts: Mapping[str, Any]) -> str:
 def _splits(facts: Mapping[str, Any]) -> str:
     drawn = facts["drawn"]
     how = "given" if not drawn else "drawn" if drawn == facts["rows"] else "given, validation drawn"
-    by = " by groups" if drawn and facts.get("groups") else ""
+    by = " by groups" if drawn and facts.get("groups") and not facts["divided_groups"] else ""
     return ", ".join(f"{count(number)} {word}" for word, number in facts["splits"].items()) + f" ({how}{by})"
 
 

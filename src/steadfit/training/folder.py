@@ -232,18 +232,18 @@ def write_config(out: Path, content: dict[str, Any]) -> None:
     write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), out / CONFIG)
 
 
+_LATER = ("box_fit", "group", "exif", "coordinates", "origin", "missing", "categories", "impute", "medians")
+"""Fields of a schema whose defaults are left out of fingerprints, so that runs from before them can be continued."""
+
+
 def fingerprint(annotations: Annotations) -> str:
     """A short hash of rows, splits, labels, features and what they mean.
 
     The pixels are included only where they came as one array.
     """
-    meaning = annotations.schema.to_dict()
-    if meaning["box_fit"] == "inside":
-        del meaning["box_fit"]  # the default is left out, so that runs from before this option can be continued
-    if meaning["group"] is None:
-        del meaning["group"]
-    if meaning["exif"] == "honour":
-        del meaning["exif"]
+    usual, meaning = Schema().to_dict(), annotations.schema.to_dict()
+    meaning = {key: value for key, value in meaning.items() if key not in _LATER or value != usual[key]}
+    meaning["visibility"] = {"auto": "occluded"}.get(meaning["visibility"], meaning["visibility"])
     digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode())
     digest.update(json.dumps([annotations.images, annotations.split.tolist()]).encode())
     for array in (annotations.target + 0.0, annotations.features, annotations.size):

@@ -24,5 +24,5 @@ def build(folder: Path) -> Path:
         file["node_names"] = np.array(POINTS, dtype="S")
         file["track_names"] = np.array(["a", "b"], dtype="S")
         file["edge_inds"] = np.array([[0, 1], [0, 2]])
-        file["video_path"] = "C:\\videos\\cage 1.mp4"
+        file["video_path"] = np.bytes_("C:\\videos\\cage 1.mp4")
     return path

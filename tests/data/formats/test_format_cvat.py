@@ -124,10 +124,30 @@ def test_a_shape_that_lacks_a_point_is_a_problem_not_shifted(tmp_path: Path) -> 
         read(path)
 
 
+def test_a_shape_with_a_point_too_many_does_not_rename_the_others(tmp_path: Path) -> None:
+    path = written(tmp_path, plain(points("nose", "1,2"), points("nose", "2,3"), points("nose", "1,2;5,6")))
+    with pytest.raises(DataError, match=r"image\[2\].points\[0\]: expected 1 points .* got 2"):
+        read(path)
+    assert read(path, skip_bad=True).schema.points == ("nose",)
+
+
 def test_an_unknown_point_of_a_skeleton_is_a_problem(tmp_path: Path) -> None:
     path = written(tmp_path, sample_cvat.XML.replace('<points label="nose"', '<points label="noes"', 1))
     with pytest.raises(DataError, match=r"image\[0\].skeleton\[0\]: expected a point of 'head', got 'noes'"):
         read(path)
+
+
+def test_a_skeleton_with_everything_outside_is_no_instance(tmp_path: Path) -> None:
+    ended = '<skeleton label="head"><points label="nose" outside="1" occluded="0" points="1,2"/></skeleton>'
+    text = sample_cvat.XML.replace('<tag label="blurred" source="manual"></tag>', 2 * ended)
+    data = read(written(tmp_path, text))
+    assert len(data) == 4
+    assert "2 skeletons with everything outside are left out." in data.notes
+    bare = dataclasses.replace(data, format="", box=None, schema=dataclasses.replace(data.schema, box=None))
+    target = data.target.copy()
+    target[3] = np.nan
+    with pytest.warns(DataWarning, match="does not carry 1 rows without points and box"):
+        assert len(read(steadfit.write(bare.with_target(target), tmp_path / "new", format="cvat"))) == 3
 
 
 def test_a_turned_box_gives_the_upright_one_around_it(tmp_path: Path) -> None:

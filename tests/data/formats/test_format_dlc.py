@@ -287,6 +287,21 @@ def test_what_a_new_project_does_not_carry_is_told(tmp_path: Path) -> None:
         write(data, tmp_path / "out", format="dlc")
 
 
+def test_groups_that_are_no_videos_are_told(tmp_path: Path) -> None:
+    data = read(sample_dlc.of_one(tmp_path / "mice"))
+    split = dataclasses.replace(data, format="csv", group=np.array(["a", "b", "b"]))
+    with pytest.warns(DataWarning, match="does not carry groups"):
+        write(split, tmp_path / "out", format="dlc")
+
+
+def test_a_new_project_is_not_mixed_with_another(project: Path, tmp_path: Path) -> None:
+    data = dataclasses.replace(read(project), format="csv")
+    write(data, tmp_path / "out", format="dlc")
+    write(data, tmp_path / "out", format="dlc")
+    with pytest.raises(DataError, match="expected no other project there, got labeled-data/m1/CollectedData_Ann.csv"):
+        write(data, sample_dlc.of_one(tmp_path / "other"), format="dlc")
+
+
 @real
 @pytest.mark.parametrize(("name", "rows"), [("dlc_openfield", 116), ("dlc_reaching", 55)])
 def test_real_projects_are_written_back_to_the_byte(tmp_path: Path, name: str, rows: int) -> None:

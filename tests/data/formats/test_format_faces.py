@@ -182,7 +182,7 @@ def test_mirrored_outlines_have_every_point_once(tmp_path: Path) -> None:
 def test_a_folder_of_images_alone_says_so(tmp_path: Path) -> None:
     sample_bodies.write_images(tmp_path, ["a.jpg", "b.jpg", "c.png"])
     (tmp_path / "._a.jpg").write_bytes(b"\0")
-    with pytest.raises(DataError, match=r"got 3 images without annotations. Name the file .* --images") as error:
+    with pytest.raises(DataError, match=r"got 3 images and no annotations. Name the file .* --images") as error:
         load_annotations(tmp_path)
     assert "coco" in str(error.value)
     assert "lsp" in str(error.value)

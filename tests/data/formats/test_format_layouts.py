@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steadfit.data.formats.layouts import FGNET, IBUG, WFLW, Layout, asymmetry, layout_of
+from steadfit.data.formats.face_layouts import FGNET, IBUG, WFLW, Layout, asymmetry, layout_of
 
 DATA = Path(os.environ.get("STEADFIT_DATA", "/none")) / "formats"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs $STEADFIT_DATA/formats, original files of data sets")

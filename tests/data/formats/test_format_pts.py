@@ -11,7 +11,7 @@ from sample_pts import build, content, draw
 
 from steadfit.data.exchange import read, write
 from steadfit.data.formats import pts
-from steadfit.data.formats.layouts import FGNET, IBUG
+from steadfit.data.formats.face_layouts import FGNET, IBUG
 from steadfit.data.formats.pts_files import from_one, from_zero
 from steadfit.errors import DataError, DataWarning
 
@@ -161,8 +161,7 @@ def test_what_is_not_pts(tmp_path: Path) -> None:
 
 @needs_data
 def test_300vw() -> None:
-    with pytest.warns(DataWarning, match="groups"):
-        data = read(DATA / "mmpose_300vw")
+    data = read(DATA / "mmpose_300vw")
     assert data.images == tuple(f"{video}/imgs/{name}.jpg" for video, name in VIDEO_FRAMES)
     assert data.group is not None
     assert data.group.tolist() == ["001", "001", "401", "401"]
@@ -177,8 +176,7 @@ VIDEO_FRAMES = [("001", "000006"), ("001", "000009"), ("401", "000731"), ("401",
 @pytest.mark.parametrize("folder", ["", "points"])
 def test_fgnet_has_another_layout_and_other_suffixes(folder: str, tmp_path: Path) -> None:
     source = DATA / "fgnet_original" / folder
-    with pytest.warns(DataWarning, match="groups"):
-        data = read(source)
+    data = read(source)
     assert data.schema.points == FGNET.points
     assert data.images == ("images/001A02.JPG", "images/001A05.JPG", "images/010A04.JPG")
     assert data.group is not None

@@ -31,8 +31,7 @@ def test_folders_are_splits_and_augmented_copies_are_a_group(tmp_path: Path) -> 
 
 
 def test_a_single_folder_is_read_and_its_file_is_coco(tmp_path: Path) -> None:
-    with pytest.warns(DataWarning, match="1 groups"):
-        data = steadfit.read(build(tmp_path) / "valid")
+    data = steadfit.read(build(tmp_path) / "valid")
     assert (data.format, data.images) == ("roboflow", ("b_png.rf.77aa.jpg",) * 2)
     assert not roboflow.is_one(tmp_path / "valid/_annotations.coco.json")
     assert coco.is_one(tmp_path / "valid/_annotations.coco.json")

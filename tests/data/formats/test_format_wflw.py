@@ -10,7 +10,7 @@ import pytest
 from sample_wflw import build, line
 
 from steadfit.data.exchange import read
-from steadfit.data.formats.layouts import WFLW
+from steadfit.data.formats.face_layouts import WFLW
 from steadfit.errors import DataError, DataWarning
 
 LISTS = Path("WFLW_annotations", "list_98pt_rect_attr_train_test")

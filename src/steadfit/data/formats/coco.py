@@ -54,7 +54,8 @@ def read(path: Path, *, images: Path | None = None) -> Source:
 
     Crowds and annotations without key points are left out, which ``notes`` count. Categories with the same names of
     points are one; with others, points are joined by name. A category without names has the numbers of its points.
-    Rows keep their annotation's ``bbox``. An image's ``split`` and ``video_id``, which COCO does not know, are used.
+    Rows keep their annotation's ``bbox``, unless ``info`` says ``"boxes": "points"``: then they were made around the
+    points by :func:`write`. An image's ``split`` and ``video_id``, which COCO does not know, are used.
 
     Args:
         path: the file.
@@ -114,7 +115,7 @@ def read_parts(path: Path, parts: Sequence[Part], images: Path | None, *, format
         problems=found.problems,
         limbs=_limbs(rows, names),
         normalizer=_normalizer(names),
-        notes=[*found.notes, *_notes(xyv)],
+        notes=[*found.notes, *_notes(xyv), *_limb_notes(rows)],
     )
 
 
@@ -161,6 +162,12 @@ def _limbs(rows: Sequence[Row], names: Sequence[str]) -> list[tuple[int, int]]:
     return list(found)
 
 
+def _limb_notes(rows: Sequence[Row]) -> list[str]:
+    categories = dict.fromkeys(row.category for row in rows)
+    far = sum(not all(0 <= end < len(one.points) for end in limb) for one in categories for limb in one.skeleton)
+    return [f"{far} limbs are left out: the skeleton counts points from 1, and they name others."] * bool(far)
+
+
 def _normalizer(names: Sequence[str]) -> tuple[int, int] | None:
     """The normalising length of a face whose layout is known."""
     layout = layout_of(len(names), "face")
@@ -173,6 +180,8 @@ def _notes(xyv: Floats) -> list[str]:
     notes = []
     if ignored := int(((visible == 0) & ~origin & ~np.isnan(xyv).any(axis=2)).sum()):
         notes.append(f"{ignored} points have v = 0 and coordinates, which are not used: v = 0 means not labelled.")
+    if corner := int(((visible > 0) & origin).sum()):
+        notes.append(f"{corner} points have v > 0 at exactly (0, 0): they are taken for labels.")
     if (visible == OCCLUDED).any() and not (visible == VISIBLE).any():
         notes.append("Every labelled point has v = 1, occluded: a program that knows only 0 and 1 may have written it.")
     return notes
@@ -207,6 +216,9 @@ def write(data: Annotations, path: Path) -> Path:
 
 def _document(data: Annotations) -> dict[str, Any]:
     names, splits, codes, boxes = images_of(data, ABOUT.title), splits_of(data), codes_of(data), boxes_of(data)
+    own = data.box is not None and data.schema.box != "points"
+    if not own:
+        boxes = boxes + np.array([0.0, 0.0, 1.0, 1.0])  # the pixels of the outermost points are in it
     number = {name: k + 1 for k, name in enumerate(dict.fromkeys(names))}
     entries: dict[str, dict[str, Any]] = {}
     for row, name in enumerate(names):
@@ -232,7 +244,8 @@ def _document(data: Annotations) -> dict[str, Any]:
         annotations.append(annotation)
     limbs = [[first + 1, second + 1] for first, second in data.schema.limbs]
     category = {"id": 1, "name": "instance", "keypoints": list(data.schema.points), "skeleton": limbs}
-    return {"images": list(entries.values()), "annotations": annotations, "categories": [category]}
+    content = {"images": list(entries.values()), "annotations": annotations, "categories": [category]}
+    return content if own or np.isnan(boxes).all() else {"info": {"boxes": "points"}} | content
 
 
 def _flat(target: Floats, codes: npt.NDArray[np.int8]) -> list[int | float]:

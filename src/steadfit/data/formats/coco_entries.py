@@ -102,6 +102,8 @@ def read_entries(path: Path, content: Any) -> Entries:
             at = ".".join(part for part in (f"annotations[{place}]", error.where) if part)
             problems.append(Problem(str(path), place + 1, None, error.reason, at))
     triples = _all_triples(rows, problems, path)
+    if _has_made_boxes(document):
+        rows = [row._replace(box=None) for row in rows]
     rows = [row for row, values in zip(rows, triples, strict=True) if values is not None]
     used = {id(row.image) for row in rows}
     notes = [f"{crowds} crowds are left out."] * bool(crowds)
@@ -111,6 +113,12 @@ def read_entries(path: Path, content: Any) -> Entries:
     unused = sum(id(image) not in used for image in images.values())
     notes += [f"{unused} of {len(images)} images have no annotation with key points."] * bool(unused)
     return Entries(rows, [values for values in triples if values is not None], problems, notes, len(annotations))
+
+
+def _has_made_boxes(document: Mapping[str, Any]) -> bool:
+    """Whether the boxes were made around the points when the file was written, for the tools that need some."""
+    info = document.get("info")
+    return isinstance(info, dict) and info.get("boxes") == "points"
 
 
 def _images(entries: Sequence[Any]) -> dict[Any, Image]:
@@ -173,7 +181,11 @@ def _row(
             raise Misfit(f"expected an id once, got {expect.fact(own)} again.", "id")
         seen.add(own)
     keypoints = expect.sequence(values["keypoints"], "keypoints")
-    category = categories.get(_id(values.get("category_id", 0), "category_id"))
+    own_category = _id(values.get("category_id", 0), "category_id")
+    if categories and "category_id" in values and own_category not in categories:
+        got = expect.fact(own_category)
+        raise Misfit(f"expected the id of a category, got {got}, which no category has.", "category_id")
+    category = categories.get(own_category)
     names = category.points if category else ()
     count = len(names) or len(keypoints) // 3
     if len(keypoints) != 3 * count:

@@ -26,7 +26,7 @@ ABOUT = About(
     title="CVAT XML 1.1",
     writes=True,
     sample="description",
-    lost=("mirror pairs that no names tell", "normalising length"),
+    lost=("mirror pairs that no names tell", "normalising length", "rows without points and box"),
 )
 FILE = "annotations.xml"
 

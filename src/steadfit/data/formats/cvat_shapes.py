@@ -85,8 +85,9 @@ _Boxes: TypeAlias = dict[tuple[str, str], list[Element]]
 def drafts(root: Element, frames: Mapping[int, Frame]) -> Drafts:
     """The instances of a file.
 
-    Skeletons are instances. In a file without skeletons the plain ``points`` of a group are one, or those of an image
-    that are in no group; a shape of several points is one of its own.
+    Skeletons are instances, unless everything of one is outside and it has no box. In a file without skeletons the
+    plain ``points`` of a group are one, or those of an image that are in no group; a shape of several points is one of
+    its own.
 
     Args:
         root: the root element.
@@ -110,7 +111,11 @@ def drafts(root: Element, frames: Mapping[int, Frame]) -> Drafts:
 def _add_skeletons(found: Drafts, skeletons: Sequence[_Shape], boxes: _Boxes) -> None:
     for shape in skeletons:
         elements = tuple(_labelled(shape.element))
+        framed = _of_group(boxes, shape.frame.key, shape.group)
         found.labels[shape.label] = None
+        if not framed and all(element.get("outside") == "1" for element in elements):
+            found.left_out["skeletons with everything outside"] += 1  # CVAT exports tracks that have ended so, too
+            continue
         found.rows.append(
             Draft(
                 at=shape.at,
@@ -118,7 +123,7 @@ def _add_skeletons(found: Drafts, skeletons: Sequence[_Shape], boxes: _Boxes) ->
                 label=shape.label,
                 elements=elements,
                 labels=tuple(element.get("label", "").strip() for element in elements),
-                boxes=_of_group(boxes, shape.frame.key, shape.group),
+                boxes=framed,
                 holder=shape.element,
                 shape=shape.element,
                 group=shape.element.get("group", ""),
@@ -176,9 +181,8 @@ def _add_plain(found: Drafts, plain: Sequence[_Shape], boxes: _Boxes) -> None:
     sizes: dict[str, Counter[int]] = {}
     for shape in plain:
         sizes.setdefault(shape.label, Counter())[len(_pairs(shape.element))] += 1
-    found.counts = {
-        label: counted.most_common(1)[0][0] for label, counted in sizes.items() if max(counted, default=1) > 1
-    }
+    usual = {label: counted.most_common(1)[0][0] for label, counted in sizes.items()}
+    found.counts = {label: count for label, count in usual.items() if count > 1}
     members: dict[tuple[str, str, str], list[_Shape]] = {}
     for shape in plain:
         alone = shape.group == SINGLE and len(found.counts) == 1 and shape.label in found.counts

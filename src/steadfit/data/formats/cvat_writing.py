@@ -50,8 +50,11 @@ def write_cvat(data: Annotations, file: Path, name: str, title: str) -> Path:
         if (given := Path(data.path).with_name(LABELS)).is_file():
             write_beside(text_at(given), file.with_name(LABELS))
         return write_bytes(content, file)
-    warn_lost(data, title, lost_of_schema(data, limbs=True))
-    boxes, schema = _boxes(data) is not None, data.schema
+    framed = _boxes(data)
+    bare = ~(codes_of(data) > 0).any(axis=1) & (True if framed is None else np.isnan(framed).any(axis=1))
+    lost = [f"{int(bare.sum())} rows without points and box"] * bool(bare.any())
+    warn_lost(data, title, [*lost_of_schema(data, limbs=True), *lost])
+    boxes, schema = framed is not None, data.schema
     write_beside(labels_json(LABEL, schema.points, schema.limbs, data.target, boxes), file.with_name(LABELS))
     root = _document(data, images_of(data, title))
     indent(root)

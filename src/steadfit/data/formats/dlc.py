@@ -21,6 +21,7 @@ from steadfit.data.formats.about import About
 from steadfit.data.formats.dlc_config import is_config
 from steadfit.data.formats.dlc_edit import edited_table, places_of, table_text
 from steadfit.data.formats.dlc_project import RENAMED, folder_of, is_ours, project_set, tables_of
+from steadfit.data.formats.dlc_source import video_of
 from steadfit.data.formats.dlc_table import FRAMES, is_pose_table
 from steadfit.data.formats.instances import Floats
 from steadfit.data.formats.writing import codes_of, images_of, is_original, lost_of_schema, splits_of, warn_lost
@@ -34,7 +35,14 @@ ABOUT = About(
     writes=True,
     exif="ignore",
     images=".",
-    lost=("visibility", "boxes", "splits", "mirror pairs that no names tell", "normalising length"),
+    lost=(
+        "visibility",
+        "boxes",
+        "splits",
+        "groups that are no folders",
+        "mirror pairs that no names tell",
+        "normalising length",
+    ),
 )
 SCORER = "steadfit"
 
@@ -189,9 +197,11 @@ def _write_project(data: Annotations, path: Path) -> Path:
     warn_lost(data, ABOUT.title, lost)
     points = data.schema.points
     limbs = [(points[one], points[two]) for one, two in data.schema.limbs]
+    files = {video: path / FRAMES / video / f"CollectedData_{SCORER}.csv" for video in tables}
+    if (path / FRAMES).is_dir() and (others := sorted(set(tables_of(path)).difference(files.values()))):
+        raise DataError(f"{path}: expected no other project there, got {others[0].relative_to(path)}. Choose another.")
     for video, rows in tables.items():
-        file = path / FRAMES / video / f"CollectedData_{SCORER}.csv"
-        write_text(table_text(SCORER, points, list(rows.items()), people), file)
+        write_text(table_text(SCORER, points, list(rows.items()), people), files[video])
     moved = {mine: name for mine, name in zip(framed, names, strict=True) if mine != name}
     if moved:
         out = io.StringIO(newline="")
@@ -212,5 +222,12 @@ def _lost(data: Annotations, *, original: bool = False) -> list[str]:
     if original:
         return found
     boxes = data.box is not None and data.schema.box != "points"
-    found += ["boxes"] * boxes + ["splits"] * (splits_of(data) is not None)
+    found += ["boxes"] * boxes + ["splits"] * (splits_of(data) is not None) + ["groups"] * _is_divided(data)
     return found + lost_of_schema(data, limbs=True)
+
+
+def _is_divided(data: Annotations) -> bool:
+    """Whether the videos of a new project are not the groups."""
+    groups = [] if data.group is None else data.group.tolist()
+    both = {(group, video_of(name)) for group, name in zip(groups, image_names(data), strict=False) if group}
+    return len({group for group, _ in both}) < len(both) or len({video for _, video in both}) < len(both)

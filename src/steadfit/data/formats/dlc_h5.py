@@ -45,7 +45,7 @@ def read_table(path: Path) -> PoseTable:
     rows = {level: ["", *(name[k] for name in names)] for k, level in enumerate(levels)}
     header = head_of(path, rows)
     cells = np.concatenate([np.full((len(values), 1), np.nan), values], axis=1)
-    bad = contradictions(cells, header) | _infinite(cells)
+    bad = contradictions(cells, header) | _infinite(cells) | _nameless(images)
     kept = [row for row in range(len(cells)) if row not in bad]
     problems = [
         Problem(str(path), row + 1, None, error.reason, place("", row + 1, error.where, "row"))
@@ -58,6 +58,11 @@ def read_table(path: Path) -> PoseTable:
 def _infinite(cells: Floats) -> dict[int, Misfit]:
     rows = np.flatnonzero(np.isinf(cells).any(axis=1)).tolist()
     return {row: Misfit("expected finite numbers, got an infinite one.") for row in rows}
+
+
+def _nameless(images: Sequence[str]) -> dict[int, Misfit]:
+    reason = "expected the path of an image, got none."
+    return {row: Misfit(reason) for row, name in enumerate(images) if not name or "\0" in name}
 
 
 def _fixed(group: Any) -> tuple[list[Sequence[str]], list[str], Floats]:

@@ -5,7 +5,6 @@ While a path is looked at by one format after the other, its document is parsed 
 
 from __future__ import annotations
 
-import codecs
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -46,7 +45,7 @@ def head(path: Path) -> bytes:
 
 
 def text_at(path: Path) -> str:
-    """The text of a file in UTF-8, or in UTF-16 with its mark.
+    """The text of a file in UTF-8, or in UTF-16 or UTF-32, with their mark or without.
 
     Raises:
         DataError: it cannot be read, or is not text in UTF-8.
@@ -116,9 +115,9 @@ def _bytes(path: Path) -> bytes:
 
 def _text(path: Path) -> str:
     data = _bytes(path)
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    known = json.detect_encoding(data)  # by the mark, or by the zeros of the first characters
     try:
-        return data.decode("utf-16" if wide else "utf-8-sig")
+        return data.decode("utf-8-sig" if known == "utf-8" else known)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(

@@ -192,7 +192,7 @@ def as_in(source: Source, schema: Schema) -> Source:
             f"{absent[0]!r} is not among them."
         )
     found = source.with_points(schema.points) if schema.has_names else source
-    taken = ("pairs", "limbs", "units", "sides", "box_margin", "box_fit")
+    taken = ("pairs", "limbs", "units", "sides", "box_margin", "box_fit", "exif", "coordinates", "origin")
     length = schema.normalizer if not isinstance(schema.normalizer, str) else found.schema.normalizer
     kept = {name: getattr(schema, name) for name in taken}
     box = None if schema.box is None else (found.schema.box or "points")

@@ -89,7 +89,8 @@ class Instances:
             yield
         except Misfit as error:
             number = self._number if line is None else line
-            place = _place(at or ("" if line is None else f"line {line}"), error.where)
+            lines = not at and line is not None and file is None and not error.where.startswith("line ")
+            place = _place(f"line {line}" if lines else at, error.where)
             self._problems.append(Problem(str(file or self.path), number, None, error.reason, place))
 
     def add(
@@ -192,7 +193,7 @@ class Instances:
 
 def _place(at: str, where: str) -> str:
     """A place in a row: ``annotations[3].keypoints``, or ``line 3, x of nose`` where rows are lines."""
-    mark = ", " if "line " in at or " " in where else "."
+    mark = ", " if "line " in at or " of " in where else "."
     return mark.join(part for part in (at, where) if part)
 
 
@@ -269,6 +270,7 @@ def pose_source(
         line=numbers + 1 if line is None else line,
         row=numbers,
         problems=tuple(problems),
+        names={f"{axis}{k}": f"{axis} of {name}" for k, name in enumerate(points) for axis in "xyv"},
         files=files,
         at=at,
         instances=True,
@@ -293,7 +295,7 @@ def pose_source(
 
 
 def filled_boxes(box: Floats, xy: Floats) -> Floats:
-    """Boxes (N, 4) with one around the points of each row that has none; NaN for a row without points.
+    """Boxes (N, 4) with one around the points of each row that has none; NaN for a row of less than two points apart.
 
     Sides have nine decimals, so that formats of corners or percents give the same numbers again.
 
@@ -304,9 +306,10 @@ def filled_boxes(box: Floats, xy: Floats) -> Floats:
     labelled = ~np.isnan(xy).all(axis=(1, 2))
     rows = np.flatnonzero(np.isnan(box).any(axis=1) & labelled)
     low, high = np.nanmin(xy[rows], axis=1), np.nanmax(xy[rows], axis=1)  # (n, 2)
-    margin = MARGIN * (high - low).max(axis=1, keepdims=True, initial=0)
+    span = (high - low).max(axis=1, keepdims=True, initial=0)  # (n, 1)
+    around = np.concatenate([low - MARGIN * span, high - low + 2 * MARGIN * span + 1], axis=1).round(9)
     filled = box.copy()
-    filled[rows] = np.concatenate([low - margin, high - low + 2 * margin + 1], axis=1).round(9)
+    filled[rows] = np.where(span >= 1, around, np.nan)
     return filled
 
 

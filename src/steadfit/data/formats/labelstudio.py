@@ -28,7 +28,7 @@ ABOUT = About(
     title="Label Studio JSON",
     writes=True,
     sample="description",
-    lost=("limbs", "mirror pairs that no names tell", "normalising length"),
+    lost=("limbs", "mirror pairs that no names tell", "normalising length", "rows without points and box"),
 )
 FILE = "annotations.json"
 LOOKED_AT = 20

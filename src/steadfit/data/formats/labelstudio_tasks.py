@@ -102,7 +102,7 @@ def works(path: Path, content: Any) -> Works:
 
 
 def _of_task(task: dict[str, Any], at: str) -> Iterator[tuple[str, Work]]:
-    if not isinstance(task.get("data"), dict):
+    if not isinstance(task.get("data"), dict) and not any(isinstance(task.get(kind), list) for kind in LISTS):
         lists = tuple((key, value) for key, value in task.items() if _regions(value))
         yield "", Work(at, task, task, lists)
         return

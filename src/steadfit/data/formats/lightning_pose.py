@@ -151,7 +151,9 @@ def _write_copy(data: Annotations, file: Path) -> Path:
     table = _set(Path(data.path)).tables[""]
     if os.path.realpath(file) == os.path.realpath(table.path):
         raise DataError(f"{file}: expected another path than that of the original. It is never replaced.")
-    rows = {at.line: {at.individual: number} for number, at in enumerate(places_of(data))}
+    rows: dict[int, dict[str, int]] = {}
+    for number, at in enumerate(places_of(data)):
+        rows.setdefault(at.line, {})[at.individual] = number
     content, _ = edited_table(table, data, rows, {})
     about = table.path.parent / PROJECT
     if about.is_file() and file.parent.resolve() != about.parent.resolve():

@@ -11,13 +11,16 @@ from steadfit.errors import DataError
 
 SAMPLE = 20
 """The number of names by which a folder is found."""
+NEARLY = 0.9
+"""The share of them that a folder outside that of the annotations must contain."""
 
 
 def images_root(path: Path, names: Sequence[str], images: Path | None) -> Path:
     """The folder to which the names of images are relative.
 
     Without one that is given it is the first of these that contains the most of some names: the folder of the file, its
-    ``images``, the one above, its ``images``, and the folders in these.
+    ``images``, and the folders in it. Where none of these has one of them, it is the folder above, its ``images``, or a
+    folder in it, if it contains nearly all of them: images of the same name may belong to another set.
 
     Args:
         path: the file of annotations, or the folder of the set.
@@ -33,8 +36,11 @@ def images_root(path: Path, names: Sequence[str], images: Path | None) -> Path:
     above = here.resolve().parent
     step = max(1, len(names) // SAMPLE)
     some = [name.replace("\\", "/") for name in list(dict.fromkeys(names))[::step][:SAMPLE]]
-    found = max(_candidates(here, above), key=lambda folder: _count(folder, some), default=here)  # the first of equals
-    return found if _count(found, some) else here
+    for folders, least in ((_candidates(here), 1), (_candidates(above), max(1.0, NEARLY * len(some)))):
+        found = max(folders, key=lambda folder: _count(folder, some), default=here)  # the first of equals
+        if _count(found, some) >= least:
+            return found
+    return here
 
 
 def checked_folder(images: Path) -> Path:
@@ -65,9 +71,8 @@ def image_count(folder: Path) -> int:
         return 0
 
 
-def _candidates(here: Path, above: Path) -> list[Path]:
-    found = [here, here / "images", above, above / "images"]
-    return [folder for folder in [*found, *_inside(here), *_inside(above)] if folder.is_dir()]
+def _candidates(folder: Path) -> list[Path]:
+    return [one for one in (folder, folder / "images", *_inside(folder)) if one.is_dir()]
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -58,8 +58,9 @@ def read_line(line: str, size: tuple[float, float], count: int, dimensions: int)
         raise Misfit(f"expected the number of a class, got {words[0]}.", "value 1")
     points = values[5:].reshape(count, dimensions)
     codes = points[:, 2] if dimensions == 3 else np.where((points == 0).all(axis=1), 0.0, 2.0)
-    if not np.isin(codes, (0, 1, 2)).all():
-        k = int((~np.isin(codes, (0, 1, 2))).argmax())
+    known = (codes == 0) | (codes == 1) | (codes == 2)
+    if not known.all():
+        k = int((~known).argmax())
         raise Misfit(f"expected a visibility of 0, 1 or 2, got {words[7 + 3 * k]}.", f"value {8 + 3 * k}")
     _check_shares(words, values, codes > 0, dimensions)
     xy = points[:, :2] * size

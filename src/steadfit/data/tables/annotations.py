@@ -15,6 +15,7 @@ from torch import Tensor
 
 from steadfit import _checks
 from steadfit.data.images.store import Frames, ImageStore
+from steadfit.data.tables.cells import moved_names
 from steadfit.data.tables.problems import Problem
 from steadfit.data.tables.schema import Schema
 from steadfit.data.tables.splits import SPLITS
@@ -140,7 +141,8 @@ class Annotations:
         order = [self.schema.points.index(name) for name in points]
         visible = None if self.visible is None else self.visible[:, order]
         schema = self.schema.renumbered(points)
-        return dataclasses.replace(self, schema=schema, target=self.target[:, order], visible=visible)
+        names = moved_names(self.names, self.schema.points, points)
+        return dataclasses.replace(self, schema=schema, target=self.target[:, order], visible=visible, names=names)
 
     def with_target(self, target: npt.ArrayLike) -> Annotations:
         """The same rows with other labels; normalising length and boxes stay those of the old labels.

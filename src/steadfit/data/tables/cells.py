@@ -138,6 +138,23 @@ class RawTable:
         return self.names.get(column, column)
 
 
+def moved_names(names: Mapping[str, str], before: Sequence[str], after: Sequence[str]) -> dict[str, str]:
+    """The names in the file of the columns x0, y0, ... of points that are chosen and ordered by name.
+
+    Args:
+        names: by column, of all points; columns of other kinds stay.
+        before: the names of all points.
+        after: those of the chosen ones.
+
+    >>> moved_names({"x0": "eye_x", "x1": "nose_x", "y1": "nose_y"}, ["eye", "nose"], ["nose"])
+    {'x0': 'nose_x', 'y0': 'nose_y'}
+    """
+    mine = {f"{letter}{k}" for k in range(len(before)) for letter in "xyzv"}
+    kept = {column: name for column, name in names.items() if column not in mine}
+    moved = ((f"{letter}{new}", f"{letter}{before.index(name)}") for new, name in enumerate(after) for letter in "xyzv")
+    return kept | {new: names[old] for new, old in moved if old in names}
+
+
 def _spell(value: float) -> str:
     if np.isnan(value):
         return ""

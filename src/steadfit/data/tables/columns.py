@@ -245,12 +245,22 @@ def check_training(raw: RawTable, schema: Schema, target: Floats) -> list[Proble
     for place, column in enumerate(schema.columns):
         given = values[~np.isnan(values[:, place]), place]
         if not len(given):
-            reason = f"expected at least one label in the {len(values)} training rows, got none."
+            reason = (
+                f"expected at least one label in the {len(values)} training rows, got none.{_left_out(raw, column)}"
+            )
             problems.append(raw.file_problem(column, reason))
         elif given.min() == given.max():
-            reason = f"expected labels that vary, got {given[0]:g} in all {len(given)} training rows that have one."
+            rows = (
+                f"all {len(given)} training rows that have one" if len(given) > 1 else "the only training row with one"
+            )
+            reason = f"expected labels that vary, got {given[0]:g} in {rows}.{_left_out(raw, column)}"
             problems.append(raw.file_problem(column, reason))
     return problems
+
+
+def _left_out(raw: RawTable, column: str) -> str:
+    """The remedy where points are chosen by name, and not by the number of their column."""
+    return "" if raw.name(column) == column else " --points can leave it out."
 
 
 def _check_columns(raw: RawTable, schema: Schema, labels: bool) -> None:

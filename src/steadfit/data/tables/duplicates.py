@@ -34,13 +34,13 @@ def same_paths(
         column: the column of images.
         images: N paths.
         target: (N, K, D), NaN = not annotated.
-        box: (N, 4), None for whole images.
+        box: (N, 4), None for whole images. Instances of a format may share a box, where several people annotated one.
         once: whether an image may occur only once, as with classes.
     """
     rules: dict[str, Floats | None] = {"an image once": None}
     if not once:
         rules = {"rows of one image to differ in their labels": target}
-        rules |= {} if box is None else {"rows of one image to have different boxes": box}
+        rules |= {} if box is None or raw.instances else {"rows of one image to have different boxes": box}
     earlier: dict[tuple[str, str, bytes], int] = {}
     problems = []
     bare = set(np.flatnonzero(np.isnan(target).all(axis=(1, 2))).tolist()) if raw.instances else set()

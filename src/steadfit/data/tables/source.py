@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from steadfit.data.tables.cells import RawTable
+from steadfit.data.tables.cells import RawTable, moved_names
 from steadfit.data.tables.options import did_you_mean, wrong
 from steadfit.data.tables.schema import Schema
 
@@ -60,6 +60,5 @@ class Source:
         mine = {f"{letter}{k}" for k in range(len(points)) for letter in "xyv"}
         cells = {name: cells for name, cells in self.cells.cells.items() if name not in mine}
         cells |= {moved[name]: cells for name, cells in self.cells.cells.items() if name in moved}
-        return dataclasses.replace(
-            self, cells=dataclasses.replace(self.cells, cells=cells), schema=self.schema.renumbered(names)
-        )
+        kept = dataclasses.replace(self.cells, cells=cells, names=moved_names(self.cells.names, points, names))
+        return dataclasses.replace(self, cells=kept, schema=self.schema.renumbered(names))
