@@ -35,6 +35,11 @@ bench: .venv/test
 	$(BIN)/python benchmarks/faces.py
 	$(BIN)/python benchmarks/bodies.py
 	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/decode_once.py
+	$(BIN)/python benchmarks/huge_images.py
+	$(BIN)/python benchmarks/pose_projects.py
+	$(BIN)/python benchmarks/mutations.py
+	$(BIN)/python benchmarks/reading.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

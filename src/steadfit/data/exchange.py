@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from steadfit import _checks
 from steadfit.data.formats import coco, cvat, dlc, fiftyone, labelme, labelstudio, lightning_pose, pts, via, yolo
 from steadfit.data.formats.finding import ANNOTATIONS, read_source
 from steadfit.data.formats.tabular import write_as_csv, write_as_parquet
+from steadfit.data.images.kinds import kinds
 from steadfit.data.loading import read_annotations
 from steadfit.data.tables.annotations import Annotations
-from steadfit.errors import DataError
+from steadfit.errors import DataError, DataWarning
 
 _WRITTEN = (coco, cvat, dlc, fiftyone, labelme, labelstudio, lightning_pose, pts, via, yolo)
 WRITERS: Mapping[str, Callable[[Annotations, Path], Path]] = {
@@ -104,12 +106,30 @@ def write(data: Annotations, path: str | Path, *, format: str, copy_images: bool
     _checks.one_of("write", "format", format, tuple(WRITERS))
     if os.path.realpath(path) == os.path.realpath(data.path):
         raise DataError(f"{path}: expected another path than that of the original. It is never replaced.")
+    _warn_turned(data, format)
     written = WRITERS[format](data, Path(path))
     if copy_images:
         folder = ANNOTATIONS[format].ABOUT.images if format in ANNOTATIONS else "."
         here = written if written.is_dir() else written.parent
         _copy_images(data, here / folder, PLACES.get(format, _same_places)(data))
     return written
+
+
+def _warn_turned(data: Annotations, format: str) -> None:
+    """Say that labels are for stored images where the format takes them for turned ones, or the reverse."""
+    if format not in ANNOTATIONS or format == data.format or data.images is None:
+        return
+    about, exif = ANNOTATIONS[format].ABOUT, data.schema.exif
+    turned = [] if exif == about.exif else kinds(data.root, dict.fromkeys(data.images))[1]
+    if turned:
+        shown = {"honour": "turned, as they are shown", "ignore": "as they are stored"}
+        warnings.warn(
+            f"{data.path}: {len(turned)} images have an EXIF orientation, the first is {turned[0]!r}. The labels are "
+            f"for images {shown[exif]}; {about.title} has labels for images {shown[about.exif]}. Read it with --exif "
+            f"{exif}, or turn the images themselves.",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def _same_places(data: Annotations) -> Sequence[str]:

@@ -164,7 +164,7 @@ def read_source(
     with parsed_once():
         name, path = _located(path, format)
         if name in ANNOTATIONS:
-            source = ANNOTATIONS[name].read(path, images=folder)
+            source = _oriented(ANNOTATIONS[name].read(path, images=folder), ANNOTATIONS[name].ABOUT.exif)
             return _with_options(source if schema is None else as_in(source, schema), given)
         if name in TABLES:
             meaning = (Schema.discover(path) if schema is None else schema).with_options(**given)
@@ -197,6 +197,11 @@ def as_in(source: Source, schema: Schema) -> Source:
     kept = {name: getattr(schema, name) for name in taken}
     box = None if schema.box is None else (found.schema.box or "points")
     return dataclasses.replace(found, schema=dataclasses.replace(found.schema, normalizer=length, box=box, **kept))
+
+
+def _oriented(source: Source, exif: str) -> Source:
+    """A source whose images are read as those on which a format's labels are made: turned by EXIF, or as stored."""
+    return dataclasses.replace(source, schema=dataclasses.replace(source.schema, exif=exif))
 
 
 def _with_options(source: Source, given: Mapping[str, Any]) -> Source:

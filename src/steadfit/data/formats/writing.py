@@ -118,7 +118,7 @@ def warn_lost(data: Annotations, format: str, lost: Sequence[str]) -> None:
         DataWarning: something is lost.
     """
     if lost:
-        warnings.warn(f"{data.path}: {format} does not carry {'; '.join(lost)}.", DataWarning, stacklevel=4)
+        warnings.warn(f"{data.path}: not carried by {format}: {'; '.join(lost)}.", DataWarning, stacklevel=4)
 
 
 def lost_of_schema(data: Annotations, *, pairs: bool = False, limbs: bool = False, names: bool = True) -> list[str]:
