@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from steadfit.data import Annotations, Schema
+from steadfit.reports.brief import listed
 from steadfit.reports.contact_sheet import Tile, _view, contact_sheet, target_histograms
 from steadfit.reports.palette import SIDES
-from steadfit.reports.understood import facts_of, listed, summary_lines
+from steadfit.reports.understood import facts_of, summary_lines
 
 IMAGE = np.full((60, 80, 3), 128, dtype=np.uint8)
 POINTS = np.array([[10.0, 10.0], [70.0, 10.0], [40.0, 50.0], [np.nan, np.nan]])
@@ -93,6 +94,6 @@ def test_lines_of_numbers_from_features() -> None:
 
 @pytest.mark.parametrize(("count", "lines"), [(0, 0), (3, 4), (20, 21), (30, 22)])
 def test_long_lists_end_with_where_the_rest_is(count: int, lines: int) -> None:
-    texts = listed("problem", [f"line {k}" for k in range(count)])
+    texts = listed("problem", ["x" * k for k in range(1, count + 1)])
     assert len(texts) == lines
     assert (texts[-1:] == ["  and 10 more, all of them in check.json"]) == (count > 20)

@@ -88,9 +88,11 @@ def other_numbers(raw: RawTable, schema: Schema) -> tuple[str, ...]:
     if left_out:
         dates = any(is_date(next((cell for cell in raw.cells[name] if cell), "")) for name in left_out if name)
         remedy = " A date has to be given as a number, such as days since a first day." if dates else ""
-        columns = f"cells of column {listed(left_out)}" if len(left_out) == 1 else f"columns {listed(left_out)}"
+        what = f"columns {listed(left_out)} are not numbers or have no name, and"
+        if len(left_out) == 1:
+            what = f"cells of column {left_out[0]!r} are not numbers, and" if left_out[0] else "columns without a name"
         warnings.warn(
-            f"{raw.path}: {columns} are not numbers or have no name, and are not used as features. "
+            f"{raw.path}: {what} are not used as features. "
             f"--categories names those whose words are categories.{remedy}",
             DataWarning,
             stacklevel=6,
