@@ -67,7 +67,9 @@ def test_several_sentinels_in_several_columns_are_one_warning(table: Annotations
 def test_a_share_of_sentinels_does_not_hide_itself(tmp_path: Path, share: float, wrong: float) -> None:
     pixels = np.random.default_rng(0).uniform(0, 96, (500, 2))
     pixels[: int(500 * share), 1] = wrong
-    (text,) = told(numbers(pixels, tmp_path))
+    with pytest.warns(DataWarning, match=f"column 't1' is {wrong:g} in {int(500 * share)} of 500 rows"):
+        table = numbers(pixels, tmp_path)
+    (text,) = told(table)
     assert f": {int(500 * share)} labels are up to " in text
     assert f"(line 2, t1 = {wrong:g}; line 3, " in text
     assert "t0" not in text

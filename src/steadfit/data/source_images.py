@@ -62,7 +62,17 @@ def read_images(source: Source, target: Floats, keeper: Keeper, progress: Progre
     if not decode:
         names, sizes = _found(source, images)
         return Found(names, sizes, [""] * len(images), [])
-    unique, row_of = np.unique(np.array(images, dtype=object), return_inverse=True)  # each file is read once
+    found = _scanned(source, images, keeper, progress)
+    warn_orientation(raw.path, found, target if source.schema.has_points else None, source.schema.exif)
+    _warn_resized(source, found)
+    problems = [raw.problem(row, column, reason) for row, reason in enumerate(found.reasons) if reason]
+    turned = any(traits.orientation != 1 for traits in found.traits)
+    return Found(tuple(found.names), found.sizes, found.digests, problems, turned)
+
+
+def _scanned(source: Source, images: Sequence[str], keeper: Keeper, progress: Progress | None) -> Scan:
+    """What decoding each file once found, for every row."""
+    unique, row_of = np.unique(np.array(images, dtype=object), return_inverse=True)
     rows_of: list[list[int]] = [[] for _ in unique]
     for row, place in enumerate(row_of.tolist()):
         rows_of[place].append(row)
@@ -83,13 +93,8 @@ def read_images(source: Source, target: Floats, keeper: Keeper, progress: Progre
         see=see,
         shrink=shrink,
     )
-    found = seen.of(row_of.tolist())
-    warn_traits(raw.path, seen)
-    warn_orientation(raw.path, found, target if source.schema.has_points else None, source.schema.exif)
-    _warn_resized(source, found)
-    problems = [raw.problem(row, column, reason) for row, reason in enumerate(found.reasons) if reason]
-    turned = any(traits.orientation != 1 for traits in seen.traits)
-    return Found(tuple(found.names), found.sizes, found.digests, problems, turned)
+    warn_traits(source.cells.path, seen)
+    return seen.of(row_of.tolist())
 
 
 def _digests(pixels: Tensor) -> list[str]:

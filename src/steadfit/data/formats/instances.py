@@ -253,13 +253,8 @@ def pose_source(
         raise DataError(f"{path}: expected annotations with points, got none.{first}")
     if not points:
         raise DataError(f"{path}: expected names of points, got none in {len(images)} annotations.")
-    xy = np.where((visible > 0)[:, :, None], xy, np.nan)
-    cells: dict[str, Cells] = {"image": [name.replace("\\", "/") for name in images]}
-    cells |= {f"{axis}{k}": xy[:, k, d] for k in range(len(points)) for d, axis in enumerate("xy")}
-    cells |= {f"v{k}": visible[:, k].astype(np.float64) for k in range(len(points))}
     boxes = not np.isnan(box).all()
-    if boxes:
-        cells |= dict(zip(BOX, filled_boxes(box, xy).T, strict=True))
+    cells = _cells(images, np.where((visible > 0)[:, :, None], xy, np.nan), visible, box if boxes else None)
     if all(split):
         cells["split"] = list(split)
     several = len(set(images)) < len(images)
@@ -292,6 +287,14 @@ def pose_source(
         notes=(*notes, *_box_notes(box, boxes, several)),
         format=format,
     )
+
+
+def _cells(images: Sequence[str], xy: Floats, visible: Codes, box: Floats | None) -> dict[str, Cells]:
+    """The columns of a table of N instances with K points."""
+    cells: dict[str, Cells] = {"image": [name.replace("\\", "/") for name in images]}
+    cells |= {f"{axis}{k}": xy[:, k, d] for k in range(xy.shape[1]) for d, axis in enumerate("xy")}
+    cells |= {f"v{k}": visible[:, k].astype(np.float64) for k in range(xy.shape[1])}
+    return cells if box is None else cells | dict(zip(BOX, filled_boxes(box, xy).T, strict=True))
 
 
 def filled_boxes(box: Floats, xy: Floats) -> Floats:
