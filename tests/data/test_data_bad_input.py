@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from steadfit.data import Problem, Schema, load_annotations
+from steadfit.data import Problem, Schema, load_annotations, read
 from steadfit.errors import DataError, DataWarning
 
 Write = Callable[..., Path]
@@ -343,3 +343,9 @@ def test_a_column_of_large_numbers_that_differ_little_is_fine(write: Write) -> N
     path = write(rows, header="a,y,split")
     table = load_annotations(path, Schema(targets=("y",)), need_splits=("train", "val"))
     assert table.target[1, 0, 0] == 1e30 + 1e15
+
+
+def test_a_table_of_bad_rows_only_is_an_error_even_where_they_may_be_left_out(write: Write, rows: list[str]) -> None:
+    wanted = "expected at least one good row, got none of 2. The first problem: .*, line 2"
+    with pytest.warns(DataWarning, match="2 rows are left out"), pytest.raises(DataError, match=wanted):
+        read(write(["a0.png,train,x,1,2,3", "a1.png,train,1,y,2,3"]), skip_bad=True)

@@ -34,6 +34,7 @@ from steadfit.data.tables.sentinels import warn_spikes
 from steadfit.data.tables.sides import observer_centric
 from steadfit.data.tables.source import Source
 from steadfit.data.tables.splits import SPLITS, drawn_rows, read_split
+from steadfit.errors import DataError
 
 
 def load_annotations(
@@ -233,6 +234,9 @@ def _check(
     if skip_bad or kept.any():  # if no row is left, only the rows' own problems give the reason
         problems += file_problems(raw, annotations, before is not None, need_splits)
     skipped = settle(problems, raw.path, skip_bad=skip_bad)
+    if not len(annotations):
+        first = f" The first problem: {skipped[0]}" if skipped else ""
+        raise DataError(f"{raw.path}: expected at least one good row, got none of {len(raw.line)}.{first}")
     if "train" in need_splits:
         check_classes(annotations, skipped)
     warn_implausible(annotations, told=warn_spikes(annotations), learned=decode)

@@ -184,3 +184,7 @@ def test_fgnet_has_another_layout_and_other_suffixes(folder: str, tmp_path: Path
     copy = write(data, tmp_path / "copy", format="pts")
     originals = {name: text for name, text in tree(source).items() if name.endswith(".pts")}
     assert tree(copy) == originals
+
+
+def test_an_exponent_beyond_those_of_decimals_is_a_number() -> None:
+    assert from_zero(["1e-9999999999999999999"]).tolist() == [-1]

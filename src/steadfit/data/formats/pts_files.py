@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import Decimal, DecimalException, localcontext
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -116,7 +116,14 @@ def from_zero(numbers: Sequence[str]) -> Floats:
     plain = places <= _DECIMALS and "e" not in joined
     if plain and np.abs(value).max(initial=0) * scale < 2.0**50:
         return np.asarray((np.rint(value * scale) - scale) / scale)  # whole numbers, divided once
-    return np.array([float(Decimal(word) - 1) for word in numbers])
+    return np.array([_one_less(word) for word in numbers])
+
+
+def _one_less(number: str) -> float:
+    try:
+        return float(Decimal(number) - 1)
+    except DecimalException:  # an exponent beyond those of decimals
+        return float(number) - 1
 
 
 def from_one(value: float) -> str:
