@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from steadfit._files import shortened, write_csv
+from steadfit._console import say
+from steadfit._files import shortened, shown_path, write_csv
 from steadfit.audit import row_of
 from steadfit.data import WRITERS, Annotations, Schema, is_source, pose_source, read_annotations, read_image, write
 from steadfit.errors import ConfigError, DataError
@@ -91,7 +92,9 @@ def predict_to(
         _draw(run, paths if overlays < 0 else paths[:overlays], prediction, out / "overlays", console, pixels)
     if to is not None:
         data = annotations_of(paths, run.schema) if opened is None else opened
-        write(predicted(data, prediction), out / to, format=to)
+        written = write(predicted(data, prediction), out / to, format=to)
+        if console is not None:
+            say(console, f"As {to}: {written}; read it with --images {shown_path(data.root)}")
     return out / "predictions.csv"
 
 
