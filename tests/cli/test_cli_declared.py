@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from steadfit._options import options_of
-from steadfit.cli.declared import Source, models, options
+from steadfit.cli.declared import Source, formats, models, options
+from steadfit.data.formats.finding import FORMATS
 from steadfit.noise import NOISE_MODELS
 from steadfit.outputs import Classes, Distributions, Heatmaps, Positions
 from steadfit.training import Settings
@@ -63,3 +64,8 @@ def test_nothing_heavy_is_imported() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_the_formats_in_the_help_are_those_of_the_modules() -> None:
+    modules = {(one.NAME, one.ABOUT.title, one.ABOUT.writes, one.ABOUT.sample == "original") for one in FORMATS}
+    assert {(one.name, one.title, one.writes, one.original) for one in formats()} == modules

@@ -30,6 +30,7 @@ from steadfit.cli.options import (
     Kind,
     Label,
     Length,
+    ListsFormats,
     Losses,
     Measure,
     Methods,
@@ -55,7 +56,6 @@ from steadfit.cli.options import (
     Weighing,
     Within,
     columns,
-    listed_formats,
     options_of,
     reading,
 )
@@ -108,6 +108,34 @@ def demo(
     from steadfit import recipes
 
     recipes.demo(out, seed=seed, epochs=epochs, n_train=n_train, device=device.value, console=console)
+
+
+@app.command(cls=ListsFormats)
+@options_of(schema=columns, source=reading)
+def check(
+    table: Data,
+    schema: Columns,
+    source: Reading,
+    task: TaskOf = Task.regression,
+    label: Label = None,
+    sheet: Annotated[int, Option(help="Images on the contact sheet.", min=0, metavar="N")] = 24,
+    skip_bad: SkipBad = False,
+    seed: Seed = 0,
+    out: Out = Path("check"),
+) -> None:
+    """See how annotations are understood before an hour of training: facts, everything wrong, and a contact sheet.
+
+    Look at contact_sheet.png: are the points where their names say? The exit
+    code is 1 if something would stop 'fit'; all of it is listed.
+    """
+    from steadfit import recipes
+
+    good = recipes.check(
+        table, out, options=schema, classes=task is Task.classification, label=label, sheet=sheet, skip_bad=skip_bad,
+        seed=seed, console=console, **source,
+    )  # fmt: skip
+    if not good:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -383,7 +411,7 @@ def corrupt(
     say(console, f"{written}: {wrong:.1%} of the labels in {' and '.join(parts)} are wrong.")
 
 
-@app.command(epilog=listed_formats())
+@app.command(cls=ListsFormats)
 @options_of(schema=columns, source=reading)
 def convert(
     table: Table,
@@ -405,34 +433,6 @@ def convert(
         table, out, to=to, options=schema, copy_images=copy_images, overwrite=overwrite, skip_bad=skip_bad,
         console=console, **source,
     )  # fmt: skip
-
-
-@app.command(epilog=listed_formats())
-@options_of(schema=columns, source=reading)
-def check(
-    table: Data,
-    schema: Columns,
-    source: Reading,
-    task: TaskOf = Task.regression,
-    label: Label = None,
-    sheet: Annotated[int, Option(help="Images on the contact sheet.", min=0, metavar="N")] = 24,
-    skip_bad: SkipBad = False,
-    seed: Seed = 0,
-    out: Out = Path("check"),
-) -> None:
-    """See how annotations are understood before an hour of training: facts, everything wrong, and a contact sheet.
-
-    Look at contact_sheet.png: are the points where their names say? The exit
-    code is 1 if something would stop 'fit'; all of it is listed.
-    """
-    from steadfit import recipes
-
-    good = recipes.check(
-        table, out, options=schema, classes=task is Task.classification, label=label, sheet=sheet, skip_bad=skip_bad,
-        seed=seed, console=console, **source,
-    )  # fmt: skip
-    if not good:
-        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -197,6 +197,8 @@ def formats() -> tuple[Format, ...]:
     """
     found = []
     for path in sorted((ROOT / "data" / "formats").glob("*.py")):
+        if "ABOUT = About(" not in path.read_text(encoding="utf-8"):
+            continue
         source = Source.of(f"data.formats.{path.stem}")
         for node in source.tree.body:
             named = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ABOUT"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 from typer import Argument, Option
+from typer.core import TyperCommand
 
 from steadfit.cli.declared import formats
 from steadfit.cli.training import CLASS_LOSSES, HEATMAP_LOSSES, NAME, NOISES, among
@@ -50,6 +51,19 @@ def listed_formats() -> str:
     ]
     paragraphs = [f"Read and written: {', '.join(both)}.", f"Only read: {', '.join([*only, *classes])}."]
     return "\n\n".join([*paragraphs, f"* {DESCRIBED}."])
+
+
+class ListsFormats(TyperCommand):
+    """A command whose help ends with all formats, which are looked up when the help is shown."""
+
+    @property
+    def epilog(self) -> str:
+        """The end of the help."""
+        return listed_formats()
+
+    @epilog.setter
+    def epilog(self, value: str | None) -> None:
+        """What is given beforehand does not count."""
 
 
 Table = Annotated[
