@@ -289,7 +289,11 @@ def _check_table(output: Output, annotations: Annotations, settings: Settings) -
     """Check that the table suits the output: heatmaps need points in images, classes a table of classes."""
     if output.for_classes != bool(annotations.schema.classes):
         wanted, got = ("classes", "numbers") if output.for_classes else ("points or numbers", "classes")
-        raise ConfigError(f"fit: expected a table of {wanted} for {output.name}, got one of {got}.")
+        task = "regression" if output.for_classes else "classification"
+        raise ConfigError(
+            f"fit: expected a table of {wanted} for {output.name}, got one of {got}. Use --task {task} "
+            "(another output)."
+        )
     for split, least in (("train", 2), ("val", 1)) if output.for_classes else ():
         if (count := len(annotations.rows(split))) < least:
             raise DataError(
