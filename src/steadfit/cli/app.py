@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from typer import Argument, Context, Option
+from typer import Context, Option
 
 import steadfit
 from steadfit._console import say
+from steadfit.cli.annotating import check, convert, corrupt
 from steadfit.cli.errors import EXIT_CODES, Commands
 from steadfit.cli.options import (
     COMPARED_LOSSES,
@@ -27,7 +28,6 @@ from steadfit.cli.options import (
     HeldOut,
     Inputs,
     Json,
-    Kind,
     Label,
     Length,
     ListsFormats,
@@ -110,32 +110,7 @@ def demo(
     recipes.demo(out, seed=seed, epochs=epochs, n_train=n_train, device=device.value, console=console)
 
 
-@app.command(cls=ListsFormats)
-@options_of(schema=columns, source=reading)
-def check(
-    table: Data,
-    schema: Columns,
-    source: Reading,
-    task: TaskOf = Task.regression,
-    label: Label = None,
-    sheet: Annotated[int, Option(help="Images on the contact sheet.", min=0, metavar="N")] = 24,
-    skip_bad: SkipBad = False,
-    seed: Seed = 0,
-    out: Out = Path("check"),
-) -> None:
-    """See how annotations are understood before an hour of training: facts, everything wrong, and a contact sheet.
-
-    Look at contact_sheet.png: are the points where their names say? The exit
-    code is 1 if something would stop 'fit'; all of it is listed.
-    """
-    from steadfit import recipes
-
-    good = recipes.check(
-        table, out, options=schema, classes=task is Task.classification, label=label, sheet=sheet, skip_bad=skip_bad,
-        seed=seed, console=console, **source,
-    )  # fmt: skip
-    if not good:
-        raise typer.Exit(1)
+app.command(cls=ListsFormats)(check)
 
 
 @app.command()
@@ -383,56 +358,8 @@ def calibrate(
     )  # fmt: skip
 
 
-@app.command()
-@options_of(schema=columns, source=reading)
-def corrupt(
-    table: Table,
-    schema: Columns,
-    source: Reading,
-    kind: Annotated[Kind, Option(help="How labels are made wrong.", show_default=False)],
-    share: Annotated[float, Option(help="Share of wrong labels, 0 to 1.", min=0, max=1, show_default=False)],
-    out: Out = Path("corrupted"),
-    seed: Seed = 0,
-    splits: Annotated[str, Option(help="Parts of the table to corrupt.")] = "train,val",
-    width: Annotated[float | None, Option(help="ngo, l_ugo, g_ugo: crop width; default: each image's own.")] = None,
-    std: Annotated[float | None, Option(help="gaussian: standard deviation of the errors.")] = None,
-    skip_bad: SkipBad = False,
-) -> None:
-    """Write a copy of a data set with labels made wrong on purpose, and the truth (truth.csv)."""
-    from steadfit import recipes
-
-    annotations = recipes.open_table(
-        table, schema, **source, console=console, seed=seed, skip_bad=skip_bad, need_splits=("train",)
-    )
-    parts = words(splits)
-    written, wrong = recipes.corrupt_dataset(
-        annotations, out, kind=kind.value, share=share, seed=seed, splits=parts, width=width, std=std
-    )
-    say(console, f"{written}: {wrong:.1%} of the labels in {' and '.join(parts)} are wrong.")
-
-
-@app.command(cls=ListsFormats)
-@options_of(schema=columns, source=reading)
-def convert(
-    table: Table,
-    out: Annotated[Path, Argument(help="File or folder to write, as the format has it.", show_default=False)],
-    schema: Columns,
-    source: Reading,
-    to: Annotated[str, Option("--to", help="Format to write.", metavar="NAME", show_default=False)],
-    copy_images: Annotated[bool, Option("--copy-images", help="Copy the images along.")] = False,
-    overwrite: Annotated[bool, Option("--overwrite", help="Replace what is there.")] = False,
-    skip_bad: SkipBad = False,
-) -> None:
-    """Write annotations in another format, and say what it cannot carry.
-
-    Images need not be there, except for formats that divide by their sizes.
-    """
-    from steadfit import recipes
-
-    recipes.convert(
-        table, out, to=to, options=schema, copy_images=copy_images, overwrite=overwrite, skip_bad=skip_bad,
-        console=console, **source,
-    )  # fmt: skip
+app.command()(corrupt)
+app.command(cls=ListsFormats)(convert)
 
 
 def main() -> None:

@@ -22,9 +22,7 @@ _WRITTEN = (coco, cvat, dlc, fiftyone, labelme, labelstudio, lightning_pose, pts
 WRITERS: Mapping[str, Callable[[Annotations, Path], Path]] = {
     "csv": write_as_csv,
     "parquet": write_as_parquet,
-    **{
-        one.NAME: one.write for one in (coco, cvat, dlc, fiftyone, labelme, labelstudio, lightning_pose, pts, via, yolo)
-    },
+    **{one.NAME: one.write for one in _WRITTEN},
 }
 """The functions that write a format, by its name."""
 PLACES: Mapping[str, Callable[[Annotations], Sequence[str]]] = {

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from steadfit import corrupt
 from steadfit._files import atomic_path, write_text
-from steadfit.data import SPLITS, Annotations, Schema
+from steadfit.data import SPLITS, Annotations
 from steadfit.errors import ConfigError, RunError
 
 KINDS = ("ngo", "l_ugo", "g_ugo", "swap", "gaussian", "symmetric")
@@ -73,7 +72,7 @@ def corrupt_dataset(
     target[rows], wrong[rows] = moved, mask
     if annotations.images is not None:
         _bring_images(annotations, out)
-    write_text(_description(dataclasses.replace(annotations.table_schema, sides="person")), out / "dataset.yaml")
+    write_text(dataclasses.replace(annotations.table_schema, sides="person").to_yaml(), out / "dataset.yaml")
     table, truth = annotations.with_target(target).to_frame(), _truth_frame(annotations, wrong)
     for frame, name in ((truth, "truth.csv"), (table, "annotations.csv")):
         with atomic_path(out / name) as path:
@@ -105,13 +104,6 @@ def _width(part: Annotations, kind: str, width: float | None) -> Any:
     if part.size is None:
         raise ConfigError(f"corrupt {kind}: expected the width over which labels are moved. Give --width.")
     return part.size[:, 0]
-
-
-def _description(schema: Schema) -> str:
-    """A dataset.yaml with everything that differs from the defaults."""
-    usual = Schema().to_dict()
-    about = {key: value for key, value in schema.to_dict().items() if value != usual[key]}
-    return yaml.safe_dump(about, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
 
 def _truth_frame(annotations: Annotations, wrong: Any) -> pd.DataFrame:

@@ -23,15 +23,16 @@ from steadfit.data.formats.face_layouts import layout_of
 from steadfit.data.formats.instances import Floats, pose_source
 from steadfit.data.formats.roots import images_root
 from steadfit.data.formats.writing import (
-    boxes_of,
     codes_of,
     images_of,
     is_original,
     json_text,
     lost_of_schema,
+    own_boxes,
     plain_number,
     splits_of,
     warn_lost,
+    whole_boxes_of,
 )
 from steadfit.data.tables.annotations import Annotations
 from steadfit.data.tables.source import Source
@@ -215,10 +216,7 @@ def write(data: Annotations, path: Path) -> Path:
 
 
 def _document(data: Annotations) -> dict[str, Any]:
-    names, splits, codes, boxes = images_of(data, ABOUT.title), splits_of(data), codes_of(data), boxes_of(data)
-    own = data.box is not None and data.schema.box != "points"
-    if not own:
-        boxes = boxes + np.array([0.0, 0.0, 1.0, 1.0])  # the pixels of the outermost points are in it
+    names, splits, codes, boxes = images_of(data, ABOUT.title), splits_of(data), codes_of(data), whole_boxes_of(data)
     number = {name: k + 1 for k, name in enumerate(dict.fromkeys(names))}
     entries: dict[str, dict[str, Any]] = {}
     for row, name in enumerate(names):
@@ -245,7 +243,7 @@ def _document(data: Annotations) -> dict[str, Any]:
     limbs = [[first + 1, second + 1] for first, second in data.schema.limbs]
     category = {"id": 1, "name": "instance", "keypoints": list(data.schema.points), "skeleton": limbs}
     content = {"images": list(entries.values()), "annotations": annotations, "categories": [category]}
-    return content if own or np.isnan(boxes).all() else {"info": {"boxes": "points"}} | content
+    return content if own_boxes(data) is not None or np.isnan(boxes).all() else {"info": {"boxes": "points"}} | content
 
 
 def _flat(target: Floats, codes: npt.NDArray[np.int8]) -> list[int | float]:

@@ -14,10 +14,12 @@ from steadfit.data.formats.documents import text_at
 from steadfit.data.formats.image_names import check_words
 from steadfit.data.formats.instances import Codes, Floats
 from steadfit.data.formats.writing import (
+    bare_rows,
     codes_of,
     images_of,
     is_original,
     lost_of_schema,
+    own_boxes,
     plain_number,
     splits_of,
     warn_lost,
@@ -50,24 +52,17 @@ def write_cvat(data: Annotations, file: Path, name: str, title: str) -> Path:
         if (given := Path(data.path).with_name(LABELS)).is_file():
             write_beside(text_at(given), file.with_name(LABELS))
         return write_bytes(content, file)
-    framed = _boxes(data)
-    bare = ~(codes_of(data) > 0).any(axis=1) & (True if framed is None else np.isnan(framed).any(axis=1))
-    lost = [f"{int(bare.sum())} rows without points and box"] * bool(bare.any())
-    warn_lost(data, title, [*lost_of_schema(data, limbs=True), *lost])
-    boxes, schema = framed is not None, data.schema
+    warn_lost(data, title, [*lost_of_schema(data, limbs=True), *bare_rows(data)])
+    boxes, schema = own_boxes(data) is not None, data.schema
     write_beside(labels_json(LABEL, schema.points, schema.limbs, data.target, boxes), file.with_name(LABELS))
     root = _document(data, images_of(data, title))
     indent(root)
     return write_bytes(b'<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, encoding="utf-8") + b"\n", file)
 
 
-def _boxes(data: Annotations) -> Floats | None:
-    return None if data.schema.box == "points" else data.box
-
-
 def _document(data: Annotations, names: tuple[str, ...]) -> Element:
     codes, splits = codes_of(data), splits_of(data)
-    boxes = _boxes(data)
+    boxes = own_boxes(data)
     root = Element("annotations")
     SubElement(root, "version").text = "1.1"
     task = SubElement(SubElement(root, "meta"), "task")

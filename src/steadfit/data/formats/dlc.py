@@ -24,7 +24,15 @@ from steadfit.data.formats.dlc_project import RENAMED, folder_of, is_ours, proje
 from steadfit.data.formats.dlc_source import video_of
 from steadfit.data.formats.dlc_table import FRAMES, is_pose_table
 from steadfit.data.formats.instances import Floats
-from steadfit.data.formats.writing import codes_of, images_of, is_original, lost_of_schema, splits_of, warn_lost
+from steadfit.data.formats.writing import (
+    codes_of,
+    images_of,
+    is_original,
+    lost_of_schema,
+    own_boxes,
+    splits_of,
+    warn_lost,
+)
 from steadfit.data.tables.annotations import OCCLUDED, Annotations
 from steadfit.data.tables.source import Source
 from steadfit.errors import DataError
@@ -221,7 +229,7 @@ def _lost(data: Annotations, *, original: bool = False) -> list[str]:
     found = [f"the visibility of {occluded} occluded points"] * bool(occluded)
     if original:
         return found
-    boxes = data.box is not None and data.schema.box != "points"
+    boxes = own_boxes(data) is not None
     found += ["boxes"] * boxes + ["splits"] * (splits_of(data) is not None) + ["groups"] * _is_divided(data)
     return found + lost_of_schema(data, limbs=True)
 

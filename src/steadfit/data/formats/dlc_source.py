@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from steadfit.data.formats.dlc_table import FRAMES, PoseTable, place
 from steadfit.data.formats.instances import Codes, Floats, Rows, pose_source
-from steadfit.data.formats.roots import SAMPLE, checked_folder
+from steadfit.data.formats.roots import SAMPLE, checked_folder, is_file
 from steadfit.data.tables.problems import Problem
 from steadfit.data.tables.source import Source
 
@@ -179,4 +178,4 @@ def _found(alternatives: Sequence[Sequence[str]], roots: Sequence[Path]) -> tupl
 
 
 def _count(root: Path, names: Sequence[str]) -> int:
-    return sum(bool(name) and os.path.isfile(root / name) for name in names)
+    return sum(is_file(root, name) for name in names)

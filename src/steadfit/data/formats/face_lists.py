@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from steadfit.data.formats import csv, expect, parquet
+from steadfit.data.formats import expect
 from steadfit.data.formats.documents import head, text_at
 from steadfit.data.formats.expect import Misfit
+from steadfit.data.formats.folders import has_table
 from steadfit.data.formats.instances import Instances, Point
 from steadfit.data.formats.layouts import FACE_5
 
@@ -54,7 +55,7 @@ def files_of(path: Path, names: Sequence[str]) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    if any((path / name).is_file() for name in (csv.NAME, parquet.NAME)):
+    if has_table(path):
         return []
     return [path / name for name in names if (path / name).is_file()]
 

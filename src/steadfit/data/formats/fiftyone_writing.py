@@ -24,6 +24,7 @@ from steadfit.data.formats.writing import (
     is_original,
     json_text,
     lost_of_schema,
+    own_boxes,
     sizes_of,
     splits_of,
     warn_lost,
@@ -109,7 +110,7 @@ def _share(value: float, total: float) -> float:
 
 def _samples(data: Annotations, names: tuple[str, ...]) -> list[dict[str, Any]]:
     splits, codes, sizes = splits_of(data), codes_of(data), sizes_of(data, TITLE)
-    own = data.box is not None and data.schema.box != "points"
+    own = own_boxes(data)
     found: dict[str, dict[str, Any]] = {}
     for row, name in enumerate(names):
         sample = found.get(name)
@@ -129,8 +130,8 @@ def _samples(data: Annotations, names: tuple[str, ...]) -> list[dict[str, Any]]:
                 "visible": codes[row].tolist(),
             }
         )
-        if own and data.box is not None and not np.isnan(data.box[row]).any():
-            sides = [share(side, sizes[row, d % 2]) for d, side in enumerate(data.box[row].tolist())]
+        if own is not None and not np.isnan(own[row]).any():
+            sides = [share(side, sizes[row, d % 2]) for d, side in enumerate(own[row].tolist())]
             box = {"_id": _id("box", row, name), "_cls": "Detection", "attributes": {}, "tags": []}
             sample.setdefault(BOXES, {"_cls": "Detections", "detections": []})["detections"].append(
                 box | {"label": "instance", "index": index, "bounding_box": sides}
@@ -185,7 +186,7 @@ def _about(data: Annotations) -> dict[str, Any]:
         _described("_rand", "Float"),
         _labels(FIELD, "Keypoints", "keypoints", "Keypoint", [*point, index, _described("visible", "List", "Int")]),
     ]
-    if data.box is not None and data.schema.box != "points":
+    if own_boxes(data) is not None:
         fields.append(_labels(BOXES, "Detections", "detections", "Detection", [*box, index]))
     if data.group is not None and (data.group != "").any():
         fields.append(_described("group", "String"))

@@ -269,14 +269,14 @@ def _located(path: Path, format: str | None) -> tuple[str, Path]:
         return file
     if found := find(path, CLASSES):
         return found, path
-    raise_unknown(path)
+    _raise_unknown(path)
     return "csv", path
 
 
 def _only_file(folder: Path) -> tuple[str, Path] | None:
     """The format and path of the one file of annotations in a folder, or in its folder ``annotations``."""
-    files = [file for place in (folder, folder / "annotations") for file in sorted(place.glob("*")) if file.is_file()]
-    candidates = [file for file in files if file.suffix.lower() in _SUFFIXES][:_MANY]
+    files = [file for place in (folder, folder / "annotations") for file in sorted(place.glob("*"))]
+    candidates = [file for file in files if file.suffix.lower() in _SUFFIXES and file.is_file()][:_MANY]
     found = [(name, file) for file in candidates if (name := find(file, ANNOTATIONS)) is not None]
     if len(found) > 1:
         names = ", ".join(file.relative_to(folder).as_posix() for _, file in found[:5])
@@ -284,15 +284,8 @@ def _only_file(folder: Path) -> tuple[str, Path] | None:
     return found[0] if found else None
 
 
-def raise_unknown(path: Path) -> None:
-    """Refuse a path of no known format; a file of text may still be a table.
-
-    Args:
-        path: the file or folder.
-
-    Raises:
-        DataError: a folder, an archive, JSON or XML.
-    """
+def _raise_unknown(path: Path) -> None:
+    """Refuse a path of no known format; a file of text may still be a table."""
     if path.is_dir():
         images = image_count(path)
         what = f"{images} images and no annotations" if images else "none of them"

@@ -7,14 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from steadfit.data.formats import csv, parquet
 from steadfit.data.formats.documents import parsed_once
 from steadfit.data.formats.expect import Misfit
+from steadfit.data.formats.roots import is_file
 from steadfit.data.images.paths import is_image
 from steadfit.data.tables.cells import shorten
 from steadfit.errors import DataError
 
 _LONGEST = 240  # bytes of a name that leave room for another suffix
-_TABLES = ("annotations.csv", "annotations.parquet")
 
 
 def files_below(folder: Path, suffix: str) -> Iterator[str]:
@@ -36,7 +37,7 @@ def files_below(folder: Path, suffix: str) -> Iterator[str]:
 
 def has_table(folder: Path) -> bool:
     """Whether a folder has a table of annotations, which then counts."""
-    return any((folder / name).is_file() for name in _TABLES)
+    return any((folder / name).is_file() for name in (csv.NAME, parquet.NAME))
 
 
 @contextmanager
@@ -72,11 +73,6 @@ def inside(name: str, images: Path) -> str:
         if is_file(images, "/".join(parts[first:])):
             return "/".join(parts[first:])
     return "/".join(parts)
-
-
-def is_file(folder: Path, name: str) -> bool:
-    """Whether a folder has a file, for a name that may be anything."""
-    return os.path.isfile(folder / name)
 
 
 def plain_path(name: str, where: str = "") -> str:
@@ -118,14 +114,6 @@ def images_in(folder: Path) -> dict[str, str]:
         return {}
     found = {os.path.splitext(name)[0].lower(): name for name in reversed(names)}
     return found | {name.lower(): name for name in names}
-
-
-def folders_in(folder: Path) -> Sequence[str]:
-    """The names of the folders in a folder, in order; none where it is not there."""
-    try:
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")[:100]
-    except (OSError, ValueError):
-        return []
 
 
 def file_names(images: Sequence[str], suffix: str) -> dict[str, str]:

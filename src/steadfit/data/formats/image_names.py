@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from steadfit.data.formats.roots import SAMPLE, images_root
+from steadfit.data.formats.roots import SAMPLE, images_root, is_file
 from steadfit.errors import DataError
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
@@ -46,11 +45,6 @@ def found_names(path: Path, variants: Sequence[Sequence[str]], images: Path | No
     chosen = {names: _chosen(root, names) for names in dict.fromkeys(choices)}
     shared = {name for name, count in Counter(chosen.values()).items() if count > 1}
     return root, [max(names, key=len) if chosen[names] in shared else chosen[names] for names in choices]
-
-
-def is_file(root: Path, name: str) -> bool:
-    """Whether a folder has a file of a name, which may be anything."""
-    return bool(name) and "\0" not in name and os.path.isfile(os.path.join(root, name))
 
 
 def names_of_address(address: str) -> list[str]:

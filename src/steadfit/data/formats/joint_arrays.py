@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from steadfit.data.formats import csv, matlab, parquet
+from steadfit.data.formats import matlab
+from steadfit.data.formats.folders import has_table
 from steadfit.data.formats.instances import Codes, Floats, pose_source
 from steadfit.data.formats.layouts import BODY_14
 from steadfit.data.formats.roots import images_root
@@ -34,7 +35,7 @@ def found_at(path: Path, variable: str, fits: Callable[[tuple[int, ...]], bool])
         DataError: a MATLAB file is damaged.
     """
     if path.is_dir():
-        if any((path / name).is_file() for name in (csv.NAME, parquet.NAME)):
+        if has_table(path):
             return None
         candidates = sorted(path.glob("*.mat"))[:_MOST]
     else:
@@ -72,7 +73,7 @@ def joint_source(
     visible: Codes,
     digits: int,
     images: Path | None,
-    trained_on: int = 0,
+    official: tuple[int, int] | None = None,
     problems: dict[int, str] | None = None,
     notes: Sequence[str] = (),
 ) -> Source:
@@ -86,7 +87,8 @@ def joint_source(
         visible: (N, 14) 0 absent, 1 occluded, 2 visible.
         digits: the number of digits of the images' names, ``im0001.jpg``.
         images: the folder of the images; None: looked for.
-        trained_on: the number of rows that are for training, the rest are for testing; 0 where no split is known.
+        official: the number of rows that are for training, the rest are for testing, and that of all rows, by which the
+            whole set is known; None for a set without a split.
         problems: what is wrong with a row, by its number.
         notes: sentences on how the file was understood.
 
@@ -97,7 +99,11 @@ def joint_source(
     keep = np.array([row for row in range(len(xy)) if row not in wrong], dtype=np.int64)
     names = [f"im{row + 1:0{digits}d}.jpg" for row in range(len(xy))]
     places = [f"{variable}, image {row + 1}" for row in range(len(xy))]
-    split = ["train" if row < trained_on else "test" for row in range(len(xy))] if trained_on else [""] * len(xy)
+    split = [""] * len(xy)
+    if official is not None and len(xy) == official[1]:
+        split = ["train"] * official[0] + ["test"] * (len(xy) - official[0])
+    elif official is not None:
+        notes = [*notes, f"The set has {official[1]} images; of these {len(xy)} no official split is known."]
     return pose_source(
         path=file,
         root=images_root(file, names, images),

@@ -26,12 +26,13 @@ from steadfit.data.formats.instances import Point
 from steadfit.data.formats.labelme_files import OCCLUDED, Group, is_labelme, read_all
 from steadfit.data.formats.roots import images_root
 from steadfit.data.formats.writing import (
-    boxes_of,
+    bare_rows,
     codes_of,
     images_of,
     is_original,
     json_text,
     lost_of_schema,
+    own_boxes,
     plain_number,
     splits_of,
     warn_lost,
@@ -141,7 +142,7 @@ def write(data: Annotations, path: Path) -> Path:
     if path.suffix.lower() == ".json" and several:
         raise DataError(f"{path}: expected a folder, as Labelme has one file per image, got a file's name.")
     documents = _documents(data)
-    warn_lost(data, ABOUT.title, _lost(data))
+    warn_lost(data, ABOUT.title, lost_of_schema(data) + bare_rows(data))
     names = file_names(list(documents), ".json")
     for image, document in documents.items():
         file = path if path.suffix.lower() == ".json" else path / names[image]
@@ -149,18 +150,10 @@ def write(data: Annotations, path: Path) -> Path:
     return path
 
 
-def _lost(data: Annotations) -> list[str]:
-    boxed = data.box is not None and data.schema.box != "points"
-    bare = (codes_of(data) == 0).all(axis=1)
-    bare = bare & np.isnan(data.box).any(axis=1) if boxed and data.box is not None else bare
-    lost = lost_of_schema(data)
-    return lost + [f"{int(bare.sum())} rows without points and box"] * bool(bare.any())
-
-
 def _documents(data: Annotations) -> dict[str, dict[str, Any]]:
     """The content of the file of each image."""
     images, codes, splits = images_of(data, ABOUT.title), codes_of(data), splits_of(data)
-    boxes = boxes_of(data) if data.box is not None and data.schema.box != "points" else None
+    boxes = own_boxes(data)
     rows: dict[str, list[int]] = {}
     for row, image in enumerate(images):
         rows.setdefault(image, []).append(row)

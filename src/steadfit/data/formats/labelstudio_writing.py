@@ -22,6 +22,7 @@ from steadfit.data.formats.writing import (
     is_original,
     json_text,
     lost_of_schema,
+    own_boxes,
     sizes_of,
     splits_of,
     warn_lost,
@@ -105,7 +106,7 @@ class _Results:
     def __init__(self, data: Annotations, title: str) -> None:
         self.data = data
         self.codes, self.boxes, self.sizes = codes_of(data), boxes_of(data), sizes_of(data, title)
-        self.own = data.box is not None and data.schema.box != "points"
+        self.own = own_boxes(data) is not None
         self.bare = 0
 
     def row(self, row: int, *, alone: bool) -> list[dict[str, Any]]:

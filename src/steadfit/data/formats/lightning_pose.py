@@ -23,7 +23,15 @@ from steadfit.data.formats.dlc_table import PoseTable, is_pose_table, read_pose_
 from steadfit.data.formats.documents import yaml_at
 from steadfit.data.formats.expect import Misfit
 from steadfit.data.formats.instances import Floats
-from steadfit.data.formats.writing import codes_of, images_of, is_original, lost_of_schema, splits_of, warn_lost
+from steadfit.data.formats.writing import (
+    codes_of,
+    images_of,
+    is_original,
+    lost_of_schema,
+    own_boxes,
+    splits_of,
+    warn_lost,
+)
 from steadfit.data.tables.annotations import OCCLUDED, Annotations
 from steadfit.data.tables.source import Source
 from steadfit.errors import DataError
@@ -166,7 +174,7 @@ def _warn(data: Annotations, *, original: bool) -> None:
     occluded = int((codes == OCCLUDED).sum())
     lost = [f"that {occluded} points are occluded, as it ignores the coordinates of such points"] * bool(occluded)
     if not original:
-        boxes = data.box is not None and data.schema.box != "points"
+        boxes = own_boxes(data) is not None
         again = sum(count - 1 for count in Counter(images_of(data, ABOUT.title)).values())
         lost += [f"several animals in an image: {again} rows name an image again"] * bool(again)
         lost += ["boxes"] * boxes + ["splits"] * (splits_of(data) is not None)

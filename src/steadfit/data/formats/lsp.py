@@ -41,7 +41,6 @@ def read(path: Path, *, images: Path | None = None) -> Source:
     file = found_for(path, VARIABLE, _fits, "3 x 14 x images")
     joints = matlab.array(file, VARIABLE)  # (3, 14, N)
     occluded = joints[2].T
-    official = joints.shape[2] == ALL
     return joint_source(
         file,
         format=NAME,
@@ -50,9 +49,8 @@ def read(path: Path, *, images: Path | None = None) -> Source:
         visible=np.where(occluded == 1, 1, 2).astype(np.int8),
         digits=4,
         images=images,
-        trained_on=TRAINING if official else 0,
+        official=(TRAINING, ALL),
         problems=strange_flags(occluded),
-        notes=[] if official else [f"The set has {ALL} images; of these {joints.shape[2]} no official split is known."],
     )
 
 

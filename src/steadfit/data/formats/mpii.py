@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from steadfit.data.formats import csv, expect, matlab, parquet
+from steadfit.data.formats import expect, matlab
 from steadfit.data.formats.about import About
 from steadfit.data.formats.expect import Misfit
+from steadfit.data.formats.folders import has_table
 from steadfit.data.formats.instances import Box, Instances, Point
 from steadfit.data.formats.layouts import BODY_16
 from steadfit.data.formats.persons import FIRST, person_box
@@ -90,7 +91,7 @@ class _Person:
 
 
 def _file(path: Path) -> Path | None:
-    if path.is_dir() and any((path / name).is_file() for name in (csv.NAME, parquet.NAME)):
+    if path.is_dir() and has_table(path):
         return None
     candidates = sorted(path.glob("*.mat"))[:_MOST] if path.is_dir() else [path]
     return next((file for file in candidates if VARIABLE in matlab.shapes(file)), None)

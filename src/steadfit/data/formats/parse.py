@@ -43,7 +43,6 @@ def read(path: Path, *, images: Path | None = None) -> Source:
     """
     file = found_for(path, VARIABLE, _fits, "14 x 2 x images")
     joints = matlab.array(file, VARIABLE).transpose(2, 0, 1)  # (N, 14, 2)
-    official = len(joints) == ALL
     return joint_source(
         file,
         format=NAME,
@@ -52,8 +51,7 @@ def read(path: Path, *, images: Path | None = None) -> Source:
         visible=np.where(np.isnan(joints).all(axis=2), 0, 2).astype(np.int8),
         digits=4,
         images=images,
-        trained_on=TRAINING if official else 0,
-        notes=[] if official else [f"The set has {ALL} images; of these {len(joints)} no official split is known."],
+        official=(TRAINING, ALL),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from steadfit.data.formats.expect import Misfit, fact
+from steadfit.data.formats.folders import is_absolute
 
 
 def plain(entry: str, where: str = "") -> str:
@@ -49,7 +50,7 @@ def relative(
         Misfit: it leaves its folder.
     """
     path = entry.replace("\\", "/")
-    if not (path.startswith("/") or path[1:3] == ":/"):
+    if not is_absolute(path):
         return plain(entry)
     parts = [part for part in path.split("/") if part not in ("", ".")][path[1:3] == ":/" :]
     for skipped in range(len(parts)):

@@ -21,8 +21,16 @@ from steadfit.data.formats.face_layouts import FGNET, IBUG, Layout, asymmetry, l
 from steadfit.data.formats.folders import file_names, files_below, has_table
 from steadfit.data.formats.instances import Floats, pose_source
 from steadfit.data.formats.pts_files import Shape, from_one, images_of_files, parsed, read_files, replaced
-from steadfit.data.formats.tabular import DESCRIPTION, description
-from steadfit.data.formats.writing import codes_of, images_of, is_original, lost_of_schema, splits_of, warn_lost
+from steadfit.data.formats.tabular import DESCRIPTION
+from steadfit.data.formats.writing import (
+    codes_of,
+    images_of,
+    is_original,
+    lost_of_schema,
+    own_boxes,
+    splits_of,
+    warn_lost,
+)
 from steadfit.data.tables.annotations import Annotations
 from steadfit.data.tables.schema import Schema
 from steadfit.data.tables.source import Source
@@ -178,7 +186,7 @@ def _description(schema: Schema) -> str:
     length = None if isinstance(schema.normalizer, str) else schema.normalizer
     found = Schema(points=schema.points, pairs=schema.pairs, limbs=schema.limbs, normalizer=length)
     only_numbers = not schema.has_names and not (schema.pairs or schema.limbs or length)
-    return "" if only_numbers else description(found)
+    return "" if only_numbers else found.to_yaml()
 
 
 def _order(data: Annotations) -> tuple[list[int], bool]:
@@ -193,7 +201,7 @@ def _order(data: Annotations) -> tuple[list[int], bool]:
 def _lost(data: Annotations, *, schema: bool) -> list[str]:
     lost = lost_of_schema(data, names=False) if schema else []
     lost += ["which points are occluded"] if data.has_occluded else []
-    lost += ["boxes"] if data.box is not None and data.schema.box != "points" else []
+    lost += ["boxes"] if own_boxes(data) is not None else []
     lost += ["splits"] if splits_of(data) else []
     return lost + (["groups"] if data.group is not None and any(data.group) else [])
 

@@ -15,9 +15,9 @@ import numpy as np
 from steadfit.data.formats import expect
 from steadfit.data.formats.documents import text_at
 from steadfit.data.formats.expect import Misfit
-from steadfit.data.formats.folders import files_below, folders_in, images_in, in_file
+from steadfit.data.formats.folders import files_below, images_in, in_file
 from steadfit.data.formats.instances import Floats
-from steadfit.data.formats.roots import checked_folder
+from steadfit.data.formats.roots import checked_folder, folders_in
 from steadfit.data.tables.cells import shorten
 from steadfit.data.tables.problems import Problem
 from steadfit.errors import DataError

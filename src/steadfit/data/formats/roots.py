@@ -71,16 +71,23 @@ def image_count(folder: Path) -> int:
         return 0
 
 
-def _candidates(folder: Path) -> list[Path]:
-    return [one for one in (folder, folder / "images", *_inside(folder)) if one.is_dir()]
+def is_file(folder: Path, name: str) -> bool:
+    """Whether a folder has a file, for a name that may be anything."""
+    return bool(name) and os.path.isfile(os.path.join(folder, name))
 
 
-def _inside(folder: Path) -> list[Path]:
+def folders_in(folder: Path) -> Sequence[str]:
+    """The names of the folders in a folder, in order, of very many the first; none where it is not there."""
     try:
-        return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")[:100]
-    except OSError:
+        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")[:100]
+    except (OSError, ValueError):
         return []
 
 
+def _candidates(folder: Path) -> list[Path]:
+    inside = (folder / name for name in folders_in(folder))
+    return [one for one in (folder, folder / "images", *inside) if one.is_dir()]
+
+
 def _count(folder: Path, names: Sequence[str]) -> int:
-    return sum(bool(name) and os.path.isfile(os.path.join(folder, name)) for name in names)
+    return sum(is_file(folder, name) for name in names)

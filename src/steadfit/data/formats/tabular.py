@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from steadfit._files import atomic_path, write_csv, write_text
 from steadfit.data.tables.annotations import Annotations
-from steadfit.data.tables.schema import Schema
 from steadfit.errors import DataError
 
 DESCRIPTION = "dataset.yaml"
@@ -53,17 +51,6 @@ def write_as_parquet(data: Annotations, path: Path) -> Path:
     return file
 
 
-def description(schema: Schema) -> str:
-    """The content of a ``dataset.yaml``: everything that differs from the defaults.
-
-    Args:
-        schema: what the columns mean.
-    """
-    usual = Schema().to_dict()
-    about = {key: value for key, value in schema.to_dict().items() if value != usual[key]}
-    return yaml.safe_dump(about, sort_keys=False, allow_unicode=True, default_flow_style=None) if about else ""
-
-
 def _frame(data: Annotations) -> pd.DataFrame:
     """The table without splits that were drawn."""
     frame = data.to_frame()
@@ -72,7 +59,7 @@ def _frame(data: Annotations) -> pd.DataFrame:
 
 
 def _describe(data: Annotations, folder: Path) -> None:
-    content, path = description(data.table_schema), folder / DESCRIPTION
+    content, path = data.table_schema.to_yaml(), folder / DESCRIPTION
     if path.is_file() and path.read_text(encoding="utf-8") != content:
         raise DataError(f"{path}: expected no description of another table there. Choose another folder.")
     if content:

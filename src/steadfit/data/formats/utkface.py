@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from steadfit.data.formats import csv, parquet
 from steadfit.data.formats.about import About
+from steadfit.data.formats.folders import has_table
 from steadfit.data.formats.roots import checked_folder
 from steadfit.data.images.paths import is_image
 from steadfit.data.tables.cells import Cells, RawTable
@@ -38,7 +38,7 @@ class _Face:
 
 def is_one(path: Path) -> bool:
     """Whether a path is a folder in which most of some images have such names."""
-    if not path.is_dir() or any((path / name).is_file() for name in (csv.NAME, parquet.NAME)):
+    if not path.is_dir() or has_table(path):
         return False
     names = list(islice((file for folder in _near(path) for file in _some(folder)), _SAMPLE))
     fitting = sum(_WHOLE_NAME.fullmatch(name) is not None for name in names)

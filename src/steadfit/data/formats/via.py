@@ -36,12 +36,13 @@ from steadfit.data.formats.via_instances import (
     word,
 )
 from steadfit.data.formats.writing import (
-    boxes_of,
+    bare_rows,
     codes_of,
     images_of,
     is_original,
     json_text,
     lost_of_schema,
+    own_boxes,
     plain_number,
     splits_of,
     warn_lost,
@@ -159,19 +160,15 @@ def write(data: Annotations, path: Path) -> Path:
 
 
 def _lost(data: Annotations, *, csv_file: bool) -> list[str]:
-    codes = codes_of(data)
-    bare = (codes == 0).all(axis=1)
-    if data.box is not None and data.schema.box != "points":
-        bare = bare & np.isnan(data.box).any(axis=1)
-    unused = int((codes == 0).all(axis=0).sum()) if csv_file else 0
-    lost = lost_of_schema(data) + [f"{int(bare.sum())} rows without points and box"] * bool(bare.any())
-    return lost + [f"{unused} names of points that no row has"] * bool(unused)
+    unused = int((codes_of(data) == 0).all(axis=0).sum()) if csv_file else 0
+    return lost_of_schema(data) + bare_rows(data) + [f"{unused} names of points that no row has"] * bool(unused)
 
 
 def _entries(data: Annotations) -> dict[str, dict[str, Any]]:
     """The images with their regions, by VIA's keys."""
     splits, codes = splits_of(data), codes_of(data)
-    boxes = boxes_of(data) if data.box is not None and data.schema.box != "points" else np.full((len(data), 4), np.nan)
+    own = own_boxes(data)
+    boxes = np.full((len(data), 4), np.nan) if own is None else own
     found: dict[str, dict[str, Any]] = {}
     count: Counter[str] = Counter()
     for row, image in enumerate(images_of(data, ABOUT.title)):

@@ -18,9 +18,9 @@ from steadfit.data.formats.about import About
 from steadfit.data.formats.documents import head, text_at
 from steadfit.data.formats.expect import Misfit
 from steadfit.data.formats.face_layouts import WFLW
-from steadfit.data.formats.folders import files_below, has_table, is_file, plain_path
+from steadfit.data.formats.folders import files_below, has_table, plain_path
 from steadfit.data.formats.instances import Floats, pose_source
-from steadfit.data.formats.roots import images_root
+from steadfit.data.formats.roots import images_root, is_file
 from steadfit.data.images.paths import is_image
 from steadfit.data.tables.problems import Problem
 from steadfit.data.tables.source import Source

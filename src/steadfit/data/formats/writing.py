@@ -53,6 +53,15 @@ def splits_of(data: Annotations) -> list[str] | None:
     return ["train" if drawn else str(word) for word, drawn in zip(data.split, data.drawn, strict=True)]
 
 
+def own_boxes(data: Annotations) -> Floats | None:
+    """Boxes (N, 4) that are annotated, not made around the points; None where there are none.
+
+    Args:
+        data: annotations of points.
+    """
+    return None if data.schema.box == "points" else data.box
+
+
 def boxes_of(data: Annotations) -> Floats:
     """Boxes (N, 4) as left, top, width and height in px: those of the data, else tight ones around the points.
 
@@ -62,13 +71,34 @@ def boxes_of(data: Annotations) -> Floats:
     Returns:
         NaN for a row with neither.
     """
-    if data.box is not None and data.schema.box != "points":
-        return data.box
+    if (own := own_boxes(data)) is not None:
+        return own
     labelled = ~np.isnan(data.target).all(axis=(1, 2))
     box = np.full((len(data), 4), np.nan)
     low, high = np.nanmin(data.target[labelled], axis=1), np.nanmax(data.target[labelled], axis=1)
     box[labelled] = np.concatenate([low, high - low], axis=1)
     return box
+
+
+def whole_boxes_of(data: Annotations) -> Floats:
+    """Boxes (N, 4) as by :func:`boxes_of`, but those around points contain the pixels of the outermost points.
+
+    Args:
+        data: annotations of points.
+    """
+    boxes = boxes_of(data)
+    return boxes if own_boxes(data) is not None else boxes + np.array([0.0, 0.0, 1.0, 1.0])
+
+
+def bare_rows(data: Annotations) -> list[str]:
+    """A few words on the rows without points and box, for a format that cannot carry them; nothing where none is.
+
+    Args:
+        data: annotations of points.
+    """
+    own, bare = own_boxes(data), (codes_of(data) == 0).all(axis=1)
+    bare = bare if own is None else bare & np.isnan(own).any(axis=1)
+    return [f"{int(bare.sum())} rows without points and box"] * bool(bare.any())
 
 
 def sizes_of(data: Annotations, format: str) -> Floats:

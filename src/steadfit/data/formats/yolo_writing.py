@@ -14,7 +14,15 @@ from steadfit._files import write_text
 from steadfit.data.formats.expect import Misfit
 from steadfit.data.formats.instances import Floats
 from steadfit.data.formats.paths import plain
-from steadfit.data.formats.writing import boxes_of, codes_of, images_of, lost_of_schema, sizes_of, warn_lost
+from steadfit.data.formats.writing import (
+    codes_of,
+    images_of,
+    lost_of_schema,
+    own_boxes,
+    sizes_of,
+    warn_lost,
+    whole_boxes_of,
+)
 from steadfit.data.formats.yolo_edits import edits_original, moved, outside_words, places_in_original, write_edited
 from steadfit.data.formats.yolo_lines import line_of
 from steadfit.data.formats.yolo_rows import TITLE
@@ -130,10 +138,7 @@ def _splits(data: Annotations, inside: Sequence[str]) -> dict[str, list[str]]:
 
 def _boxes(data: Annotations) -> tuple[Floats, bool]:
     """Boxes (N, 4) that YOLO can have, NaN for a row without box and points; and whether they are those of the data."""
-    own = data.box is not None and data.schema.box != "points"
-    boxes, size = boxes_of(data), sizes_of(data, TITLE)
-    if not own:
-        boxes = boxes + np.array([0.0, 0.0, 1.0, 1.0])  # the pixels of the outermost points are in it
+    own, boxes, size = own_boxes(data) is not None, whole_boxes_of(data), sizes_of(data, TITLE)
     centre, extent = (boxes[:, :2] + boxes[:, 2:] / 2) / size, boxes[:, 2:] / size
     far = np.asarray(((centre < 0) | (centre > 1) | (extent > 1)).any(axis=1))
     low, high = np.clip(boxes[:, :2], 0, size - 1), np.clip(boxes[:, :2] + boxes[:, 2:], 1, size)
@@ -143,8 +148,7 @@ def _boxes(data: Annotations) -> tuple[Floats, bool]:
 
 def _warn(data: Annotations, outside: npt.NDArray[np.bool_], written: npt.NDArray[np.bool_]) -> None:
     lost = [*lost_of_schema(data, pairs=True, limbs=True), *outside_words(data, outside)]
-    boxes, _ = _boxes(data)
-    own = data.box is not None and data.schema.box != "points"
+    boxes, own = _boxes(data)
     if own and (cut := int((boxes != data.box).any(axis=1)[written].sum())):
         lost.append(f"{cut} boxes that reach beyond their images, which are cut")
     lost += [f"{int((~written).sum())} rows without box and points"] * (not written.all())

@@ -189,6 +189,12 @@ class Schema:
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
 
+    def to_yaml(self) -> str:
+        """The content of a ``dataset.yaml``: everything that differs from the defaults; empty where nothing does."""
+        usual = Schema().to_dict()
+        about = {key: value for key, value in self.to_dict().items() if value != usual[key]}
+        return yaml.safe_dump(about, sort_keys=False, allow_unicode=True, default_flow_style=None) if about else ""
+
     @classmethod
     def discover(cls, table: str | Path) -> Schema:
         """The ``dataset.yaml`` next to a table (or in a folder), or an empty schema without one."""

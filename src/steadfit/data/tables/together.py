@@ -8,8 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 Rows = npt.NDArray[np.int64]
 Words = npt.NDArray[np.str_]
@@ -30,6 +28,9 @@ def together(*labels: Sequence[str] | Words) -> Rows:
     >>> together(["a", "b", "c", ""], ["1", "2", "2", ""]).tolist()
     [0, 1, 1, 3]
     """
+    from scipy.sparse import coo_array  # takes as long to import as the rest of this package
+    from scipy.sparse.csgraph import connected_components
+
     count = len(labels[0])
     rows, nodes, nodes_so_far = [], [], count
     for words in labels:
